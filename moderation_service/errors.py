@@ -1,0 +1,148 @@
+"""Every error the service raises on purpose, one HTTP status each.
+
+    ModerationError
+    ├── InvalidRequest          400  invalid_request      the body is not what the contract says; names the field
+    ├── Unauthorized            401  unauthorized         no key, or not one of ours
+    ├── NotFound                404  not_found
+    ├── MethodNotAllowed        405  method_not_allowed
+    ├── TooLarge                413  too_large            over a documented limit; nothing is ever cut
+    ├── UnsupportedMediaType    415  unsupported_media_type
+    ├── Overloaded              429  overloaded           carries Retry-After
+    ├── InternalError           500  internal_error       a bug of ours, never a verdict
+    └── EngineError             503  engine_error         no verdict could be had; a policy's `on_failure` decides
+        ├── EngineAnswerInvalid 502  engine_answer_invalid
+        ├── EngineUnavailable   503  engine_unavailable
+        └── DeadlineExceeded    504  deadline_exceeded
+
+    ConfigurationError          stops the start: a bad setting or policy file, with its place and the reason
+
+Raise where the fact is known; `moderation_service.web.errors` turns them into bytes. Messages are written for the
+caller: they name the field and never repeat the text that was sent.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+__all__ = [
+    "ConfigurationError",
+    "DeadlineExceeded",
+    "EngineAnswerInvalid",
+    "EngineError",
+    "EngineUnavailable",
+    "InternalError",
+    "InvalidRequest",
+    "MethodNotAllowed",
+    "ModerationError",
+    "NotFound",
+    "Overloaded",
+    "TooLarge",
+    "Unauthorized",
+    "UnsupportedMediaType",
+]
+
+
+class ModerationError(Exception):
+    """Base of all errors that a caller can see.
+
+    `message` is a sentence for the caller, `param` the JSON path of the field at fault (such as `inputs[2].prompt`),
+    `retry_after_s` the number of seconds after which the same request may be tried again.
+    """
+
+    status: ClassVar[int] = 500
+    type: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        self.retry_after_s = retry_after_s
+
+    def to_json(self) -> dict[str, object]:
+        """The error object of the native contract, without its `error` envelope."""
+        return {"type": self.type, "message": self.message, "param": self.param}
+
+
+class InvalidRequest(ModerationError):
+    """The body is not JSON, or not the shape the contract asks for."""
+
+    status = 400
+    type = "invalid_request"
+
+
+class Unauthorized(ModerationError):
+    """No API key was sent, or an unknown one."""
+
+    status = 401
+    type = "unauthorized"
+
+
+class NotFound(ModerationError):
+    """There is nothing at this address."""
+
+    status = 404
+    type = "not_found"
+
+
+class MethodNotAllowed(ModerationError):
+    """The address exists, but not for this HTTP method."""
+
+    status = 405
+    type = "method_not_allowed"
+
+
+class TooLarge(ModerationError):
+    """The body, or a list in it, is over a limit; the message says which limit."""
+
+    status = 413
+    type = "too_large"
+
+
+class UnsupportedMediaType(ModerationError):
+    """The body is declared as something other than JSON."""
+
+    status = 415
+    type = "unsupported_media_type"
+
+
+class Overloaded(ModerationError):
+    """More work than the configured limit; refused at once instead of queued."""
+
+    status = 429
+    type = "overloaded"
+
+
+class InternalError(ModerationError):
+    """A fault of this service. The log has the cause under the request id."""
+
+
+class EngineError(ModerationError):
+    """No verdict could be had. Never shown as `safe`: the policy's `on_failure` decides what happens."""
+
+    status = 503
+    type = "engine_error"
+
+
+class EngineAnswerInvalid(EngineError):
+    """The engine answered something that is not a verdict."""
+
+    status = 502
+    type = "engine_answer_invalid"
+
+
+class EngineUnavailable(EngineError):
+    """The engine can't be reached, is not ready, or is overloaded itself."""
+
+    status = 503
+    type = "engine_unavailable"
+
+
+class DeadlineExceeded(EngineError):
+    """The engine did not answer within the request's deadline."""
+
+    status = 504
+    type = "deadline_exceeded"
+
+
+class ConfigurationError(Exception):
+    """A setting or a policy file that the service refuses to start with."""

@@ -1,0 +1,149 @@
+"""The values everything else speaks of: severity, category, verdict, decision. No I/O.
+
+A *verdict* is what an engine found. A *decision* is what a policy makes of it. "Could not be judged" is neither a
+severity nor a verdict: a decision then has `verdict=None`.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+__all__ = ["Action", "Category", "Decision", "Detail", "Scores", "Severity", "Target", "Verdict"]
+
+
+class Severity(enum.Enum):
+    """How harmful a text is, in Qwen3Guard's three steps; ordered by `rank`."""
+
+    SAFE = "safe"
+    """Nothing the safety policy of the model objects to."""
+    CONTROVERSIAL = "controversial"
+    """Harm depends on context, or people disagree about it."""
+    UNSAFE = "unsafe"
+    """Harmful in most settings."""
+
+    rank: int
+
+    def __init__(self, value: str) -> None:
+        self.rank = ("safe", "controversial", "unsafe").index(value)
+
+
+class Category(enum.Enum):
+    """Qwen3Guard's nine categories: `value` is our id, `display_name` the model's own words.
+
+    Source: Qwen3Guard's README, "Safety Policy"; the names are the exact strings of Qwen3Guard-Gen's output.
+    """
+
+    display_name: str
+
+    def __new__(cls, identifier: str, display_name: str) -> Category:
+        member = object.__new__(cls)
+        member._value_ = identifier
+        member.display_name = display_name
+        return member
+
+    VIOLENT = ("violent", "Violent")
+    """Instructions for, or depiction of, violence and weapons."""
+    NON_VIOLENT_ILLEGAL_ACTS = ("non_violent_illegal_acts", "Non-violent Illegal Acts")
+    """Hacking, drugs, theft, fraud and the like."""
+    SEXUAL_CONTENT = ("sexual_content", "Sexual Content or Sexual Acts")
+    """Sexual imagery or acts, and any sexual content about minors."""
+    PII = ("pii", "PII")
+    """Disclosure of personal data without authorisation."""
+    SUICIDE_SELF_HARM = ("suicide_self_harm", "Suicide & Self-Harm")
+    """Encouraging or describing suicide or self-harm."""
+    UNETHICAL_ACTS = ("unethical_acts", "Unethical Acts")
+    """Bias, hate, harassment, insults, misinformation."""
+    POLITICALLY_SENSITIVE_TOPICS = ("politically_sensitive_topics", "Politically Sensitive Topics")
+    """Deliberately false information about governments, history or public figures."""
+    COPYRIGHT_VIOLATION = ("copyright_violation", "Copyright Violation")
+    """Reproducing protected works without permission."""
+    JAILBREAK = ("jailbreak", "Jailbreak")
+    """Attempts to override the model's instructions; only ever found in prompts."""
+
+
+class Target(enum.Enum):
+    """What is judged: the last turn of the conversation."""
+
+    PROMPT = "prompt"
+    """The last turn is the user's."""
+    RESPONSE = "response"
+    """The last turn is the assistant's."""
+
+
+class Detail(enum.Enum):
+    """How much the caller wants to know."""
+
+    FULL = "full"
+    """Severity, categories, refusal, scores."""
+    SEVERITY = "severity"
+    """The fastest answer that has the severity; categories and refusal may be missing."""
+
+
+class Action(enum.Enum):
+    """What the caller should do with the text; ordered by `rank`, the strictest last."""
+
+    ALLOW = "allow"
+    """Let it through."""
+    FLAG = "flag"
+    """Let it through and mark it for review."""
+    BLOCK = "block"
+    """Do not let it through; show the policy's message instead."""
+
+    rank: int
+
+    def __init__(self, value: str) -> None:
+        self.rank = ("allow", "flag", "block").index(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """Probabilities of the three severities; they sum to 1."""
+
+    safe: float
+    controversial: float
+    unsafe: float
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What an engine found in one conversation.
+
+    `scores` is None where an engine has no probabilities, `refusal` is None for prompts and where the engine was
+    not asked for it. `windows` counts the pieces a long text was judged in.
+    """
+
+    target: Target
+    severity: Severity
+    categories: tuple[Category, ...]
+    refusal: bool | None
+    scores: Scores | None
+    engine: str
+    model: str
+    windows: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What the caller should do, and why.
+
+    `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true.
+    `message` is the policy's text for the end user, present only when `action` is block.
+    """
+
+    id: str
+    target: Target
+    verdict: Verdict | None
+    action: Action
+    policy: str
+    message: str | None
+    engine: str
+    model: str
+    degraded: bool
+    cached: bool
+    latency_ms: float
+
+    @property
+    def allowed(self) -> bool:
+        """True unless the action is block."""
+        return self.action is not Action.BLOCK

@@ -1,0 +1,28 @@
+"""The app factory."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from ..settings import Settings
+from . import health, moderate, pages
+from .errors import register_errors
+from .lifecycle import register_lifecycle
+from .service import Service, build_service
+
+__all__ = ["create_app"]
+
+
+def create_app(settings: Settings | None = None, *, service: Service | None = None) -> Flask:
+    """The WSGI app of a service; `service` replaces the one made from the settings."""
+    settings = (service.settings if service else settings) or Settings()
+    service = service or build_service(settings)
+    app = Flask("moderation_service.web", static_folder="static" if settings.pages else None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.extensions["moderation"] = service
+    register_lifecycle(app, service)
+    register_errors(app, max_body_bytes=settings.max_body_bytes)
+    app.register_blueprint(moderate.blueprint(service))
+    app.register_blueprint(health.blueprint(service))
+    app.register_blueprint(pages.blueprint(service))
+    return app

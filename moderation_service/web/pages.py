@@ -1,0 +1,51 @@
+"""`GET /`: a small page to try the service. `GET /openapi.json`: the API's description."""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+import yaml
+from flask import Blueprint, Response
+
+from .. import __version__
+from .service import Service
+
+__all__ = ["blueprint", "openapi_document"]
+
+_PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+
+
+def blueprint(service: Service) -> Blueprint:
+    """The routes for people; the page only when `pages` is on."""
+    routes = Blueprint("pages", __name__)
+    document = json.dumps(openapi_document(), ensure_ascii=False)
+
+    @routes.get("/openapi.json")
+    def openapi() -> Response:
+        return Response(document, mimetype="application/json")
+
+    if service.settings.pages:
+        page = files(__package__).joinpath("static/index.html").read_bytes()
+
+        @routes.get("/")
+        def index() -> Response:
+            return Response(page, mimetype="text/html", headers=_PAGE_HEADERS)
+
+    return routes
+
+
+def openapi_document() -> dict[str, Any]:
+    """The OpenAPI document that the package carries, with this version in it."""
+    text = files(__package__).joinpath("openapi.yaml").read_text(encoding="utf-8")
+    document: dict[str, Any] = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    document["info"]["version"] = __version__
+    return document

@@ -1,0 +1,60 @@
+"""Everything one running service holds, made from its settings in one place."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .. import __version__
+from ..access import ApiKeys, load_api_keys
+from ..audit import AuditFile
+from ..cache import VerdictCache
+from ..conversation import Limits
+from ..engines import Engine, create_engine, create_fallback
+from ..metrics import Metrics
+from ..moderator import Moderator, Observer
+from ..policy import Policies
+from ..policy_file import load_policies
+from ..settings import Settings
+from ..wires.native import NativeLimits
+
+__all__ = ["Service", "build_service"]
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The parts that routes use."""
+
+    settings: Settings
+    moderator: Moderator
+    policies: Policies
+    keys: ApiKeys
+    metrics: Metrics
+    limits: NativeLimits
+
+
+def build_service(settings: Settings, *, engine: Engine | None = None, fallback: Engine | None = None) -> Service:
+    """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
+
+    Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
+    """
+    policies = load_policies(settings.policies_file, default=settings.default_policy)
+    keys = load_api_keys(settings)
+    metrics = Metrics(version=__version__)
+    observers: list[Observer] = [metrics]
+    if settings.audit_file is not None:
+        observers.append(AuditFile(settings.audit_file))
+    if engine is None:
+        engine, fallback = create_engine(settings), create_fallback(settings)
+    moderator = Moderator(
+        engine=engine,
+        fallback=fallback,
+        cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
+        observers=observers,
+        deadline_s=settings.deadline_s,
+    )
+    limits = NativeLimits(
+        conversation=Limits(messages=settings.max_messages),
+        batch_items=settings.max_batch_items,
+        metadata_bytes=settings.max_metadata_bytes,
+    )
+    return Service(settings, moderator, policies, keys, metrics, limits)

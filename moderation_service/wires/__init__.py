@@ -1,0 +1,1 @@
+"""Wires: who asks. One module per contract: `parse` a body into checks, `render` decisions into a reply."""

@@ -1,0 +1,175 @@
+"""The native contract, `POST /moderate`: one conversation, or many under `inputs`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..conversation import Conversation, Limits
+from ..errors import InvalidRequest, ModerationError, TooLarge
+from ..moderator import Check, Outcome
+from ..policy import Policies
+from ..verdict import Decision, Detail
+
+__all__ = ["NativeLimits", "NativeRequest", "parse", "render", "render_batch"]
+
+_OPTIONS = frozenset({"policy", "detail", "metadata"})
+_ITEM_FIELDS = _OPTIONS | {"prompt", "response", "messages"}
+_BATCH_FIELDS = _OPTIONS | {"inputs"}
+_DETAILS = {detail.value: detail for detail in Detail}
+_MAX_METADATA_KEYS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class NativeLimits:
+    """Bounds on one request."""
+
+    conversation: Limits = Limits()
+    batch_items: int = 256
+    metadata_bytes: int = 2048
+
+
+@dataclass(frozen=True, slots=True)
+class NativeRequest:
+    """What to judge. In a batch, an item that could not be read is the error that its result will be."""
+
+    items: Sequence[Check | ModerationError]
+    is_batch: bool
+
+
+def parse(body: object, *, policies: Policies, limits: NativeLimits, languages: Sequence[str] = ()) -> NativeRequest:
+    """Read a request body. Raises InvalidRequest or TooLarge that names the field."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("The body must be a JSON object.")
+    parser = _Parser(policies, limits, languages)
+    if "inputs" not in body:
+        return NativeRequest([parser.item(body, at="")], is_batch=False)
+    _refuse_unknown(body, _BATCH_FIELDS, at="")
+    inputs = body["inputs"]
+    if not isinstance(inputs, list) or not inputs:
+        raise InvalidRequest("`inputs` must be a list with at least one item.", param="inputs")
+    if len(inputs) > limits.batch_items:
+        raise TooLarge(f"`inputs` has {len(inputs)} items; the limit is {limits.batch_items}.", param="inputs")
+    shared = {key: value for key, value in body.items() if key in _OPTIONS}
+    parser.options(shared, at="")
+    return NativeRequest([parser.item_or_error(raw, shared, index) for index, raw in enumerate(inputs)], is_batch=True)
+
+
+class _Parser:
+    """Reads the items of one request."""
+
+    def __init__(self, policies: Policies, limits: NativeLimits, languages: Sequence[str]) -> None:
+        self._policies = policies
+        self._limits = limits
+        self._languages = languages
+
+    def item_or_error(self, raw: object, shared: Mapping[str, object], index: int) -> Check | ModerationError:
+        """One item of a batch; options beside `inputs` count for every item that has none of its own."""
+        at = f"inputs[{index}]"
+        try:
+            if not isinstance(raw, Mapping):
+                raise InvalidRequest(f"`{at}` must be an object.", param=at)
+            return self.item({**shared, **raw}, at=f"{at}.")
+        except ModerationError as error:
+            return error
+
+    def item(self, body: Mapping[str, object], *, at: str) -> Check:
+        _refuse_unknown(body, _ITEM_FIELDS, at=at)
+        conversation = self._conversation(body, at=at)
+        if len(body) == 1:
+            return Check(conversation, self._policies.get(None), languages=self._languages)
+        policy, detail, metadata = self.options(body, at=at)
+        return Check(conversation, self._policies.get(policy, param=f"{at}policy"), detail, self._languages, metadata)
+
+    def _conversation(self, body: Mapping[str, object], *, at: str) -> Conversation:
+        if "messages" in body:
+            for other in ("prompt", "response"):
+                if other in body:
+                    raise InvalidRequest(
+                        f"`{at}{other}` can't be given together with `{at}messages`.", param=f"{at}{other}"
+                    )
+            return Conversation.from_messages(body["messages"], limits=self._limits.conversation, param=f"{at}messages")
+        for key in ("prompt", "response"):
+            if key in body and body[key] is None:
+                raise InvalidRequest(f"`{at}{key}` must be a text, not null; leave it out instead.", param=at + key)
+        return Conversation.of(prompt=body.get("prompt"), response=body.get("response"), at=at)
+
+    def options(self, body: Mapping[str, object], *, at: str) -> tuple[str | None, Detail, Mapping[str, object]]:
+        """`policy`, `detail` and `metadata`, checked."""
+        policy = body.get("policy")
+        if "policy" in body and not isinstance(policy, str):
+            raise InvalidRequest(f"`{at}policy` must be a string.", param=f"{at}policy")
+        if policy is not None and policy not in self._policies:
+            self._policies.get(str(policy), param=f"{at}policy")
+        wanted = body.get("detail", "full")
+        detail = _DETAILS.get(wanted) if isinstance(wanted, str) else None
+        if detail is None:
+            raise InvalidRequest(f"`{at}detail` must be one of {', '.join(_DETAILS)}.", param=f"{at}detail")
+        metadata: Mapping[str, object] = {}
+        if "metadata" in body:
+            metadata = self._metadata(body["metadata"], param=f"{at}metadata")
+        return policy if isinstance(policy, str) else None, detail, metadata
+
+    def _metadata(self, value: object, *, param: str) -> Mapping[str, object]:
+        if not isinstance(value, Mapping):
+            raise InvalidRequest(f"`{param}` must be an object.", param=param)
+        if any(isinstance(item, (list, Mapping)) for item in value.values()):
+            raise InvalidRequest(f"`{param}` must hold strings, numbers, booleans and null only.", param=param)
+        try:
+            size = len(json.dumps(value, ensure_ascii=False).encode())
+        except UnicodeEncodeError:
+            raise InvalidRequest(f"`{param}` has a lone surrogate, which is not valid Unicode.", param=param) from None
+        if len(value) > _MAX_METADATA_KEYS or size > self._limits.metadata_bytes:
+            raise TooLarge(
+                f"`{param}` is over its limit of {_MAX_METADATA_KEYS} keys and {self._limits.metadata_bytes} bytes.",
+                param=param,
+            )
+        return dict(value)
+
+
+def _refuse_unknown(body: Mapping[str, object], known: frozenset[str], *, at: str) -> None:
+    if body.keys() <= known:
+        return
+    for key in body:
+        if key not in known:
+            # The key is the caller's; only a short, printable form of it is repeated.
+            name = "".join(char for char in str(key)[:40] if char.isascii() and (char.isalnum() or char in "_-")) or "?"
+            raise InvalidRequest(f"`{at}{name}` is no field of this request.", param=f"{at}{name}")
+
+
+def render(outcome: Outcome) -> dict[str, object]:
+    """A decision, or an error in its envelope, as the reply's JSON."""
+    if not isinstance(outcome, Decision):
+        return {"error": outcome.to_json()}
+    verdict = outcome.verdict
+    reply: dict[str, object] = {"id": outcome.id, "target": outcome.target.value}
+    if verdict is None:
+        reply |= {"safety": None, "categories": [], "category_names": [], "refusal": None, "scores": None}
+    else:
+        scores = verdict.scores
+        reply["safety"] = verdict.severity.value
+        reply["categories"] = [category.value for category in verdict.categories]
+        reply["category_names"] = [category.display_name for category in verdict.categories]
+        reply["refusal"] = verdict.refusal
+        reply["scores"] = scores and {
+            "safe": round(scores.safe, 6),
+            "controversial": round(scores.controversial, 6),
+            "unsafe": round(scores.unsafe, 6),
+        }
+    reply["action"] = outcome.action.value
+    reply["allowed"] = outcome.allowed
+    reply["policy"] = outcome.policy
+    reply["message"] = outcome.message
+    reply["engine"] = outcome.engine
+    reply["model"] = outcome.model
+    reply["degraded"] = outcome.degraded
+    reply["cached"] = outcome.cached
+    reply["windows"] = 0 if verdict is None else verdict.windows
+    reply["latency_ms"] = round(outcome.latency_ms, 3)
+    return reply
+
+
+def render_batch(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """The results of a batch, in the order of its `inputs`."""
+    return {"results": [render(outcome) for outcome in outcomes]}
