@@ -1,0 +1,5 @@
+"""`python -m moderation_service` is the command `moderation-service`."""
+
+from .cli import main
+
+main()
