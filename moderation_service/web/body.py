@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import get_input_stream
@@ -23,7 +24,7 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if mimetype != "application/json" and not mimetype.endswith("+json"):
         raise UnsupportedMediaType("The body must be JSON; send `Content-Type: application/json`.")
-    if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+    if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
     raw = get_input_stream(environ, max_content_length=max_body_bytes).read()
     try:
@@ -37,7 +38,7 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
         raise InvalidRequest(f"The body is not valid JSON ({where}).") from None
     except ValueError:
         # Python refuses numbers of several thousand digits.
-        raise InvalidRequest("The body has a number that is too long.") from None
+        raise InvalidRequest("The body has a number that is too large.") from None
 
 
 def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -51,4 +52,14 @@ def _refuse_constant(name: str) -> object:
     raise InvalidRequest("The body has a number that JSON does not know (NaN or Infinity).")
 
 
-_decode = json.JSONDecoder(object_pairs_hook=_unique_object, parse_constant=_refuse_constant).decode
+def _finite(text: str) -> float:
+    # 1e999 is JSON, but Python reads it as infinity, which could not be written as JSON again (audit records).
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidRequest("The body has a number that is too large.")
+    return number
+
+
+_decode = json.JSONDecoder(
+    object_pairs_hook=_unique_object, parse_constant=_refuse_constant, parse_float=_finite
+).decode
