@@ -16,7 +16,7 @@
 
     ConfigurationError          stops the start: a bad setting or policy file, with its place and the reason
 
-Raise where the fact is known; `moderation_service.web.errors` turns them into bytes. Messages are written for the
+Raise where the fact is known; `moderation_service.web.reply` turns them into bytes. Messages are written for the
 caller: they name the field and never repeat the text that was sent.
 """
 
