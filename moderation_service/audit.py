@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 
 from .errors import ConfigurationError, ModerationError
+from .logs import log_event
 from .moderator import Check
 from .verdict import Decision
 
 __all__ = ["AuditFile", "request_context"]
+
+_log = logging.getLogger("moderation.audit")
 
 request_context: ContextVar[tuple[str | None, str | None]] = ContextVar("request_context", default=(None, None))
 """Request id and name of the API key of the request being handled."""
@@ -70,4 +74,8 @@ class AuditFile:
             "policy_version": check.policy.version,
             "metadata": dict(check.metadata),
         }
-        os.write(self._descriptor, (json.dumps(record) + "\n").encode())
+        try:
+            os.write(self._descriptor, (json.dumps(record) + "\n").encode())
+        except OSError as error:
+            # A full disk must not take moderation down; what is missing is in the log, under the request's id.
+            log_event(_log, logging.ERROR, "audit_failed", request_id=request_id, reason=error.strerror)
