@@ -17,7 +17,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     settings = (service.settings if service else settings) or Settings()
     service = service or build_service(settings)
     app = Flask("moderation_service.web", static_folder="static" if settings.pages else None)
-    # "//policies" is no address of ours; werkzeug would answer it with a redirect, as an HTML page.
+    # "/static//page.js" is no address of ours; werkzeug would answer it with a redirect, as an HTML page.
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["moderation"] = service

@@ -111,6 +111,8 @@ class _Lifecycle:
             self._record(environ, state, int(status[:3]))
             return start_response(status, headers, exc_info)
 
+        # "GET http://host HTTP/1.1" has no path; werkzeug would answer it with a redirect, as an HTML page.
+        environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
         return self._app(environ, start)
 
     def authenticate(self, environ: WSGIEnvironment, state: RequestState) -> None:
