@@ -340,7 +340,8 @@ def test_half_a_surrogate_pair_in_a_name_is_refused(client: FlaskClient) -> None
 
 @pytest.mark.parametrize(
     "content_type",
-    ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json", " application/json "],
+    ["application/json", "application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json",
+     " application/json "],
 )  # fmt: skip
 def test_json_may_be_declared_in_several_ways(client: FlaskClient, content_type: str) -> None:
     assert post_raw(client, b'{"prompt": "x"}', content_type).status_code == 200

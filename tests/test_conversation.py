@@ -86,7 +86,11 @@ def test_a_turn_that_only_calls_tools_may_have_no_content() -> None:
 
 
 def test_null_content_without_tool_calls_is_refused() -> None:
-    for message in (turn("assistant", None), turn("assistant", None, tool_calls=[]), turn("user", None, tool_calls=[1])):
+    for message in (
+        turn("assistant", None),
+        turn("assistant", None, tool_calls=[]),
+        turn("user", None, tool_calls=[1]),
+    ):
         error = refused([turn("user", "Hello"), message])
         assert (error.status, error.param) == (400, "messages[1].content")
 
@@ -175,7 +179,7 @@ def test_an_unknown_field_is_named_in_a_printable_form() -> None:
     error = refused([turn("user", "x", weight=1)])
     assert (error.message, error.param) == ("`messages[0]` has an unknown field.", "messages[0].weight")
     assert refused([turn("user", "x", **{"a b\n<script>é" + "z" * 99: 1})]).param == "messages[0].abscript" + "z" * 27
-    assert refused([turn("user", "x", **{"名": 1})]).param == "messages[0].?"
+    assert refused([turn("user", "x", 名=1)]).param == "messages[0].?"
 
 
 @pytest.mark.parametrize("kind", ["image_url", "input_image", "image", "input_audio", "file"])

@@ -118,9 +118,7 @@ def test_a_decision_without_a_verdict_has_null_safety_and_no_windows() -> None:
 
 def test_an_error_is_rendered_in_its_envelope() -> None:
     error = TooLarge("Over the limit.", param="inputs[1]", retry_after_s=1)
-    assert native.render(error) == {
-        "error": {"type": "too_large", "message": "Over the limit.", "param": "inputs[1]"}
-    }
+    assert native.render(error) == {"error": {"type": "too_large", "message": "Over the limit.", "param": "inputs[1]"}}
     assert native.render_batch([error]) == {"results": [native.render(error)]}
 
 

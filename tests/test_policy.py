@@ -19,7 +19,7 @@ ACTIONS = {SAFE: ALLOW, CONTROVERSIAL: FLAG, UNSAFE: BLOCK}
 
 def policy(messages: Mapping[str, str] | None = None, **rules: object) -> Policy:
     one = Rules(ACTIONS, **rules)  # type: ignore[arg-type]
-    made = Policy("own", "For tests.", {target: one for target in Target})
+    made = Policy("own", "For tests.", dict.fromkeys(Target, one))
     return made if messages is None else dataclasses.replace(made, messages=messages)
 
 
@@ -146,9 +146,7 @@ def test_a_policy_is_found_by_name_and_the_default_by_none() -> None:
 def test_an_unknown_policy_is_refused_with_the_known_ones_and_without_the_name_that_was_sent() -> None:
     with pytest.raises(InvalidRequest) as caught:
         Policies(BUILT_IN, default="loose").get("Strict", param="inputs[1].policy")
-    assert caught.value.message == (
-        "`inputs[1].policy` is no policy of this service; it has balanced, loose, strict."
-    )
+    assert caught.value.message == ("`inputs[1].policy` is no policy of this service; it has balanced, loose, strict.")
     assert caught.value.param == "inputs[1].policy"
 
 
