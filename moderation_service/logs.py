@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
             "time": moment,
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": record.getMessage(),
+            "event": _event(record),
         }
         fields = getattr(record, "fields", None)
         if fields:
@@ -41,6 +41,17 @@ class JsonFormatter(logging.Formatter):
             line["error_type"] = record.exc_info[0].__name__
             line["frames"] = [f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames[-12:]]
         return json.dumps(line)
+
+
+def _event(record: logging.LogRecord) -> str:
+    """The record's message, with exceptions in it by name: gunicorn's would quote half a body at level debug."""
+    args = record.args
+    if isinstance(args, tuple):
+        record.args = tuple(type(one).__name__ if isinstance(one, BaseException) else one for one in args)
+    elif isinstance(args, Mapping):
+        named = {key: type(one).__name__ if isinstance(one, BaseException) else one for key, one in args.items()}
+        record.args = named
+    return record.getMessage()
 
 
 def log_event(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
