@@ -1,0 +1,198 @@
+"""Who may import whom, and what importing costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import moderation_service
+
+PACKAGE = Path(moderation_service.__file__).parent
+HEAVY = ("torch", "transformers", "vllm", "ray", "sklearn", "scipy", "onnxruntime", "tensorflow", "pandas")
+WEB = ("flask", "werkzeug", "jinja2", "gunicorn", "requests", "urllib3", "http.client", "socket", "prometheus_client")
+PURE = ("verdict", "conversation", "policy", "errors", "qwen3guard")
+IO = {
+    "asyncio", "fcntl", "flask", "ftplib", "gunicorn", "http", "httpx", "io", "logging", "multiprocessing", "numpy",
+    "os", "pathlib", "pickle", "prometheus_client", "random", "requests", "secrets", "select", "selectors", "shutil",
+    "signal", "smtplib", "socket", "sqlite3", "ssl", "subprocess", "sys", "tempfile", "threading", "time", "urllib",
+    "urllib3", "werkzeug", "yaml",
+}  # fmt: skip
+
+
+def modules() -> dict[str, Path]:
+    """All modules by their name inside the package, `` for the package itself."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def imported(name: str) -> set[str]:
+    """What a module imports: ours by their name inside the package with a dot in front, others by full name.
+
+    Imports inside functions count, those for type checkers don't.
+    """
+    path = modules()[name]
+    package = name.split(".") if path.name == "__init__.py" else name.split(".")[:-1]
+    found: set[str] = set()
+    waiting: list[ast.AST] = [ast.parse(path.read_text(encoding="utf-8"))]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        if isinstance(node, ast.ImportFrom):
+            base = [part for part in package if part][: len(package) - node.level + 1] if node.level else []
+            target = ".".join([*base, *(node.module or "").split(".")]).strip(".")
+            prefix = "." if node.level else ""
+            found.add(prefix + target)
+            found |= {f"{prefix}{target}.{alias.name}".replace("..", ".") for alias in node.names}
+        waiting += ast.iter_child_nodes(node)
+    return found
+
+
+def ours(name: str) -> set[str]:
+    """The modules of the package that a module imports."""
+    known = modules()
+    return {one[1:] for one in imported(name) if one.startswith(".") and one[1:] in known}
+
+
+PURE_HERE = [name for name in PURE if name in modules()]
+
+
+@pytest.mark.parametrize("name", PURE_HERE)
+def test_pure_modules_do_no_io(name: str) -> None:
+    roots = {one.partition(".")[0] for one in imported(name) if not one.startswith(".")}
+    assert not roots & IO
+
+
+@pytest.mark.parametrize("name", PURE_HERE)
+def test_pure_modules_use_pure_modules_only(name: str) -> None:
+    assert ours(name) <= set(PURE)
+
+
+# The way of a request, which is also the way of imports: each may use what stands below it.
+LAYERS = [
+    ("cli", "__main__"),
+    ("server", "worker"),
+    ("web",),
+    ("wires",),
+    ("moderator",),
+    ("engines",),
+    ("conversation", "policy_file", "policy"),
+    ("verdict",),
+    ("errors",),
+]
+
+
+def layer_of(name: str) -> int | None:
+    for depth, names in enumerate(LAYERS):
+        if name.partition(".")[0] in names:
+            return depth
+    return None
+
+
+def test_the_reading_of_imports_works() -> None:
+    assert {"cache", "conversation", "engines.base", "errors", "policy", "verdict"} <= ours("moderator")
+    assert "flask" in imported("web.app")
+    assert {"settings", "web.service"} <= ours("web.app")
+
+
+def test_imports_go_one_way() -> None:
+    wrong = [
+        f"{name} imports {other}"
+        for name in modules()
+        for other in ours(name)
+        if (above := layer_of(name)) is not None and (below := layer_of(other)) is not None and below < above
+    ]
+    assert wrong == []
+
+
+def test_engines_and_wires_know_nothing_of_each_other() -> None:
+    for name in modules():
+        kind = name.partition(".")[0]
+        if kind in ("engines", "wires"):
+            other = "wires" if kind == "engines" else "engines"
+            assert not [one for one in ours(name) if one.partition(".")[0] == other], name
+            assert not {one.partition(".")[0] for one in imported(name)} & {"flask", "gunicorn"}, name
+
+
+def test_policies_do_not_know_conversations() -> None:
+    assert ours("policy") == {"errors", "verdict"}
+    assert ours("verdict") == set()
+    assert ours("errors") == set()
+
+
+def test_only_settings_read_the_environment() -> None:
+    readers = {
+        name
+        for name, path in modules().items()
+        if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "os.getenv"))
+    }
+    # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
+    # prometheus-client reads from there and nowhere else.
+    assert readers <= {"cli", "server", "metrics"}
+
+
+def test_every_module_says_what_it_is_for_and_what_it_promises() -> None:
+    for name, path in modules().items():
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        assert ast.get_docstring(tree), name
+        if path.name not in ("__init__.py", "__main__.py"):
+            assert "__all__" in path.read_text(encoding="utf-8"), name
+
+
+@pytest.mark.parametrize("name", [name for name in modules() if name != "__main__"])
+def test_a_module_promises_only_what_it_has(name: str) -> None:
+    module = __import__(f"moderation_service.{name}".rstrip("."), fromlist=["*"])
+    for promised in getattr(module, "__all__", []):
+        assert hasattr(module, promised), f"{name}.{promised}"
+
+
+def test_modules_are_short_enough_to_be_read() -> None:
+    lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in modules().items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def loaded_after(code: str) -> set[str]:
+    """The modules that are loaded in a fresh interpreter after this code."""
+    script = f"{code}\nimport sys\nprint(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    return set(done.stdout.split())
+
+
+def test_importing_the_package_loads_next_to_nothing() -> None:
+    loaded = loaded_after("import moderation_service")
+    assert not loaded & {*HEAVY, *WEB, "numpy", "yaml", "click"}
+    assert {name for name in loaded if name.startswith("moderation_service")} == {"moderation_service"}
+
+
+@pytest.mark.parametrize("name", PURE_HERE)
+def test_importing_a_pure_module_loads_nothing_that_could_do_io(name: str) -> None:
+    assert not loaded_after(f"import moderation_service.{name}") & {*HEAVY, *WEB, "numpy", "yaml", "click"}
+
+
+def test_a_running_service_has_loaded_nothing_heavy() -> None:
+    loaded = loaded_after(
+        "from moderation_service.web import create_app\n"
+        "app = create_app()\n"
+        "client = app.test_client()\n"
+        "assert client.post('/moderate', json={'prompt': 'bread', 'response': 'flour'}).status_code == 200\n"
+        "assert client.get('/').status_code == client.get('/readyz').status_code == 200"
+    )
+    assert not loaded & set(HEAVY)
+    assert not [name for name in loaded if name.startswith("dify_plugin")]
+
+
+def test_help_is_quick_because_it_loads_no_engine() -> None:
+    loaded = loaded_after(
+        "import sys\nfrom click.testing import CliRunner\nfrom moderation_service.cli import _cli\n"
+        "assert CliRunner().invoke(_cli, ['serve', '--help']).exit_code == 0"
+    )
+    assert not loaded & {*HEAVY, "numpy", "flask", "gunicorn", "prometheus_client"}
