@@ -13,6 +13,7 @@ import click
 
 from . import __version__
 from .errors import ConfigurationError, ModerationError
+from .launch.command import up_command
 from .settings import ENV_PREFIX, Loaded, Secret, Setting, declarations, load_settings
 
 __all__ = ["main"]
@@ -112,6 +113,9 @@ def serve(config_file: Path | None, **flags: object) -> None:
         )
 
     run_server(settings, when_ready=announce)
+
+
+_cli.add_command(up_command)
 
 
 @_cli.command()
