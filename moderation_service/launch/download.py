@@ -86,6 +86,10 @@ class Downloader:
             raise DownloadFailed(f"{folder}: {error.strerror or 'the files could not be written'}.") from error
         return folder
 
+    def close(self) -> None:
+        """Let go of the connections."""
+        self._session.close()
+
     def folder(self, hub: Hub) -> Path:
         """Where that model is, or would be."""
         return self.cache / hub.source.value / hub.repo.replace("/", "--") / hub.revision.replace("/", "--")
@@ -119,7 +123,7 @@ class Downloader:
                         raise DownloadFailed(f"{hub.endpoint}: the list of files is too long to be one.")
             try:
                 return hub.parse_listing(json.loads(body))
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DownloadFailed(f"{hub.endpoint}: answered something that is not JSON.") from error
 
         return self.retrying(hub, ask)
