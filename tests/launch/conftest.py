@@ -5,10 +5,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import signal
 import socket
+import sys
 import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -234,3 +238,50 @@ def unused_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
+
+
+@dataclass
+class FakeVllm:
+    """The program `vllm` of fake_vllm.py, and what became of it."""
+
+    program: Path
+    folder: Path
+
+    def behave(self, *words):
+        """What each start does, in order; the last word repeats."""
+        (self.folder / "behaviour").write_text(" ".join(words))
+
+    @property
+    def starts(self):
+        files = sorted(self.folder.glob("start-*.json"), key=lambda file: int(file.stem.split("-")[1]))
+        return [json.loads(file.read_text()) for file in files]
+
+    @property
+    def survivors(self):
+        """Processes that still run, of those it ever started."""
+        return [pid for start in self.starts for pid in (start["pid"], start["worker"]) if is_running(pid)]
+
+
+def is_running(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+@pytest.fixture
+def fake_vllm(tmp_path, monkeypatch):
+    folder = tmp_path / "fake-vllm"
+    (folder / "bin").mkdir(parents=True)
+    program = folder / "bin" / "vllm"
+    script = Path(__file__).with_name("fake_vllm.py")
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{script}" "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("FAKE_VLLM", str(folder))
+    fake = FakeVllm(program, folder)
+    fake.behave("serve")
+    yield fake
+    left = fake.survivors
+    for pid in left:
+        os.kill(pid, signal.SIGKILL)
+    assert left == [], "processes were left behind"
