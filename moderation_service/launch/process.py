@@ -12,19 +12,30 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-__all__ = ["ENDING_SIGNALS", "ChildProcess", "tail"]
+__all__ = ["ENDING_SIGNALS", "ChildProcess", "adopt_orphans", "tail"]
 
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _TAIL_BYTES = 64 * 1024
 _LOG_BYTES = 32 * 1024**2
 """vLLM writes a line of statistics every ten seconds: a few months of them."""
 _STRAGGLERS_S = 3.0
 """After the leader's end, how long the rest of its group may take before it is killed."""
 _REAP_S = 10.0
+_BURY_S = 1.0
 ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 # Looked up here and not in the child, where between fork and exec nothing may be loaded.
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+
+def adopt_orphans() -> None:
+    """Make this process the parent of its children's orphans, so that it can wait for their end as well.
+
+    In a container it may be process 1, or there may be nobody else who does it.
+    """
+    if _libc is not None:
+        _libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 class ChildProcess:
@@ -100,6 +111,9 @@ class ChildProcess:
         # A process that hangs in a driver can't be waited for.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=_REAP_S)
+        deadline = self._clock() + _BURY_S
+        while self._group_lives() and self._clock() < deadline:
+            self._sleep(0.01)
         self._ended = True
 
     def trim_log(self) -> None:
@@ -109,6 +123,10 @@ class ChildProcess:
             os.truncate(self._log, 0)
 
     def _group_lives(self) -> bool:
+        """Whether the group has members that have not ended; those that were adopted are buried on the way."""
+        with contextlib.suppress(ChildProcessError):
+            while os.waitpid(-self.pid, os.WNOHANG)[0]:
+                pass
         try:
             os.killpg(self.pid, 0)
         except (ProcessLookupError, PermissionError):

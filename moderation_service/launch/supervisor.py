@@ -30,7 +30,7 @@ _SHOWN_LINES = 25
 _EXPLANATIONS = (
     (
         r"Free memory on device .* is less than",
-        "Another program took GPU memory meanwhile. Take less with --gpu-memory, or free some: nvidia-smi shows who has it.",
+        "Another program took GPU memory. Take less with --gpu-memory, or free some; nvidia-smi shows who has it.",
     ),
     (
         r"No available memory for the cache blocks|larger than the available KV cache",

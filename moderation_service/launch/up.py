@@ -18,19 +18,20 @@ from types import FrameType
 from typing import Protocol
 
 from ..access import check_exposure, load_api_keys
+from ..errors import ConfigurationError
 from ..server import check_port_is_free
 from ..settings import ENV_PREFIX, Secret, Settings
 from .command_line import HOST, vllm_command
 from .download import Downloader, default_cache
 from .errors import LaunchError, NothingToRunOn, ServerFailed, VllmMissing
-from .gpu import Detection, find_gpus
+from .gpu import Detection, Gpu, find_gpus
 from .guard import GUARDS, Guard, guard_in_folder
 from .hub import Hub, Source
 from .plan import Plan, Wishes, plan_cpu, plan_gpu
-from .process import ENDING_SIGNALS, ChildProcess
+from .process import ENDING_SIGNALS, ChildProcess, adopt_orphans
 from .progress import Console
 from .supervisor import Supervisor
-from .upstream import Upstream
+from .upstream import Upstream, api_root
 
 __all__ = ["UpOptions", "up"]
 
@@ -89,6 +90,7 @@ class Outside:
 
 def up(options: UpOptions, outside: Outside) -> int:
     """Bring everything up, serve until told to stop, and return the exit code. Raises LaunchError."""
+    adopt_orphans()
     with _Ending() as ending:
         try:
             if options.upstreams:
@@ -105,9 +107,8 @@ def _serve_before_running(options: UpOptions, outside: Outside, ending: _Ending)
     if options.dry_run:
         outside.print(_render_service(environment, outside.environ, options.service_args))
         return 0
-    api_key = settings.upstream_api_key
-    for url in options.upstreams:
-        upstream = Upstream(url, api_key=api_key)
+    for url in settings.upstreams:
+        upstream = Upstream(url, api_key=settings.upstream_api_key)
         with contextlib.closing(upstream):
             deadline = time.monotonic() + options.start_timeout_s
             while not upstream.is_up():
@@ -116,6 +117,7 @@ def _serve_before_running(options: UpOptions, outside: Outside, ending: _Ending)
                 outside.console.progress(f"  waiting for {upstream.url}")
                 outside.sleep(_TICK_S)
             name, length = upstream.model()
+            name = settings.upstream_model or name
             upstream.warm_up(name, timeout_s=_WARM_UP_S)
         outside.console.say(f"{upstream.url} serves {name}, context {length or 'unknown'}")
     return _supervise(None, environment, options.service_args, settings, outside, ending)
@@ -127,9 +129,10 @@ def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: _Ending) 
     environment = _service_environment(outside.environ, (f"http://{HOST}:{port}",), api_key)
     settings = _checked_settings(outside, environment)
     if options.vllm_port is not None and not options.dry_run:
-        check_port_is_free(replace(settings, host=HOST, port=port))
+        _check_vllm_port(settings, port)
+    gpus = () if options.cpu else _gpus(outside)
     program = _find_vllm(options, outside)
-    plan, model, hub = _plan(options, outside)
+    plan, model, hub = _plan(options, outside, gpus)
     command = vllm_command(plan, program=program, model=model, port=port, extra=options.vllm_args)
     if options.dry_run:
         origin = f"from {hub.endpoint}, revision {hub.revision}" if hub else "in a local folder"
@@ -183,11 +186,15 @@ def _supervise(
             supervisor.stop()
 
 
-def _plan(options: UpOptions, outside: Outside) -> tuple[Plan, Path, Hub | None]:
+def _gpus(outside: Outside) -> tuple[Gpu, ...]:
+    found = outside.detect(outside.environ.get("CUDA_VISIBLE_DEVICES"))
+    if not found.gpus:
+        raise NothingToRunOn(f"No GPU to run vLLM on. {found.problem}\n{_CHOICES}")
+    return found.gpus
+
+
+def _plan(options: UpOptions, outside: Outside, gpus: Sequence[Gpu]) -> tuple[Plan, Path, Hub | None]:
     """The plan, where the model is or will be, and where it comes from if it isn't there yet."""
-    detection = Detection(()) if options.cpu else outside.detect(outside.environ.get("CUDA_VISIBLE_DEVICES"))
-    if not options.cpu and not detection.gpus:
-        raise NothingToRunOn(f"No GPU to run vLLM on. {detection.problem}\n{_CHOICES}")
     guard = _fixed_guard(options, outside)
     try:
         if options.cpu:
@@ -196,7 +203,7 @@ def _plan(options: UpOptions, outside: Outside) -> tuple[Plan, Path, Hub | None]
             wishes = Wishes(
                 guard=guard, context=options.context, fraction=options.fraction, memory_gib=options.memory_gib
             )
-            plan = plan_gpu(detection.gpus, wishes)
+            plan = plan_gpu(gpus, wishes)
     except NothingToRunOn as error:
         raise NothingToRunOn(f"{error}\n{_CHOICES}") from error
     if plan.gpu is not None and plan.gpu.mig_index is not None and not plan.gpu.uuid:
@@ -257,7 +264,7 @@ def _service_environment(
     environ: Mapping[str, str], upstreams: Sequence[str], api_key: Secret | None
 ) -> dict[str, str]:
     """Ours, and what tells the service where the model server is; no flag, because a key is in it."""
-    told = {"ENGINE": "vllm", "UPSTREAMS": ",".join(upstreams)}
+    told = {"ENGINE": "vllm", "UPSTREAMS": ",".join(map(api_root, upstreams))}
     if api_key is not None:
         told["UPSTREAM_API_KEY"] = api_key.value
     return {**environ, **{ENV_PREFIX + name: value for name, value in told.items()}}
@@ -274,11 +281,18 @@ def _render_service(environment: Mapping[str, str], base: Mapping[str, str], ser
 def _checked_settings(outside: Outside, environment: Mapping[str, str]) -> Settings:
     """What the service will run with; a mistake in it shows now, and not after the download."""
     settings = outside.settings(environment)
-    if settings.engine != "vllm":
-        raise LaunchError("--engine: `up` serves with the engine vllm; leave it out.")
+    if settings.engine != "vllm" or ",".join(settings.upstreams) != environment[ENV_PREFIX + "UPSTREAMS"]:
+        raise LaunchError("--engine and --upstreams are set by `up` itself; leave them out.")
     check_exposure(settings, load_api_keys(settings))
     check_port_is_free(settings)
     return settings
+
+
+def _check_vllm_port(settings: Settings, port: int) -> None:
+    try:
+        check_port_is_free(replace(settings, host=HOST, port=port))
+    except ConfigurationError as error:
+        raise LaunchError(f"--vllm-port: {port} is in use on {HOST}; leave it out, and a free one is taken.") from error
 
 
 def _free_port() -> int:

@@ -43,7 +43,12 @@ class Upstream:
         """Whether it says that it is healthy. A closed port, an error or silence all mean no."""
         try:
             with self._session.get(f"{self.url}/health", timeout=_PROBE_S, stream=True) as reply:
-                return reply.status_code == 200
+                status = reply.status_code
+            if status == 404:
+                # Ollama has no such page.
+                with self._session.get(f"{self.url}/v1/models", timeout=_PROBE_S, stream=True) as reply:
+                    status = reply.status_code
+            return status == 200
         except requests.RequestException:
             return False
 

@@ -270,14 +270,13 @@ def is_running(pid):
 
 
 @pytest.fixture
-def fake_vllm(tmp_path, monkeypatch):
+def fake_vllm(tmp_path):
     folder = tmp_path / "fake-vllm"
     (folder / "bin").mkdir(parents=True)
     program = folder / "bin" / "vllm"
     script = Path(__file__).with_name("fake_vllm.py")
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -S "{script}" "$@"\n')
+    program.write_text(f'#!/bin/sh\nFAKE_VLLM="{folder}" exec "{sys.executable}" -S "{script}" "$@"\n')
     program.chmod(0o755)
-    monkeypatch.setenv("FAKE_VLLM", str(folder))
     fake = FakeVllm(program, folder)
     fake.behave("serve")
     yield fake

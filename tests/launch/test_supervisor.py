@@ -16,7 +16,7 @@ from moderation_service.launch.command_line import vllm_command
 from moderation_service.launch.errors import ServerFailed
 from moderation_service.launch.guard import GIB, GUARDS
 from moderation_service.launch.plan import plan_cpu
-from moderation_service.launch.process import ChildProcess, tail
+from moderation_service.launch.process import ChildProcess, adopt_orphans, tail
 from moderation_service.launch.progress import Console
 from moderation_service.launch.supervisor import Restarts, Supervisor, explain
 from moderation_service.launch.upstream import Upstream, api_root
@@ -43,6 +43,7 @@ def clock():
 @pytest.fixture
 def supervise(fake_vllm, unused_port, tmp_path, told, clock):
     """Makes a supervisor of the fake; short waits."""
+    adopt_orphans()
     with contextlib.ExitStack() as stack:
 
         def make(**more):
