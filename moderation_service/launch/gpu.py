@@ -23,7 +23,7 @@ Runner = Callable[[Sequence[str]], str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gpu:
-    """One device that vLLM can use: a whole GPU, or one MIG slice of it. Memory in MiB, as nvidia-smi counts it."""
+    """One device that vLLM can use: a whole GPU, or one MIG slice of it. Memory in MiB, as CUDA counts it."""
 
     index: int
     """Position on the PCI bus, which is nvidia-smi's numbering."""
@@ -85,7 +85,7 @@ def find_gpus(
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         return Detection((), f"nvidia-smi failed ({_reason(error)}); the driver may need to be loaded or reinstalled.")
     if not gpus:
-        return Detection((), "nvidia-smi finds no GPU.")
+        return Detection((), "nvidia-smi finds no GPU whose memory it can tell.")
     chosen = select_visible(gpus, visible)
     if not chosen:
         return Detection((), f"CUDA_VISIBLE_DEVICES={visible} names none of the {len(gpus)} GPUs here.")
@@ -155,6 +155,8 @@ def _device(node: ElementTree.Element, *, index: int, name: str, architecture: s
     total, free = _mib(node, "fb_memory_usage/total"), _mib(node, "fb_memory_usage/free")
     if total is None or free is None:
         return None
+    # CUDA, and with it vLLM's memory fraction, counts without what the driver keeps for itself.
+    total -= _mib(node, "fb_memory_usage/reserved") or 0
     uuid = _word(node, "uuid")
     return Gpu(index=index, name=name, uuid=uuid, total_mib=total, free_mib=free, architecture=architecture)
 

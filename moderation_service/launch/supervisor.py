@@ -6,7 +6,7 @@ import enum
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from .command_line import ServerCommand
@@ -64,8 +64,8 @@ class Restarts:
     """Deaths before it ever became ready: most are mistakes that repeat themselves, each of which takes a minute."""
     in_a_row: int = 5
     longest_delay_s: float = 30.0
-    _early: int = 0
-    _succeeded: bool = False
+    _early: int = field(default=0, init=False)
+    _succeeded: bool = field(default=False, init=False)
 
     def succeeded(self) -> None:
         """It became ready."""

@@ -103,7 +103,7 @@ def up(options: UpOptions, outside: Outside) -> int:
 
 def _serve_before_running(options: UpOptions, outside: Outside, ending: _Ending) -> int:
     environment = _service_environment(outside.environ, options.upstreams, None)
-    settings = _checked_settings(outside, environment)
+    settings = _checked_settings(options, outside, environment)
     if options.dry_run:
         outside.print(_render_service(environment, outside.environ, options.service_args))
         return 0
@@ -127,7 +127,7 @@ def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: _Ending) 
     port = options.vllm_port or _free_port()
     api_key = Secret(secrets.token_urlsafe(32))
     environment = _service_environment(outside.environ, (f"http://{HOST}:{port}",), api_key)
-    settings = _checked_settings(outside, environment)
+    settings = _checked_settings(options, outside, environment)
     if options.vllm_port is not None and not options.dry_run:
         _check_vllm_port(settings, port)
     gpus = () if options.cpu else _gpus(outside)
@@ -142,6 +142,7 @@ def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: _Ending) 
     outside.console.say(plan.describe())
     if hub is not None:
         _downloader(options, outside).fetch(hub)
+    outside.console.say(f"The model is in {model}")
     with _work_folder() as folder:
         supervisor = Supervisor(
             command,
@@ -278,13 +279,14 @@ def _render_service(environment: Mapping[str, str], base: Mapping[str, str], ser
     return " ".join([*words, shlex.join(("moderation-service", "serve", *service_args))])
 
 
-def _checked_settings(outside: Outside, environment: Mapping[str, str]) -> Settings:
+def _checked_settings(options: UpOptions, outside: Outside, environment: Mapping[str, str]) -> Settings:
     """What the service will run with; a mistake in it shows now, and not after the download."""
     settings = outside.settings(environment)
     if settings.engine != "vllm" or ",".join(settings.upstreams) != environment[ENV_PREFIX + "UPSTREAMS"]:
         raise LaunchError("--engine and --upstreams are set by `up` itself; leave them out.")
     check_exposure(settings, load_api_keys(settings))
-    check_port_is_free(settings)
+    if not options.dry_run:
+        check_port_is_free(settings)
     return settings
 
 
@@ -352,7 +354,9 @@ class _Ending:
 
     def __enter__(self) -> _Ending:
         for number in ENDING_SIGNALS:
-            self._before[number] = signal.signal(number, self._on_signal)
+            # Ignored on purpose by whoever started us: `nohup`, or a shell that put us into the background.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._on_signal)
         return self
 
     def __exit__(self, *_: object) -> None:

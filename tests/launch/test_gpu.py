@@ -29,7 +29,7 @@ def test_several_gpus_are_numbered_by_their_place_on_the_bus():
             index=0,
             name="NVIDIA GeForce RTX 4090",
             uuid="GPU-f124aa59-d406-d45b-9481-8fcd694e6c9e",
-            total_mib=24564,
+            total_mib=24162,
             free_mib=9290,
             architecture="Ada Lovelace",
         ),
@@ -37,7 +37,7 @@ def test_several_gpus_are_numbered_by_their_place_on_the_bus():
             index=1,
             name="Tesla T4",
             uuid="GPU-feba7e40-d724-01ff-b00f-3a439a28a6c7",
-            total_mib=15360,
+            total_mib=14910,
             free_mib=14908,
             architecture="Turing",
         ),
@@ -130,7 +130,7 @@ def test_output_that_is_no_xml_is_a_problem_and_not_a_crash(text):
 
 def test_a_machine_whose_driver_sees_no_gpu():
     found = find_gpus(run=answering(q="<nvidia_smi_log></nvidia_smi_log>"), which=installed("nvidia-smi"))
-    assert found.problem == "nvidia-smi finds no GPU."
+    assert found.problem == "nvidia-smi finds no GPU whose memory it can tell."
 
 
 def test_hidden_gpus_are_said_to_be_hidden():
