@@ -9,6 +9,7 @@
     process   one child process with its own process group and log file
     upstream  is that server up, and does it speak Qwen3Guard? One request that warms it up
     supervisor   keeps vLLM running
+    ending    signals become an orderly end
     up        the whole flow
     command   the click command
 

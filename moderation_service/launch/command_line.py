@@ -28,8 +28,11 @@ _OURS = (
     "--root-path",
 )
 # What a model server has no use for, and what makes it misbehave: Kubernetes sets VLLM_PORT=tcp://... for a Service
-# called "vllm" (github.com/vllm-project/vllm/issues/34199).
-_WITHHELD = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN", "VLLM_PORT", "VLLM_API_KEY")
+# called "vllm" (github.com/vllm-project/vllm/issues/34199), and its metrics don't belong into the service's folder.
+_WITHHELD = (
+    *("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "MODELSCOPE_API_TOKEN"),
+    *("VLLM_PORT", "VLLM_API_KEY", "PROMETHEUS_MULTIPROC_DIR"),
+)
 _WITHHELD_PREFIX = "MODERATION_"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import signal
 import subprocess
@@ -54,16 +55,6 @@ class ChildProcess:
         self._sleep = sleep
         self._log = log
         output = log.open("ab") if log is not None else None
-        parent = os.getpid()
-
-        def in_child() -> None:
-            # The child goes when we are killed in a way that leaves no time to tell it.
-            if _libc is not None:
-                _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-                if os.getppid() != parent:
-                    os._exit(1)
-            signal.pthread_sigmask(signal.SIG_SETMASK, ())
-
         # A Ctrl-C between the fork and the assignment would leave a child that nobody knows of.
         waiting = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)
         try:
@@ -75,7 +66,7 @@ class ChildProcess:
                 stderr=subprocess.STDOUT if output is not None else None,
                 # Ctrl-C reaches us alone; the order in which things stop is ours.
                 start_new_session=True,
-                preexec_fn=in_child,  # no threads here, and nothing in it takes a lock
+                preexec_fn=functools.partial(_in_child, os.getpid()),  # no threads here, and nothing in it takes a lock
             )
         finally:
             if output is not None:
@@ -106,8 +97,7 @@ class ChildProcess:
         deadline = self._clock() + (_STRAGGLERS_S if leader_ended else 0.0)
         while leader_ended and self._group_lives() and self._clock() < deadline:
             self._sleep(0.05)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self.hurry()
         # A process that hangs in a driver can't be waited for.
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(timeout=_REAP_S)
@@ -115,6 +105,12 @@ class ChildProcess:
         while self._group_lives() and self._clock() < deadline:
             self._sleep(0.01)
         self._ended = True
+
+    def hurry(self) -> None:
+        """Kill the group and don't wait: for signal handlers."""
+        if not self._ended:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
 
     def trim_log(self) -> None:
         """Start the log file again when it is large; the child appends, so that it goes on at the new end."""
@@ -132,6 +128,16 @@ class ChildProcess:
         except (ProcessLookupError, PermissionError):
             return False
         return True
+
+
+def _in_child(parent: int) -> None:
+    """Runs in the child before the program does."""
+    # The child goes when we are killed in a way that leaves no time to tell it.
+    if _libc is not None:
+        _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def tail(log: Path, *, lines: int) -> list[str]:

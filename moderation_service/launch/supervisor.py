@@ -24,7 +24,7 @@ _HANGS_AFTER_S = 60.0
 """Unhealthy for so long while the process lives: it hangs, and is ended like one that died."""
 _STOP_S = 15.0
 """vLLM stops in 1 to 4 s."""
-_TICK_S = 0.25
+_TICK_S = 0.1
 _SHOWN_LINES = 25
 
 _EXPLANATIONS = (
@@ -136,10 +136,10 @@ class Supervisor:
         if self._process is not None:
             self._process.stop(grace_s=_STOP_S)
 
-    def kill(self) -> None:
-        """End it at once."""
+    def hurry(self) -> None:
+        """Kill it without waiting; `stop` is under way and does that."""
         if self._process is not None:
-            self._process.kill()
+            self._process.hurry()
 
     def _spawn(self) -> None:
         self._process = ChildProcess(

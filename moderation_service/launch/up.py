@@ -12,10 +12,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
-from typing import Protocol
 
 from ..access import check_exposure, load_api_keys
 from ..errors import ConfigurationError
@@ -23,19 +21,20 @@ from ..server import check_port_is_free
 from ..settings import ENV_PREFIX, Secret, Settings
 from .command_line import HOST, vllm_command
 from .download import Downloader, default_cache
+from .ending import Ending, StopRequested
 from .errors import LaunchError, NothingToRunOn, ServerFailed, VllmMissing
 from .gpu import Detection, Gpu, find_gpus
 from .guard import GUARDS, Guard, guard_in_folder
 from .hub import Hub, Source
 from .plan import Plan, Wishes, plan_cpu, plan_gpu
-from .process import ENDING_SIGNALS, ChildProcess, adopt_orphans
+from .process import ChildProcess, adopt_orphans
 from .progress import Console
 from .supervisor import Supervisor
 from .upstream import Upstream, api_root
 
 __all__ = ["UpOptions", "up"]
 
-_TICK_S = 0.25
+_TICK_S = 0.1
 _DRAIN_S = 5.0
 """On top of the service's own `graceful_timeout_s`."""
 _WARM_UP_S = 300.0
@@ -91,17 +90,17 @@ class Outside:
 def up(options: UpOptions, outside: Outside) -> int:
     """Bring everything up, serve until told to stop, and return the exit code. Raises LaunchError."""
     adopt_orphans()
-    with _Ending() as ending:
+    with Ending() as ending:
         try:
             if options.upstreams:
                 return _serve_before_running(options, outside, ending)
             return _serve_with_own_vllm(options, outside, ending)
-        except _StopRequested as stop:
+        except StopRequested as stop:
             outside.console.say("Stopped.")
             return EXIT_INTERRUPTED if stop.signal is signal.SIGINT else 0
 
 
-def _serve_before_running(options: UpOptions, outside: Outside, ending: _Ending) -> int:
+def _serve_before_running(options: UpOptions, outside: Outside, ending: Ending) -> int:
     environment = _service_environment(outside.environ, options.upstreams, None)
     settings = _checked_settings(options, outside, environment)
     if options.dry_run:
@@ -123,7 +122,7 @@ def _serve_before_running(options: UpOptions, outside: Outside, ending: _Ending)
     return _supervise(None, environment, options.service_args, settings, outside, ending)
 
 
-def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: _Ending) -> int:
+def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: Ending) -> int:
     port = options.vllm_port or _free_port()
     api_key = Secret(secrets.token_urlsafe(32))
     environment = _service_environment(outside.environ, (f"http://{HOST}:{port}",), api_key)
@@ -162,7 +161,7 @@ def _supervise(
     service_args: Sequence[str],
     settings: Settings,
     outside: Outside,
-    ending: _Ending,
+    ending: Ending,
 ) -> int:
     """Start what has to be started, look after it until it ends or we are told to end, and leave nothing behind."""
     service: ChildProcess | None = None
@@ -325,47 +324,3 @@ def _work_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
         raise
     shutil.rmtree(folder, ignore_errors=True)
-
-
-class _StopRequested(BaseException):
-    """A signal asked us to end. Not an Exception: nothing on the way may take it for an error of its own."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(number)
-        self.signal = signal.Signals(number)
-
-
-class _Killable(Protocol):
-    def kill(self) -> None:
-        """End it at once."""
-
-
-@dataclass(slots=True)
-class _Ending:
-    """Turns the first SIGTERM, SIGINT or SIGHUP into an exception; the second ends the children at once."""
-
-    children: list[_Killable] = field(default_factory=list)
-    _began: bool = False
-    _before: dict[int, object] = field(default_factory=dict)
-
-    def begin(self) -> None:
-        """The end has begun: no more exceptions."""
-        self._began = True
-
-    def __enter__(self) -> _Ending:
-        for number in ENDING_SIGNALS:
-            # Ignored on purpose by whoever started us: `nohup`, or a shell that put us into the background.
-            if signal.getsignal(number) is not signal.SIG_IGN:
-                self._before[number] = signal.signal(number, self._on_signal)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]
-
-    def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._began:
-            self._began = True
-            raise _StopRequested(number)
-        for child in self.children:
-            child.kill()

@@ -25,7 +25,7 @@ _MAX_TOKENS = 64
 
 def api_root(url: str) -> str:
     """The server's address without `/v1`, with which some write it."""
-    return url.rstrip("/").removesuffix("/v1")
+    return url.rstrip("/").removesuffix("/v1").rstrip("/")
 
 
 class Upstream:

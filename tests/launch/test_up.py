@@ -301,8 +301,8 @@ def test_a_dry_run_prints_the_commands(up, tmp_path):
     assert done.exit_code == 0
     cache = tmp_path / ".cache" / "moderation-service" / "models" / "huggingface"
     assert done.stdout == (
-        "# Qwen/Qwen3Guard-Gen-4B on GPU 1 (Tesla T4), 14.6 GiB free: context 10240, about 13.5 GiB "
-        "(7.5 weights, 3.7 KV cache = 26997 tokens), float16\n"
+        "# Qwen/Qwen3Guard-Gen-4B on GPU 1 (Tesla T4), 14.6 GiB free: context 10240, about 13.1 GiB "
+        "(7.5 weights, 3.3 KV cache = 24117 tokens), float16\n"
         "# model from https://huggingface.co, revision main\n"
         "HF_HUB_OFFLINE=1 VLLM_NO_USAGE_STATS=1 DO_NOT_TRACK=1 CUDA_DEVICE_ORDER=PCI_BUS_ID CUDA_VISIBLE_DEVICES=1 "
         f"VLLM_API_KEY=<random> vllm serve {cache}/Qwen--Qwen3Guard-Gen-4B/main --host 127.0.0.1 --port 8001 "
