@@ -91,11 +91,13 @@ def read_label(text: str) -> Severity | None:
     `Safety: Cont` counts as controversial: no other label begins like that. Raises EngineAnswerInvalid for a text
     that no continuation could make an answer.
     """
-    text = _without_think_block(text)
-    first, newline, rest = text.lstrip().partition("\n")
+    text = _without_think_block(text).lstrip()
+    if text.startswith("<think>"):
+        return None
+    first, newline, rest = text.partition("\n")
     match = _LABEL_START.match(first)
     if match is None:
-        if not newline and ("Safety:".startswith(first) or first.startswith("<think>")):
+        if not newline and "Safety:".startswith(first):
             return None
         raise EngineAnswerInvalid("The engine's answer has no Safety line.")
     if _SAFETY_LINE.search(rest):

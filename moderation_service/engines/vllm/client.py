@@ -1,7 +1,7 @@
 """One server's OpenAI-compatible API: what is sent, and what each way of failing means.
 
-The verdict call goes over `ConnectionPool`; the rare calls (model list, tokenizing) go over `requests`. Errors of
-both libraries are turned into `UpstreamFailure` here and nowhere else.
+The verdict call goes straight to the `ConnectionPool`, everything else to `requests` on top of it. Their errors are
+turned into `UpstreamFailure` here and nowhere else.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable
 from ...settings import Secret
-from .connections import BrokenConnection, ConnectionPool, Reply, Stage
+from .adapter import PooledAdapter
+from .connections import BrokenConnection, ConnectionPool, Stage
 from .dialects import Tokenizer
 
 __all__ = ["Client", "FailureKind", "PromptTooLong", "ServedModel", "UpstreamFailure"]
 
-# The token list of a text of 1 MB is about 10 MB; nothing else is near that.
-_MAX_JSON_BYTES = 64 * 1024 * 1024
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TOO_LONG_TYPES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _TOO_LONG_PHRASES = ("maximum context length", "context size", "context length", "max_tokens must be at least 1, got 0")
@@ -88,12 +86,12 @@ class Client:
 
     def __init__(self, url: str, *, api_key: Secret | None, pool_size: int, connect_timeout_s: float) -> None:
         self._url = url
-        self._connect_timeout_s = connect_timeout_s
         self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s)
         self._session = requests.Session()
         # Proxy variables and .netrc are for programs that go out to the internet.
         self._session.trust_env = False
-        self._session.mount(url, HTTPAdapter(pool_maxsize=2))
+        self._session.mount(url, PooledAdapter(self._pool))
+        self._session.headers["Accept-Encoding"] = "identity"
         if api_key is not None:
             self._session.headers["Authorization"] = f"Bearer {api_key.value}"
         prepared = requests.Request("POST", f"{url}/v1/chat/completions").prepare()
@@ -110,10 +108,9 @@ class Client:
         try:
             status, headers, reply = self._pool.exchange(request, timeout_s=timeout_s)
         except BrokenConnection as error:
-            kind, wrapped, message = _STAGES[error.stage]
-            raise UpstreamFailure(kind, wrapped(message)) from error
+            raise _failure(error) from error
         if status != 200:
-            raise _refusal((status, headers, reply))
+            raise _refusal(status, headers.get(b"retry-after", b"").decode("latin-1"), reply)
         return _json_object(reply)
 
     def models(self, *, timeout_s: float) -> list[ServedModel]:
@@ -167,50 +164,25 @@ class Client:
 
     def close(self) -> None:
         """Close the connections."""
-        self._pool.close()
         self._session.close()
 
     def _call(self, method: str, path: str, body: object, *, timeout_s: float) -> dict[str, Any]:
         data = None if body is None else _ENCODE(body).encode()
         headers = {} if body is None else {"Content-Type": "application/json"}
-        timeout = (min(self._connect_timeout_s, timeout_s), timeout_s)
         try:
-            with self._session.request(
-                method,
-                self._url + path,
-                data=data,
-                headers=headers,
-                timeout=timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                content = response.raw.read(_MAX_JSON_BYTES + 1, decode_content=True)
-                status, found = response.status_code, response.headers
-        except Exception as error:
-            raise _foreign(error) from error
-        if status != 200:
-            raise _refusal((status, {name.lower().encode(): value.encode() for name, value in found.items()}, content))
-        if len(content) > _MAX_JSON_BYTES:
-            raise _garbled("The model server's answer is over the limit.")
-        return _json_object(content)
+            response = self._session.request(
+                method, self._url + path, data=data, headers=headers, timeout=timeout_s, allow_redirects=False
+            )
+        except requests.RequestException as error:
+            raise _failure(error) from error
+        if response.status_code != 200:
+            raise _refusal(response.status_code, response.headers.get("retry-after", ""), response.content)
+        return _json_object(response.content)
 
 
-def _foreign(error: Exception) -> UpstreamFailure:
-    """The failure behind an exception of requests or of urllib3 under it. Bugs of ours pass through."""
-    from urllib3.exceptions import HTTPError, ReadTimeoutError
-
-    if isinstance(error, (requests.ConnectTimeout, requests.exceptions.SSLError, requests.exceptions.InvalidURL)):
-        return _staged(Stage.CONNECT)
-    if isinstance(error, (requests.Timeout, ReadTimeoutError)):
-        return _staged(Stage.TIMEOUT)
-    if isinstance(error, requests.ConnectionError):
-        return _staged(Stage.CONNECT)
-    if isinstance(error, (requests.RequestException, HTTPError, OSError)):
-        return _staged(Stage.CLOSED)
-    raise error
-
-
-def _staged(stage: Stage) -> UpstreamFailure:
+def _failure(error: requests.RequestException) -> UpstreamFailure:
+    """What an exception of `requests` means. Those that are not BrokenConnection are about the address."""
+    stage = error.stage if isinstance(error, BrokenConnection) else Stage.CONNECT
     kind, wrapped, message = _STAGES[stage]
     return UpstreamFailure(kind, wrapped(message))
 
@@ -229,9 +201,8 @@ def _json_object(content: bytes) -> dict[str, Any]:
     return found
 
 
-def _refusal(reply: Reply) -> Exception:
+def _refusal(status: int, retry_after: str, content: bytes) -> Exception:
     """What a status other than 200 means. The body is only looked at for "too long": it may quote the text."""
-    status, headers, content = reply
     if status in (400, 413, 422) and _says_too_long(content):
         return PromptTooLong()
     if status in (401, 403):
@@ -241,7 +212,7 @@ def _refusal(reply: Reply) -> Exception:
         message = "The model server does not know the model or the address it was asked for."
         return UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
     if status in (429, 503):
-        error = EngineUnavailable("The model server is overloaded.", retry_after_s=_retry_after_s(headers))
+        error = EngineUnavailable("The model server is overloaded.", retry_after_s=_retry_after_s(retry_after))
         return UpstreamFailure(FailureKind.OVERLOADED, error)
     if 400 <= status < 500:
         message = f"The model server refused the request (status {status})."
@@ -267,9 +238,8 @@ def _says_too_long(content: bytes) -> bool:
     return isinstance(message, str) and any(phrase in message.lower() for phrase in _TOO_LONG_PHRASES)
 
 
-def _retry_after_s(headers: Mapping[bytes, bytes]) -> float:
-    value = headers.get(b"retry-after", b"")
-    return float(min(int(value), 60)) if value.isdigit() and len(value) < 6 else 1.0
+def _retry_after_s(value: str) -> float:
+    return float(min(int(value), 60)) if value.isascii() and value.isdigit() and len(value) < 6 else 1.0
 
 
 def _served_model(entry: object) -> ServedModel | None:

@@ -1,8 +1,8 @@
 """Kept-alive HTTP/1.1 connections to one server, for the one call that is made for every verdict.
 
-`requests` does the rare calls (see `client`). For the frequent one it costs more CPU than everything else the
-service does, so this is the part of HTTP that a POST with a JSON reply needs, and nothing more: no redirects, no
-proxies, no cookies, no environment. Replies are read strictly and within a size limit and a deadline.
+`requests` on its own stack costs more CPU per call than everything else the service does. This is the part of HTTP
+that a POST with a JSON reply needs, and nothing more: no redirects, no proxies, no cookies, no environment. Replies
+are read strictly and within a size limit and a deadline. `adapter` puts `requests` on top of it for the other calls.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import threading
 from collections import deque
 from time import monotonic
 from urllib.parse import urlsplit
+
+import requests
 
 __all__ = ["BrokenConnection", "ConnectionPool", "Reply", "Stage"]
 
@@ -44,8 +46,8 @@ class Stage(enum.Enum):
     """What came is not an HTTP reply, or is over the limit."""
 
 
-class BrokenConnection(Exception):
-    """A call without a complete reply."""
+class BrokenConnection(requests.ConnectionError):
+    """A call without a complete reply; for users of `requests`, one of its exceptions."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage.value)
@@ -69,7 +71,7 @@ class ConnectionPool:
         self._lock = threading.Lock()
         self._closed = False
 
-    def exchange(self, request: bytes, *, timeout_s: float) -> Reply:
+    def exchange(self, request: bytes, *, timeout_s: float, max_body_bytes: int = _MAX_BODY_BYTES) -> Reply:
         """Send a complete request, return its reply. Raises BrokenConnection."""
         ends_at = monotonic() + timeout_s
         connection = self._take()
@@ -77,7 +79,7 @@ class ConnectionPool:
         if connection is None:
             connection = self._connect(ends_at)
         try:
-            reply, reusable = connection.exchange(request, ends_at)
+            reply, reusable = connection.exchange(request, ends_at, max_body_bytes)
         except BrokenConnection as error:
             connection.close()
             if error.stage is Stage.CLOSED and not fresh and not connection.got_bytes:
@@ -160,7 +162,7 @@ class _Connection:
     def close(self) -> None:
         self._socket.close()
 
-    def exchange(self, request: bytes, ends_at: float) -> tuple[Reply, bool]:
+    def exchange(self, request: bytes, ends_at: float, max_body_bytes: int) -> tuple[Reply, bool]:
         """The reply, and whether the connection can be used again."""
         self.got_bytes = False
         try:
@@ -176,25 +178,27 @@ class _Connection:
             # 100 Continue and its like come before the reply proper.
             if status >= 200:
                 break
-        body, delimited = self._read_body(status, headers, ends_at)
+        body, delimited = self._read_body(status, headers, ends_at, max_body_bytes)
         return (status, headers, body), keeps_alive and delimited and not self._rest
 
-    def _read_body(self, status: int, headers: dict[bytes, bytes], ends_at: float) -> tuple[bytes, bool]:
+    def _read_body(
+        self, status: int, headers: dict[bytes, bytes], ends_at: float, max_body_bytes: int
+    ) -> tuple[bytes, bool]:
         if status in (204, 304):
             return b"", True
         if b"transfer-encoding" in headers:
             if headers[b"transfer-encoding"].lower() != b"chunked":
                 raise BrokenConnection(Stage.GARBLED)
-            return self._read_chunked(ends_at), True
+            return self._read_chunked(ends_at, max_body_bytes), True
         length = headers.get(b"content-length")
         if length is not None:
-            if not length.isdigit() or len(length) > 9 or int(length) > _MAX_BODY_BYTES:
+            if not length.isdigit() or len(length) > 9 or int(length) > max_body_bytes:
                 raise BrokenConnection(Stage.GARBLED)
             return self._read_exactly(int(length), ends_at), True
         # Without a length the body ends with the connection; a cut reply can't be told from a complete one.
         raise BrokenConnection(Stage.GARBLED)
 
-    def _read_chunked(self, ends_at: float) -> bytes:
+    def _read_chunked(self, ends_at: float, max_body_bytes: int) -> bytes:
         parts: list[bytes] = []
         total = 0
         while True:
@@ -204,7 +208,7 @@ class _Connection:
             except ValueError:
                 size = -1
             total += max(size, 0)
-            if size < 0 or total > _MAX_BODY_BYTES:
+            if size < 0 or total > max_body_bytes:
                 raise BrokenConnection(Stage.GARBLED)
             if size == 0:
                 while self._read_until(b"\r\n", _MAX_HEAD_BYTES, ends_at):

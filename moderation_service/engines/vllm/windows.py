@@ -18,7 +18,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ...errors import TooLarge
+from ...errors import EngineUnavailable, TooLarge
 
 __all__ = ["Turn", "fits_surely", "measure", "measured_tokens", "normalised", "plan"]
 
@@ -104,7 +104,7 @@ def plan(turns: Sequence[Turn], *, budget_tokens: int, max_windows: int) -> list
     # Three more turns than the context has pieces: the judged one, and an empty one to begin with.
     room = budget_tokens - 2 * _TOKENS_PER_TURN
     if room < 4 * _TOKENS_PER_TURN:
-        raise TooLarge("The model server's context is too small for any window.")
+        raise EngineUnavailable("The model server's context is too small for any window.")
     context_cost = measured_tokens(context)
     if judged.tokens <= room // 2:
         judged_size, context_size = judged.tokens, room - judged.tokens

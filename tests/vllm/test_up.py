@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -16,17 +16,20 @@ import pytest
 import requests
 
 ROOT = Path(__file__).parents[2]
-MODEL = Path(os.environ.get("MODERATION_TINY_GUARD") or ROOT / "examples" / "tiny-guard" / "model")
-VLLM = shutil.which("vllm", path=f"{ROOT / '.venv-vllm' / 'bin'}:{os.environ.get('PATH', '')}")
+MODEL = ROOT / "examples" / "tiny-guard" / "model"
+VLLM = ROOT / ".venv-vllm" / "bin" / "vllm"
 
-pytestmark = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(not (MODEL / "config.json").is_file(), reason="the tiny model is not there"),
-    pytest.mark.skipif(VLLM is None, reason="vllm is not installed: no .venv-vllm and none on the PATH"),
-]
+pytestmark = pytest.mark.vllm
 
 LOADING_S = 300.0
 """35 s on an idle machine with two cores, 170 s on a busy one."""
+
+
+@pytest.fixture
+def unused_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
 
 
 @pytest.fixture
