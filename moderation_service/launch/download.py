@@ -17,6 +17,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import TypeVar
 
@@ -66,7 +67,7 @@ class Downloader:
     console: Console
     sleep: Callable[[float], None] = time.sleep
     free_bytes: Callable[[Path], int] = lambda folder: shutil.disk_usage(folder).free
-    _session: requests.Session = field(default_factory=requests.Session)
+    _session: requests.Session = field(default_factory=lambda: _session())
 
     def fetch(self, hub: Hub) -> Path:
         """The folder with the model, downloaded if need be. Raises DownloadFailed with the reason.
@@ -144,7 +145,7 @@ class Downloader:
             if failures >= _ATTEMPTS:
                 raise DownloadFailed(
                     f"{hub.endpoint}: gave up after {_ATTEMPTS} attempts without progress; the last one: {reason}. "
-                    "What has arrived is kept; the same command goes on from there."
+                    f"What has arrived is kept; the same command goes on from there.{_elsewhere(hub)}"
                 )
             wait_s = min(asked_s if asked_s is not None else 2.0 ** (failures - 1), _LONGEST_WAIT_S)
             self.console.say(f"  {reason}; trying again in {wait_s:.0f} s")
@@ -190,6 +191,13 @@ class Downloader:
                 self.console.say(f"Another process is downloading this model (lock {file}); waiting for it")
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
+
+
+def _session() -> requests.Session:
+    """One that keeps no cookies: theirs would take the place of the one that is sent as a token."""
+    session = requests.Session()
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    return session
 
 
 class _Transfer:
@@ -333,6 +341,13 @@ def _write_manifest(folder: Path, hub: Hub, listing: Listing) -> None:
         output.flush()
         os.fsync(output.fileno())
     draft.replace(folder / MANIFEST)
+
+
+def _elsewhere(hub: Hub) -> str:
+    """Where else the model can be had: many can't reach Hugging Face."""
+    if hub.endpoint != Source.HUGGINGFACE.endpoint:
+        return ""
+    return " If Hugging Face can't be reached from here, --source modelscope has the same models."
 
 
 def _reason(error: Exception) -> str:

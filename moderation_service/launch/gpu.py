@@ -153,12 +153,12 @@ def select_visible(gpus: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
 def _device(node: ElementTree.Element, *, index: int, name: str, architecture: str) -> Gpu | None:
     """None where the memory is not told: then it can't be used."""
     total, free = _mib(node, "fb_memory_usage/total"), _mib(node, "fb_memory_usage/free")
-    if total is None or free is None:
-        return None
     # CUDA, and with it vLLM's memory fraction, counts without what the driver keeps for itself.
-    total -= _mib(node, "fb_memory_usage/reserved") or 0
+    reserved = _mib(node, "fb_memory_usage/reserved") or 0
+    if total is None or free is None or total <= reserved:
+        return None
     uuid = _word(node, "uuid")
-    return Gpu(index=index, name=name, uuid=uuid, total_mib=total, free_mib=free, architecture=architecture)
+    return Gpu(index=index, name=name, uuid=uuid, total_mib=total - reserved, free_mib=free, architecture=architecture)
 
 
 def _mib(node: ElementTree.Element, path: str) -> int | None:

@@ -149,6 +149,7 @@ class _Handler(BaseHTTPRequestHandler):
             if start >= len(content):
                 return self._answer(416, b"")
         self.send_response(206 if start else 200)
+        self.send_header("Set-Cookie", "acw_tc=0123; Path=/")
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.send_header("Content-Length", str(len(content) - start))
@@ -165,6 +166,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, status, body):
         self.send_response(status)
+        self.send_header("Set-Cookie", "acw_tc=0123; Path=/")
         if self.stand_in.retry_after is not None:
             self.send_header("Retry-After", self.stand_in.retry_after)
         self.send_header("Content-Length", str(len(body)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import configparser
+import os
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -73,3 +76,15 @@ def test_every_option_is_explained_in_its_help():
     for option in up_command.params:
         if isinstance(option, click.Option):
             assert option.help, option.name
+
+
+def test_bringing_vllm_up_imports_neither_vllm_nor_torch():
+    code = (
+        "import sys, moderation_service.launch.up\n"
+        "print({'torch', 'vllm', 'transformers', 'numpy'} & {name.partition('.')[0] for name in sys.modules})"
+    )
+    root = str(DOCS.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": root}
+    )
+    assert done.stdout == "set()\n"

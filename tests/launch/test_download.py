@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
+import os
 import threading
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moderation_service.launch.download import MANIFEST
 from moderation_service.launch.errors import DownloadFailed
@@ -292,3 +297,50 @@ def test_addresses_are_those_of_the_hubs():
     assert modelscope.file_url(file, commit="v1") == (
         "https://modelscope.cn/api/v1/models/a/b/repo?Revision=v1&FilePath=nested%2F%E5%90%88%E5%B9%B6.txt"
     )
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner, max_size=4),
+    max_leaves=12,
+)
+ENTRY = st.fixed_dictionaries(
+    {},
+    optional={
+        "rfilename": JSON,
+        "Path": JSON,
+        "Type": JSON,
+        "size": JSON,
+        "Size": JSON,
+        "blobId": JSON,
+        "lfs": JSON,
+        "Sha256": JSON,
+    },
+)
+LISTING = JSON | st.fixed_dictionaries(
+    {
+        "sha": JSON,
+        "siblings": st.lists(ENTRY, max_size=4) | JSON,
+        "Data": st.fixed_dictionaries({"Files": st.lists(ENTRY, max_size=4) | JSON}) | JSON,
+    }
+)
+
+
+@given(body=LISTING, source=st.sampled_from(Source))
+def test_no_answer_of_a_hub_is_a_crash(body, source):
+    hub = Hub(source=source, repo="a/b", revision="main", endpoint="https://hub.example")
+    with contextlib.suppress(DownloadFailed):
+        hub.parse_listing(body)
+
+
+@given(path=st.text(st.sampled_from("ab./\\:\0 é"), max_size=12).map(lambda text: text + ".json"))
+def test_every_name_that_is_accepted_stays_in_its_folder(path):
+    others = [RemoteFile("config.json", 1, "0" * 64), RemoteFile("m.safetensors", 1, "0" * 64)]
+    try:
+        accepted = needed_files([*others, RemoteFile(path, 1, "0" * 64)])
+    except DownloadFailed:
+        return
+    folder = Path("/cache/model")
+    for file in accepted:
+        assert Path(os.path.normpath(folder / file.path)).is_relative_to(folder)
+        assert os.path.normpath(folder / file.path) != str(folder)

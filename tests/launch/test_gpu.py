@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from moderation_service.launch.gpu import Detection, Gpu, find_gpus, parse_nvidia_smi, parse_uuids, select_visible
 
@@ -136,3 +138,37 @@ def test_a_machine_whose_driver_sees_no_gpu():
 def test_hidden_gpus_are_said_to_be_hidden():
     found = find_gpus(visible="5", run=answering(q=TWO), which=installed("nvidia-smi"))
     assert found.problem == "CUDA_VISIBLE_DEVICES=5 names none of the 2 GPUs here."
+
+
+XML = st.recursive(
+    st.sampled_from(["", "Enabled", "N/A", "24564 MiB", "0 MiB", "12 GiB", "x", "-1 MiB"]),
+    lambda inner: st.lists(
+        st.tuples(
+            st.sampled_from(
+                [
+                    "gpu",
+                    "mig_device",
+                    "mig_mode",
+                    "current_mig",
+                    "fb_memory_usage",
+                    "total",
+                    "free",
+                    "reserved",
+                    "index",
+                    "uuid",
+                ]
+            ),
+            inner,
+        ),
+        max_size=4,
+    ).map(lambda nodes: "".join(f"<{name}>{text}</{name}>" for name, text in nodes)),
+    max_leaves=20,
+)
+
+
+@given(text=st.text(max_size=60) | XML.map(lambda inner: f"<nvidia_smi_log>{inner}</nvidia_smi_log>"))
+def test_no_output_of_nvidia_smi_is_a_crash(text):
+    found = find_gpus(run=answering(q=text, L=text), which=installed("nvidia-smi"))
+    assert found.gpus or found.problem
+    for gpu in found.gpus:
+        assert gpu.total_mib > 0

@@ -122,30 +122,8 @@ def moderate(url, prompt):
     return requests.post(f"{url}/moderate", json={"prompt": prompt}, timeout=20)
 
 
-def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(bring_up, fake_vllm):
-    run = bring_up()
-    run.until_said("is ready: http://")
-    reply = moderate(run.url, BOMB).json()
-    assert (reply["safety"], reply["engine"], reply["model"]) == ("unsafe", "vllm", "a-model")
-    assert run.end(signal.SIGINT) == 130
-    assert run.text.endswith("Stopped.\n")
-    assert fake_vllm.survivors == []
-    with pytest.raises(requests.ConnectionError):
-        moderate(run.url, BOMB)
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_sigterm_ends_everything_and_is_no_failure(bring_up, fake_vllm, number):
-    run = bring_up()
-    run.until_said("is ready: http://")
-    assert run.end(number) == 0
-    assert fake_vllm.survivors == []
-    assert list(run.output.parent.glob("moderation-up-*")) == []
-
-
-def test_the_key_is_random_and_on_no_command_line(bring_up, fake_vllm):
-    run = bring_up()
-    run.until_said("is ready: http://")
+def assert_the_key_is_secret(run, fake_vllm):
+    """It is random, vLLM has it in its environment, and it is on no command line and in no output."""
     (vllm,) = fake_vllm.starts
     key = vllm["env"]["VLLM_API_KEY"]
     assert len(key) >= 40
@@ -157,11 +135,32 @@ def test_the_key_is_random_and_on_no_command_line(bring_up, fake_vllm):
     assert vllm["argv"][vllm["argv"].index("--host") + 1] == "127.0.0.1"
 
 
-def test_a_signal_while_vllm_loads_leaves_nothing_behind(bring_up, fake_vllm):
+def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(bring_up, fake_vllm):
+    run = bring_up()
+    run.until_said("is ready: http://")
+    reply = moderate(run.url, BOMB).json()
+    assert (reply["safety"], reply["engine"], reply["model"]) == ("unsafe", "vllm", "a-model")
+    assert_the_key_is_secret(run, fake_vllm)
+    assert run.end(signal.SIGINT) == 130
+    assert run.text.endswith("Stopped.\n")
+    assert fake_vllm.survivors == []
+    with pytest.raises(requests.ConnectionError):
+        moderate(run.url, BOMB)
+
+
+def test_sigterm_ends_everything_and_is_no_failure(bring_up, fake_vllm):
+    run = bring_up()
+    run.until_said("is ready: http://")
+    assert run.end(signal.SIGTERM) == 0
+    assert fake_vllm.survivors == []
+    assert list(run.output.parent.glob("moderation-up-*")) == []
+
+
+def test_a_closed_terminal_while_vllm_loads_leaves_nothing_behind(bring_up, fake_vllm):
     fake_vllm.behave("silent")
     run = bring_up()
     run.until(lambda: fake_vllm.starts)
-    assert run.end(signal.SIGTERM) == 0
+    assert run.end(signal.SIGHUP) == 0
     assert fake_vllm.survivors == []
 
 
