@@ -180,6 +180,7 @@ def _supervise(
     finally:
         # From here on a signal can't interrupt, only hurry.
         ending.begin()
+        outside.console.say("Stopping the service" + (", then vLLM" if supervisor is not None else ""))
         if service is not None:
             service.stop(grace_s=settings.graceful_timeout_s + _DRAIN_S)
         if supervisor is not None:
@@ -282,7 +283,9 @@ def _checked_settings(options: UpOptions, outside: Outside, environment: Mapping
     """What the service will run with; a mistake in it shows now, and not after the download."""
     settings = outside.settings(environment)
     if settings.engine != "vllm" or ",".join(settings.upstreams) != environment[ENV_PREFIX + "UPSTREAMS"]:
-        raise LaunchError("--engine and --upstreams are set by `up` itself; leave them out.")
+        raise LaunchError(
+            "The settings engine and upstreams are made by `up` itself; leave them out of the options for serve."
+        )
     check_exposure(settings, load_api_keys(settings))
     if not options.dry_run:
         check_port_is_free(settings)

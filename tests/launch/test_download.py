@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import requests
+import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -147,6 +149,14 @@ def test_an_unreachable_hub_is_given_up(downloader, unused_port):
         endpoint=f"http://127.0.0.1:{unused_port}",
     )
     with pytest.raises(DownloadFailed, match="the connection failed"):
+        downloader.fetch(hub)
+
+
+@responses.activate
+def test_where_hugging_face_can_not_be_reached_the_other_hub_is_named(downloader):
+    hub = Hub(source=Source.HUGGINGFACE, repo="a/b", revision="main", endpoint=Source.HUGGINGFACE.endpoint)
+    responses.get(hub.listing_url, body=requests.ConnectTimeout())
+    with pytest.raises(DownloadFailed, match=r"the hub did not answer.* --source modelscope has the same models"):
         downloader.fetch(hub)
 
 

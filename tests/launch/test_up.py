@@ -386,7 +386,7 @@ def test_options_that_make_no_sense_are_wrong_usage(up, arguments, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--", "--engine", "lite"], "--engine and --upstreams are set by `up` itself"),
+        (["--", "--engine", "lite"], "engine and upstreams are made by `up` itself"),
         (["--host", "0.0.0.0"], "api_keys"),
         (["--", "--workers", "0"], "--workers: must be at least 1"),
         (["--config", "missing.yaml"], "--config: missing.yaml does not exist"),
