@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from werkzeug.wsgi import get_input_stream
 
-from ..errors import InvalidRequest, UnsupportedMediaType
+from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -16,7 +16,7 @@ __all__ = ["read_json"]
 
 
 def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
-    """The body, parsed. Raises UnsupportedMediaType, InvalidRequest, or werkzeug's RequestEntityTooLarge.
+    """The body, parsed. Raises UnsupportedMediaType, InvalidRequest, TooLarge, or werkzeug's own.
 
     Strict means: UTF-8, no NaN, and no key twice in an object, because a proxy in front may have read the other one.
     """
@@ -25,7 +25,10 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
         raise UnsupportedMediaType("The body must be JSON; send `Content-Type: application/json`.")
     if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
-    raw = get_input_stream(environ, max_content_length=max_body_bytes).read()
+    # One byte more than allowed, because werkzeug ends a chunked body at the limit without a word.
+    raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    if len(raw) > max_body_bytes:
+        raise TooLarge(f"The body is over the limit of {max_body_bytes} bytes.")
     try:
         return _decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
