@@ -59,7 +59,9 @@ def test_a_role_prefix_at_a_line_start_is_no_longer_one(role: str, before: str) 
     assert neutralise(f"{before}{role}: hello") == f"{before}{role}： hello"
 
 
-@pytest.mark.parametrize("marker", ["<BEGIN CONVERSATION>", "<END CONVERSATION>", "<end  conversation>", "< End Conversation >"])  # fmt: skip
+@pytest.mark.parametrize(
+    "marker", ["<BEGIN CONVERSATION>", "<END CONVERSATION>", "<end  conversation>", "< End Conversation >"]
+)
 def test_section_markers_lose_their_brackets(marker: str) -> None:
     assert neutralise(marker) == marker.replace("<", "‹").replace(">", "›")
 

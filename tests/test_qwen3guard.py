@@ -14,6 +14,11 @@ from moderation_service.qwen3guard import Answer, chat_messages, read_answer, re
 from moderation_service.verdict import Category, Severity, Target
 
 NAMES = [category.display_name for category in Category]
+KEYS = st.sampled_from(["token", "logprob", "top_logprobs"])
+JSON_VALUES = st.recursive(
+    st.none() | st.floats() | st.text(max_size=9),
+    lambda one: st.lists(one, max_size=4) | st.dictionaries(KEYS, one),
+)
 PROMPT_NAMES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=9)
 
 
@@ -121,9 +126,18 @@ def test_the_label_of_a_cut_answer_is_known_or_not_yet(text: str, severity: Seve
 
 @pytest.mark.parametrize(
     "text",
-    ["Safety: Harm", "Safety: Con", "Safety: Un", "Safety: S", "Safety: Cont\n", "Hello", "Safety: Safe\nSafety: Unsafe",
-     "Safety:\nSafe", "Categories: None"],
-)  # fmt: skip
+    [
+        "Safety: Harm",
+        "Safety: Con",
+        "Safety: Un",
+        "Safety: S",
+        "Safety: Cont\n",
+        "Hello",
+        "Safety: Safe\nSafety: Unsafe",
+        "Safety:\nSafe",
+        "Categories: None",
+    ],
+)
 def test_a_cut_answer_is_never_guessed(text: str) -> None:
     with pytest.raises(EngineAnswerInvalid):
         read_label(text)
@@ -135,8 +149,9 @@ def token(text: str, **alternatives: float) -> dict[str, object]:
 
 
 def test_scores_come_from_the_label_position_wherever_it_is() -> None:
-    tokens = [token("<think>"), token("\n\n</think>\n\n"), token("Safety"), token(":"),
-              token(" Cont", _Cont=0.5, _Unsafe=0.2, _Safe=0.1, _Un=0.1, Safe=0.1), token("rovers"), token("ial")]  # fmt: skip
+    before = [token("<think>"), token("\n\n</think>\n\n"), token("Safety"), token(":")]
+    label = token(" Cont", _Cont=0.5, _Unsafe=0.2, _Safe=0.1, _Un=0.1, Safe=0.1)
+    tokens = [*before, label, token("rovers"), token("ial")]
     scores = read_scores(tokens, severity=Severity.CONTROVERSIAL)
     assert scores is not None
     assert (scores.safe, scores.controversial, scores.unsafe) == pytest.approx((0.125, 0.625, 0.25))
@@ -168,7 +183,7 @@ def test_without_alternatives_that_agree_there_are_no_scores(tokens: object) -> 
     assert read_scores(tokens, severity=Severity.SAFE) is None
 
 
-@given(st.recursive(st.none() | st.floats() | st.text(max_size=9), lambda one: st.lists(one, max_size=4) | st.dictionaries(st.sampled_from(["token", "logprob", "top_logprobs"]), one)))  # fmt: skip
+@given(JSON_VALUES)
 def test_no_shape_of_logprobs_breaks_the_reader(tokens: object) -> None:
     scores = read_scores(tokens, severity=Severity.SAFE)
     assert scores is None or scores.safe + scores.controversial + scores.unsafe == pytest.approx(1)
@@ -177,7 +192,9 @@ def test_no_shape_of_logprobs_breaks_the_reader(tokens: object) -> None:
 RECORDINGS = Path(__file__).parent / "recordings"
 
 
-@pytest.mark.parametrize("path", sorted(RECORDINGS.glob("*/ok_full_*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")  # fmt: skip
+@pytest.mark.parametrize(
+    "path", sorted(RECORDINGS.glob("*/ok_full_*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}"
+)
 def test_recorded_answers_of_real_servers_are_read_with_scores(path: Path) -> None:
     recording = json.loads(path.read_text())
     choice = recording["body"]["choices"][0]

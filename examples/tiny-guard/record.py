@@ -100,7 +100,9 @@ class Recorder:
 def dump(row):
     """Indented JSON with lists of numbers on one line."""
     text = json.dumps(row, indent=1, ensure_ascii=False)
-    return re.sub(r"\[\s+([-\d,\s]+?)\s+\]", lambda m: "[" + ",".join(m[1].replace(",", " ").split()) + "]", text) + "\n"
+    return (
+        re.sub(r"\[\s+([-\d,\s]+?)\s+\]", lambda m: "[" + ",".join(m[1].replace(",", " ").split()) + "]", text) + "\n"
+    )
 
 
 def label_ids(recorder, key):

@@ -60,7 +60,7 @@ class ModelServer:
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
-        self.log = tempfile.NamedTemporaryFile(prefix="model-server-", suffix=".log", delete=False)
+        self.log = tempfile.TemporaryFile(prefix="model-server-")  # noqa: SIM115  # open as long as the server
 
     @property
     def url(self) -> str:
@@ -82,8 +82,12 @@ class ModelServer:
         while not self.is_healthy():
             assert self.process is not None
             if self.process.poll() is not None or monotonic() > ends_at:
-                raise RuntimeError(f"{self.command[0]} did not start:\n{Path(self.log.name).read_text()[-3000:]}")
+                raise RuntimeError(f"{self.command[0]} did not start:\n{self._end_of_log()}")
             sleep(0.1)
+
+    def _end_of_log(self) -> str:
+        self.log.seek(0)
+        return self.log.read().decode(errors="replace")[-3000:]
 
     def is_healthy(self) -> bool:
         try:

@@ -157,8 +157,8 @@ def test_no_attack_becomes_a_control_token_or_structure(server: ModelServer, kin
     assert len(ATTACKS) >= 500
     plain, _ = rendered(server, "x")
     other, _ = rendered(server, "7")
-    before = common_beginning(plain, other)
-    # The blank line behind the text may become one token with the text's last character.
+    # The blank in front of the text and the line break behind it may become one token with its edges.
+    before = common_beginning(plain, other) - 1
     after = common_beginning(plain[::-1], other[::-1]) - 1
     dangerous = 0
     for attack in ATTACKS:

@@ -32,8 +32,6 @@ class FailureKind(enum.Enum):
 
     CONNECT = "connect"
     """It can't be reached."""
-    STALE = "stale"
-    """It had closed the kept connection: worth one more try on the same server, and nobody's fault."""
     CLOSED = "closed"
     """The connection broke in the middle."""
     TIMEOUT = "timeout"
@@ -74,7 +72,6 @@ class ServedModel:
 
 _STAGES = {
     Stage.CONNECT: (FailureKind.CONNECT, EngineUnavailable, "The model server can't be reached."),
-    Stage.STALE: (FailureKind.STALE, EngineUnavailable, "The model server closed the connection."),
     Stage.CLOSED: (FailureKind.CLOSED, EngineUnavailable, "The model server broke off its answer."),
     Stage.TIMEOUT: (FailureKind.TIMEOUT, DeadlineExceeded, "The model server did not answer in time."),
     Stage.GARBLED: (FailureKind.GARBLED, EngineAnswerInvalid, "The model server's answer is not HTTP."),
@@ -157,10 +154,6 @@ class Client:
         # A token that begins with a space is spelled with U+0120 in front.
         found = [token for token, piece in zip(ids, pieces, strict=True) if isinstance(piece, str) and piece[:1] == "Ġ"]
         return found if len(found) == len(labels) and all(isinstance(one, int) for one in found) else None
-
-    def drop_idle_connections(self) -> None:
-        """Make the next call open a new connection."""
-        self._pool.drop_idle()
 
     def close(self) -> None:
         """Close the connections."""

@@ -36,8 +36,6 @@ class Stage(enum.Enum):
 
     CONNECT = "connect"
     """No connection could be made: nothing was sent."""
-    STALE = "stale"
-    """A kept connection was closed before a byte of the reply: the server had hung up before it got the request."""
     CLOSED = "closed"
     """The connection broke while the reply was awaited or read."""
     TIMEOUT = "timeout"
@@ -74,17 +72,27 @@ class ConnectionPool:
     def exchange(self, request: bytes, *, timeout_s: float, max_body_bytes: int = _MAX_BODY_BYTES) -> Reply:
         """Send a complete request, return its reply. Raises BrokenConnection."""
         ends_at = monotonic() + timeout_s
-        connection = self._take()
-        fresh = connection is None
-        if connection is None:
-            connection = self._connect(ends_at)
+        kept = self._take()
+        if kept is not None:
+            try:
+                return self._exchange_on(kept, request, ends_at, max_body_bytes)
+            except BrokenConnection as error:
+                # Closed without a word: the server had hung up on the idle connection before it got the request.
+                if error.stage is not Stage.CLOSED or kept.got_bytes:
+                    raise
+        return self._exchange_on(self._connect(ends_at), request, ends_at, max_body_bytes)
+
+    def close(self) -> None:
+        """Close the idle connections; those in use are closed when their calls end."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = list(self._idle), deque()
+        for connection in idle:
+            connection.close()
+
+    def _exchange_on(self, connection: _Connection, request: bytes, ends_at: float, max_body_bytes: int) -> Reply:
         try:
             reply, reusable = connection.exchange(request, ends_at, max_body_bytes)
-        except BrokenConnection as error:
-            connection.close()
-            if error.stage is Stage.CLOSED and not fresh and not connection.got_bytes:
-                raise BrokenConnection(Stage.STALE) from error
-            raise
         except BaseException:
             connection.close()
             raise
@@ -93,19 +101,6 @@ class ConnectionPool:
         else:
             connection.close()
         return reply
-
-    def drop_idle(self) -> None:
-        """Close the idle connections."""
-        with self._lock:
-            idle, self._idle = list(self._idle), deque()
-        for connection in idle:
-            connection.close()
-
-    def close(self) -> None:
-        """Close the idle connections; those in use are closed when their calls end."""
-        with self._lock:
-            self._closed = True
-        self.drop_idle()
 
     def _take(self) -> _Connection | None:
         """An idle connection that still looks alive."""

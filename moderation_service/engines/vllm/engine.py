@@ -35,7 +35,6 @@ _MAX_SHRINKS = 5
 # A verdict that recent shows that the server answers.
 _READY_WITHIN_S = 10.0
 _DEFAULT_DEADLINE_S = 30.0
-_WORTH_ANOTHER_TRY = frozenset({FailureKind.CLOSED, FailureKind.STALE})
 
 _Result = TypeVar("_Result")
 
@@ -215,7 +214,7 @@ class _Process:
         failure: UpstreamFailure | None = None
         for _ in range(len(self.replicas.replicas) + 1):
             replica = self.replicas.choose(without=tried)
-            if replica is None and failure is not None and failure.kind in _WORTH_ANOTHER_TRY:
+            if replica is None and failure is not None and failure.kind is FailureKind.CLOSED:
                 replica = self.replicas.choose()
             if replica is None:
                 break
@@ -240,14 +239,7 @@ class _Process:
         with self.replicas.in_use(replica):
             try:
                 facts = replica.server.facts(timeout_s=timeout_s)
-                try:
-                    result = call(replica.server, facts, ends_at - monotonic())
-                except UpstreamFailure as error:
-                    if error.kind is not FailureKind.STALE:
-                        raise
-                    # The server hung up between two requests. A pool may hold several such connections.
-                    replica.server.drop_idle_connections()
-                    result = call(replica.server, facts, ends_at - monotonic())
+                result = call(replica.server, facts, ends_at - monotonic())
             except PromptTooLong:
                 self.replicas.succeeded(replica, monotonic() - started, "too_long")
                 raise

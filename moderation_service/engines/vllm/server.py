@@ -139,10 +139,6 @@ class GuardServer:
                 return None
             raise
 
-    def drop_idle_connections(self) -> None:
-        """Make the next call open a new connection."""
-        self._client.drop_idle_connections()
-
     def close(self) -> None:
         """Close its connections."""
         self._client.close()

@@ -1,6 +1,7 @@
 """How a conversation is cut when it does not fit the model's context."""
 
 import unicodedata
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -20,7 +21,7 @@ conversations = st.lists(turn, min_size=1, max_size=6).map(lambda turns: [{"role
 
 
 def plan(messages: list[dict[str, str]], budget: int, lengths: list[int] | None = None, limit: int = 10_000):
-    normal, joined = windows.normalised(messages)
+    normal, _ = windows.normalised(messages)
     turns = windows.measure(normal, lengths)
     return windows.plan(turns, budget_tokens=budget, max_windows=limit)
 
@@ -42,7 +43,7 @@ def test_a_long_prompt_is_cut_into_windows_that_overlap() -> None:
     text = "".join(f"word{number} " for number in range(100))
     parts = [window[-1]["content"] for window in plan([{"role": "user", "content": text}], 200)]
     assert len(parts) > 3
-    assert all(left[-10:] in right for left, right in zip(parts, parts[1:], strict=False))
+    assert all(left[-10:] in right for left, right in pairwise(parts))
 
 
 def test_a_long_response_is_judged_behind_its_prompt_in_every_window() -> None:
