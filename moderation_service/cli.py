@@ -13,6 +13,7 @@ import click
 
 from . import __version__
 from .errors import ConfigurationError, ModerationError
+from .launch.command import up_command
 from .settings import ENV_PREFIX, Loaded, Secret, Setting, declarations, load_settings
 
 __all__ = ["main"]
@@ -72,7 +73,9 @@ def _option(setting: Setting) -> Callable[[_F], _F]:
     metavar = {int: "N", float: "SECONDS" if setting.unit == "seconds" else "X", Path: "FILE"}.get(setting.kind, "TEXT")
     if setting.choices:
         metavar = "|".join(setting.choices)
-    return click.option(setting.flag, setting.name, default=None, metavar=metavar, help=help_text)
+    return click.option(
+        setting.flag, setting.name, default=None, metavar=metavar, help=help_text, multiple=setting.is_list
+    )
 
 
 def _load(config_file: Path | None, flags: Mapping[str, object]) -> Loaded:
@@ -112,6 +115,9 @@ def serve(config_file: Path | None, **flags: object) -> None:
         )
 
     run_server(settings, when_ready=announce)
+
+
+_cli.add_command(up_command)
 
 
 @_cli.command()
@@ -243,6 +249,8 @@ def config_show(config_file: Path | None, **flags: object) -> None:
 def _shown(value: object) -> str:
     if value is None:
         return "-"
+    if isinstance(value, Secret):
+        return "***"
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):

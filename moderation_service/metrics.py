@@ -33,6 +33,9 @@ METRIC_NAMES = (
     "moderation_cache_misses_total",
     "moderation_engine_seconds",
     "moderation_engine_failures_total",
+    "moderation_upstream_seconds",
+    "moderation_upstream_failures_total",
+    "moderation_upstream_ejected",
 )
 """Every metric of the service, as documented in docs/operations.md."""
 
@@ -65,6 +68,12 @@ class Metrics:
                                  buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
         self._engine_failures = Counter("engine_failures", "Conversations an engine gave no verdict for.", ["engine"],
                                         **make)  # fmt: skip
+        self._upstream = Histogram("upstream_seconds", "Time of one call to a model server, in seconds.", ["upstream"],
+                                   buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
+        self._upstream_failures = Counter("upstream_failures", "Calls to a model server without a verdict.",
+                                          ["upstream", "reason"], **make)  # fmt: skip
+        self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
+                                       ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
@@ -107,6 +116,16 @@ class Metrics:
         self._engine.labels(engine).observe(seconds)
         if failures:
             self._engine_failures.labels(engine).inc(failures)
+
+    def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
+        """Record one call to a model server; `replica` is its configured host and port."""
+        self._upstream.labels(replica).observe(seconds)
+        if outcome not in ("ok", "too_long"):
+            self._upstream_failures.labels(replica, outcome).inc()
+
+    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+        """A model server was taken out of use by this worker, or came back."""
+        self._upstream_ejected.labels(replica).set(int(is_ejected))
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, summed over the workers."""

@@ -23,7 +23,7 @@ from .settings import Settings
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
-__all__ = ["base_url", "prepare_process", "serve"]
+__all__ = ["base_url", "check_port_is_free", "prepare_process", "serve"]
 
 _METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -34,7 +34,7 @@ def serve(settings: Settings, *, when_ready: Callable[[], None] | None = None) -
     Raises ConfigurationError for settings that can't work and for a port that is taken.
     """
     check_exposure(settings, load_api_keys(settings))
-    _check_port_is_free(settings)
+    check_port_is_free(settings)
     prepare_process()
     metrics_dir = _make_metrics_dir()
     try:
@@ -130,8 +130,8 @@ def _on_child_exit(arbiter: object, worker: Any) -> None:
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
-def _check_port_is_free(settings: Settings) -> None:
-    """Gunicorn would try five times and then say less."""
+def check_port_is_free(settings: Settings) -> None:
+    """Raise ConfigurationError when the port is taken; gunicorn would try five times and then say less."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

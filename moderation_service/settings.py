@@ -12,7 +12,8 @@ import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -27,12 +28,14 @@ __all__ = [
     "Setting",
     "Settings",
     "Source",
+    "Url",
     "declarations",
     "load_settings",
 ]
 
 ENV_PREFIX = "MODERATION_"
-ENGINES = ("lite",)
+ENGINES = ("lite", "vllm")
+UPSTREAM_DIALECTS = ("auto", "vllm", "sglang", "llamacpp", "ollama", "openai")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
@@ -49,6 +52,12 @@ class Secret:
         return "Secret('***')"
 
 
+class Url(str):
+    """The base address of an HTTP server, without a slash at its end."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True, slots=True)
 class Setting:
     """The declaration of one setting, as documentation and command line need it."""
@@ -62,6 +71,7 @@ class Setting:
     minimum: float | None
     maximum: float | None
     choices: tuple[str, ...] | None
+    is_list: bool = False
 
     @property
     def env(self) -> str:
@@ -70,11 +80,14 @@ class Setting:
 
     @property
     def flag(self) -> str:
-        """The command-line flag."""
-        return "--" + self.name.replace("_", "-")
+        """The command-line flag; that of a list names one item and is repeated."""
+        name = self.name.removesuffix("s") if self.is_list else self.name
+        return "--" + name.replace("_", "-")
 
     def parse(self, raw: object, *, where: str) -> Any:
         """`raw`, from a file or as text, as this setting's type. Raises ConfigurationError that names `where`."""
+        if self.is_list:
+            return _parse_list(self, raw, where)
         value = _PARSERS[self.kind](self, raw, where)
         if self.choices is not None and value not in self.choices:
             raise ConfigurationError(f"{where}: must be one of {', '.join(self.choices)}, not {value!r}.")
@@ -172,7 +185,12 @@ class Settings:
     open_metrics: bool = _declare(
         False, "Access", "Serve `/metrics` without a key even when API keys are set, for scrapers that have none."
     )
-    engine: str = _declare("lite", "Judging", "Who judges: `lite`, the embedded CPU engine.", choices=ENGINES)
+    engine: str = _declare(
+        "lite",
+        "Judging",
+        "Who judges: `lite`, the embedded CPU engine, or `vllm`, Qwen3Guard-Gen on the servers of `upstreams`.",
+        choices=ENGINES,
+    )
     default_policy: str = _declare("balanced", "Judging", "The policy for requests that name none.")
     policies_file: Path | None = _declare(
         None, "Judging", "YAML file with policies of your own; see docs/policies.md. A mistake in it stops the start."
@@ -185,6 +203,77 @@ class Settings:
         unit="seconds",
         minimum=0.05,
         maximum=600,
+    )
+    upstreams: tuple[Url, ...] = _declare(
+        (Url("http://127.0.0.1:8000"),),
+        "Model servers",
+        "Base addresses of the servers that run Qwen3Guard-Gen, for `engine: vllm`; a `/v1` at the end is left out. "
+        "All must serve the same model. With several, each request goes to the least busy one, and a failing one is "
+        "left out until it answers again.",
+    )
+    upstream_api_key: Secret | None = _declare(
+        None, "Model servers", "The key that the servers ask for (vLLM's `--api-key`), sent as a bearer token."
+    )
+    upstream_model: str | None = _declare(
+        None,
+        "Model servers",
+        "The model's name on the servers. Needed only where a server has several models and not just one of them has "
+        '"guard" in its name; otherwise the server is asked.',
+    )
+    upstream_dialect: str = _declare(
+        "auto",
+        "Model servers",
+        "What kind of server it is; `auto` asks it. `openai` is any other server of that API: then nothing beyond the "
+        "plain API is used, and long texts need `upstream_context_tokens`. See docs/engines.md.",
+        choices=UPSTREAM_DIALECTS,
+    )
+    upstream_context_tokens: int | None = _declare(
+        None,
+        "Model servers",
+        "The model's context length, where the server does not tell it (Ollama); without it, 4096 is assumed there. "
+        "Too low: long texts are judged in more pieces than needed. Too high: a server that cuts long prompts does so "
+        "unseen.",
+        unit="tokens",
+        minimum=512,
+        maximum=10_000_000,
+    )
+    upstream_concurrency: int = _declare(
+        64,
+        "Model servers",
+        "Most verdict calls that one worker has under way; a request beyond it is refused with 429 at once. Too low: "
+        "refusals although the servers are idle. Too high: requests queue in the servers and miss their deadline.",
+        unit="calls",
+        minimum=1,
+        maximum=4096,
+    )
+    upstream_fanout: int = _declare(
+        8,
+        "Model servers",
+        "Most calls that one request has under way: the items of a batch, the windows of a long text.",
+        unit="calls",
+        minimum=1,
+        maximum=256,
+    )
+    upstream_max_windows: int = _declare(
+        64,
+        "Model servers",
+        "Most windows of a text that is longer than the model's context; beyond it 413. Each window costs about as "
+        "much as a request that fills the context.",
+        unit="windows",
+        minimum=1,
+        maximum=10_000,
+    )
+    upstream_timeout_s: float = _declare(
+        15.0,
+        "Model servers",
+        "Time for one call to a server. Too low: slow verdicts count as failures and the server is left out for a "
+        "while. Too high: a server that hangs is noticed late, and no time is left to ask another one.",
+        unit="seconds",
+        minimum=0.1,
+        maximum=600,
+    )
+    upstream_connect_timeout_s: float = _declare(
+        2.0, "Model servers", "Time to connect to a server.", unit="seconds", minimum=0.05, maximum=60
     )
     max_body_bytes: int = _declare(
         1024 * 1024,
@@ -272,11 +361,30 @@ def _parse_path(setting: Setting, raw: object, where: str) -> Path:
     return Path(_parse_text(setting, raw, where)).expanduser()
 
 
-def _parse_secrets(setting: Setting, raw: object, where: str) -> tuple[Secret, ...]:
+def _parse_secret(setting: Setting, raw: object, where: str) -> Secret:
+    if not isinstance(raw, str) or not raw.strip() or not raw.isprintable():
+        raise ConfigurationError(f"{where}: must be a text.")
+    return Secret(raw.strip())
+
+
+def _parse_url(setting: Setting, raw: object, where: str) -> Url:
+    text = _parse_text(setting, raw, where).rstrip("/").removesuffix("/v1").rstrip("/")
+    try:
+        parts = urlsplit(text)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.username or parts.query or parts.fragment or not text.isprintable() or " " in text:
+        # The value is not repeated: people put passwords into addresses.
+        raise ConfigurationError(f"{where}: must be an address such as http://127.0.0.1:8000, without a password.")
+    return Url(text)
+
+
+def _parse_list(setting: Setting, raw: object, where: str) -> tuple[Any, ...]:
     items = raw.split(",") if isinstance(raw, str) else raw
-    if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
+    if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
         raise ConfigurationError(f"{where}: must be a list of texts.")
-    return tuple(Secret(item.strip()) for item in items if item.strip())
+    return tuple(_PARSERS[setting.kind](setting, item, where) for item in items if item.strip())
 
 
 _PARSERS: Mapping[type, Any] = {
@@ -285,7 +393,8 @@ _PARSERS: Mapping[type, Any] = {
     int: _parse_int,
     float: _parse_float,
     Path: _parse_path,
-    Secret: _parse_secrets,
+    Secret: _parse_secret,
+    Url: _parse_url,
 }
 
 
@@ -293,13 +402,19 @@ def declarations() -> tuple[Setting, ...]:
     """All settings in the order in which they are documented."""
     hints = get_type_hints(Settings)
     return tuple(
-        Setting(name=field.name, kind=_kind(hints[field.name]), default=field.default, **field.metadata)
+        Setting(
+            name=field.name,
+            kind=_kind(hints[field.name]),
+            default=field.default,
+            is_list=get_origin(hints[field.name]) is tuple,
+            **field.metadata,
+        )
         for field in dataclasses.fields(Settings)
     )
 
 
 def _kind(hint: Any) -> type:
-    for kind in (Secret, Path, bool, int, float, str):
+    for kind in (Secret, Url, Path, bool, int, float, str):
         if hint is kind or kind in getattr(hint, "__args__", ()):
             return kind
     raise TypeError(hint)
@@ -334,7 +449,7 @@ def load_settings(
             values[setting.name] = setting.parse(environ[setting.env], where=setting.env)
             sources[setting.name] = Source.ENVIRONMENT
     for name, raw in (flags or {}).items():
-        if raw is not None:
+        if raw is not None and raw != ():
             values[name] = known[name].parse(raw, where=known[name].flag)
             sources[name] = Source.FLAG
     names = {setting.env for setting in known.values()} | {ENV_PREFIX + "CONFIG"}

@@ -8,7 +8,7 @@ import pytest
 
 from moderation_service import settings_docs
 from moderation_service.errors import ConfigurationError
-from moderation_service.settings import Secret, Setting, Settings, Source, declarations, load_settings
+from moderation_service.settings import Secret, Setting, Settings, Source, Url, declarations, load_settings
 
 HIDDEN = "hunter2-very-secret"
 
@@ -73,12 +73,15 @@ def test_every_setting_can_be_given_in_the_file_and_in_the_environment(file: Pat
             int: ("1_024", 1024),
             float: ("2.5", 2.5),
             Path: ("/nowhere", Path("/nowhere")),
-            Secret: ("long-enough-1,name:long-enough-2", (Secret("long-enough-1"), Secret("name:long-enough-2"))),
+            Secret: ("long-enough-1", Secret("long-enough-1")),
+            Url: ("http://one:8000/v1/", Url("http://one:8000")),
         }[setting.kind]
         if setting.choices:
             text = value = setting.choices[-1]
         elif setting.maximum is not None and setting.maximum < 1024 and setting.kind is int:
             text, value = "3", 3
+        if setting.is_list:
+            text, value = f"{text}, {text}", (value, value)
         values[setting.name] = (text, value)
     file.write_text("".join(f"{name}: {text}\n" for name, (text, _) in values.items()), encoding="utf-8")
     environ = {named(name).env: text for name, (text, _) in values.items()}
@@ -224,6 +227,39 @@ def test_no_complaint_about_the_file_repeats_a_secret(file: Path, text: str) -> 
     assert HIDDEN not in complaint(file=file)
 
 
+# Addresses of servers
+
+
+def test_addresses_are_given_with_or_without_the_end_that_clients_add() -> None:
+    text = "http://10.0.0.1:8000/v1, https://guard.example/qwen/ ,http://[::1]:8000"
+    found = load_settings(environ={"MODERATION_UPSTREAMS": text}).settings.upstreams
+    assert found == ("http://10.0.0.1:8000", "https://guard.example/qwen", "http://[::1]:8000")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "localhost:8000",
+        "ftp://one",
+        "http://",
+        "http://user:hunter2@one",
+        "http://one?x=1",
+        "http://one:hunter2",
+        "http:// one",
+    ],
+)
+def test_other_addresses_are_refused_without_repeating_them(text: str) -> None:
+    message = complaint(environ={"MODERATION_UPSTREAMS": text})
+    assert message.startswith("MODERATION_UPSTREAMS: must be an address")
+    assert "hunter2" not in message
+
+
+def test_a_flag_is_repeated_for_each_address() -> None:
+    loaded = load_settings(flags={"upstreams": ("http://one:1", "http://two:2")})
+    assert loaded.settings.upstreams == ("http://one:1", "http://two:2")
+    assert load_settings(flags={"upstreams": ()}).sources["upstreams"] is Source.DEFAULT
+
+
 # Declarations
 
 
@@ -232,11 +268,12 @@ def test_every_setting_is_declared_with_what_documentation_needs() -> None:
         assert setting.help.endswith("."), setting.name
         assert setting.section, setting.name
         assert setting.env == f"MODERATION_{setting.name.upper()}"
-        assert setting.flag == f"--{setting.name.replace('_', '-')}"
+        name = setting.name.removesuffix("s") if setting.is_list else setting.name
+        assert setting.flag == f"--{name.replace('_', '-')}"
         if setting.kind in (int, float):
             assert setting.minimum is not None, setting.name
             assert setting.maximum is not None, setting.name
-            assert setting.minimum <= setting.default <= setting.maximum
+            assert setting.default is None or setting.minimum <= setting.default <= setting.maximum
 
 
 def test_every_number_explains_its_unit_in_its_name_or_its_declaration() -> None:

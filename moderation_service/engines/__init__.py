@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from ..settings import Settings
 from .base import Deadline, Engine
+
+if TYPE_CHECKING:
+    from .vllm import UpstreamEvents
 
 __all__ = ["Deadline", "Engine", "create_engine", "create_fallback"]
 
 
-def create_engine(settings: Settings) -> Engine:
-    """The engine that the settings name. Each is imported only when it is used."""
-    from .lite.engine import LiteEngine
+def create_engine(settings: Settings, *, events: UpstreamEvents | None = None) -> Engine:
+    """The engine that the settings name; `events` is told how its servers are doing.
 
-    return LiteEngine.load()
+    Each is imported only when it is used. Raises ConfigurationError.
+    """
+    if settings.engine == "vllm":
+        from .vllm import create
+
+        return create(settings, events=events)
+    return _lite()
 
 
 def create_fallback(settings: Settings) -> Engine | None:
     """The embedded engine for policies with `on_failure: lite`; None where it is the main engine already."""
-    if settings.engine == "lite":
-        return None
-    return create_engine(settings)
+    return None if settings.engine == "lite" else _lite()
+
+
+def _lite() -> Engine:
+    from .lite.engine import LiteEngine
+
+    return LiteEngine.load()

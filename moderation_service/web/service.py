@@ -44,7 +44,7 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
     if settings.audit_file is not None:
         observers.append(AuditFile(settings.audit_file))
     if engine is None:
-        engine, fallback = create_engine(settings), create_fallback(settings)
+        engine, fallback = create_engine(settings, events=metrics), create_fallback(settings)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,

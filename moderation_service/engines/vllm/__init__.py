@@ -1,0 +1,29 @@
+"""The engine `vllm`: Qwen3Guard-Gen behind an OpenAI-compatible HTTP server."""
+
+from __future__ import annotations
+
+from ...errors import ConfigurationError
+from ...settings import Settings
+from .engine import UpstreamOptions, VllmEngine
+from .replicas import UpstreamEvents
+
+__all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create"]
+
+
+def create(settings: Settings, *, events: UpstreamEvents | None = None) -> VllmEngine:
+    """The engine as the settings describe it. Raises ConfigurationError when they name no server."""
+    if not settings.upstreams:
+        raise ConfigurationError("upstreams: engine vllm needs the address of at least one server.")
+    options = UpstreamOptions(
+        urls=settings.upstreams,
+        api_key=settings.upstream_api_key,
+        model=settings.upstream_model,
+        dialect=settings.upstream_dialect,
+        context_tokens=settings.upstream_context_tokens,
+        concurrency=settings.upstream_concurrency,
+        fanout=settings.upstream_fanout,
+        max_windows=settings.upstream_max_windows,
+        connect_timeout_s=settings.upstream_connect_timeout_s,
+        timeout_s=settings.upstream_timeout_s,
+    )
+    return VllmEngine(options, events=events)

@@ -1,0 +1,291 @@
+"""The engine in front of Qwen3Guard-Gen on vLLM, or on another server of the same API."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from ...conversation import Conversation
+from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable, ModerationError
+from ...logs import log_event
+from ...qwen3guard import chat_messages
+from ...settings import Secret
+from ...verdict import Category, Detail, Target, Verdict
+from ..base import Deadline
+from . import windows
+from .client import Client, FailureKind, PromptTooLong, UpstreamFailure
+from .dialects import AUTO
+from .fanout import FanOut
+from .replicas import Replica, ReplicaSet, UpstreamEvents
+from .server import MAX_ANSWER_TOKENS, Facts, GuardServer, Judged
+
+__all__ = ["UpstreamOptions", "VllmEngine"]
+
+_log = logging.getLogger("moderation.upstream")
+
+# What is left of a budget that turned out to be too much, and how often that may happen.
+_SHRINK = 0.7
+_MAX_SHRINKS = 5
+# A verdict that recent shows that the server answers.
+_READY_WITHIN_S = 10.0
+_DEFAULT_DEADLINE_S = 30.0
+
+_Result = TypeVar("_Result")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamOptions:
+    """Where the model servers are and how they are used; the settings `upstream_...` by the same names."""
+
+    urls: tuple[str, ...]
+    api_key: Secret | None = None
+    model: str | None = None
+    dialect: str = AUTO
+    context_tokens: int | None = None
+    concurrency: int = 64
+    fanout: int = 8
+    max_windows: int = 64
+    connect_timeout_s: float = 2.0
+    timeout_s: float = 15.0
+
+
+class VllmEngine:
+    """Judges over HTTP. Connections, threads and locks are made in the process that uses them, on its first call.
+
+    Thus it can be made before the workers are forked, and making it needs no server to be there.
+    """
+
+    name = "vllm"
+
+    def __init__(self, options: UpstreamOptions, *, events: UpstreamEvents | None = None) -> None:
+        self._options = options
+        self._events = events
+        self._process: _Process | None = None
+
+    @property
+    def model(self) -> str:
+        """The name the server gives its model; the configured one, or `unknown`, before it was asked."""
+        process = self._process
+        if process is not None:
+            for replica in process.replicas.replicas:
+                facts = replica.server.known_facts
+                if facts is not None:
+                    return facts.model
+        return self._options.model or "unknown"
+
+    def judge(
+        self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
+    ) -> list[Verdict | ModerationError]:
+        """One verdict or error per conversation, in order; several are judged at the same time."""
+        process = self._here()
+        deadline = deadline or Deadline.after(_DEFAULT_DEADLINE_S)
+
+        def judge_one(conversation: Conversation) -> Verdict | ModerationError:
+            try:
+                return process.judge(conversation, detail, deadline)
+            except ModerationError as error:
+                return error
+
+        try:
+            with process.fanout.slot():
+                if len(conversations) == 1:
+                    return [judge_one(conversations[0])]
+                return process.fanout.run(judge_one, conversations)
+        except ModerationError as error:
+            return [error] * len(conversations)
+
+    def check_ready(self) -> None:
+        """Return if a real question was answered within the last ten seconds, or is now. Raises EngineError."""
+        self._here().replicas.check_ready(within_s=_READY_WITHIN_S)
+
+    def close(self) -> None:
+        """Close connections and threads of this process; a later call would open them again."""
+        process, self._process = self._process, None
+        if process is not None and process.pid == os.getpid():
+            process.close()
+
+    def _here(self) -> _Process:
+        """The part that belongs to this process. What a parent left behind is not touched: it is the parent's."""
+        process = self._process
+        if process is None or process.pid != os.getpid():
+            with _making:
+                process = self._process
+                if process is None or process.pid != os.getpid():
+                    process = self._process = _Process(self._options, self._events)
+        return process
+
+
+_making = threading.Lock()
+
+
+def _renew_lock() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+# Another thread of the parent may have held it while the process was forked.
+os.register_at_fork(after_in_child=_renew_lock)
+
+
+class _Process:
+    """Everything of the engine that must not be shared between processes."""
+
+    def __init__(self, options: UpstreamOptions, events: UpstreamEvents | None) -> None:
+        self.pid = os.getpid()
+        self._options = options
+        self.fanout = FanOut(slots=options.concurrency, per_request=options.fanout)
+        replicas = [Replica(_label(url), _guard_server(url, options)) for url in options.urls]
+        self.replicas = ReplicaSet(replicas, timeout_s=options.timeout_s, events=events)
+
+    def judge(self, conversation: Conversation, detail: Detail, deadline: Deadline) -> Verdict:
+        """The verdict, in as many windows as it takes. Raises ModerationError."""
+        messages = chat_messages(conversation)
+        facts = self._facts(deadline)
+        budget = facts.context_tokens - facts.overhead_tokens - MAX_ANSWER_TOKENS
+        target = conversation.target
+        if windows.fits_surely(messages, budget_tokens=budget):
+            try:
+                judged, model = self._ask(messages, target, detail, deadline)
+                return _verdict(target, [judged], model)
+            except PromptTooLong:
+                log_event(_log, logging.INFO, "upstream_context_smaller_than_known", context=facts.context_tokens)
+        return self._judge_windows(messages, target, detail, deadline, budget)
+
+    def close(self) -> None:
+        self.replicas.close()
+        self.fanout.close()
+
+    def _judge_windows(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        target: Target,
+        detail: Detail,
+        deadline: Deadline,
+        budget: int,
+    ) -> Verdict:
+        """Judge in windows; if one is too long after all, again in smaller ones."""
+        normal, joined = windows.normalised(messages)
+        lengths = self._on_a_replica(
+            lambda server, facts, timeout_s: server.token_lengths(joined, facts=facts, timeout_s=timeout_s), deadline
+        )
+        turns = windows.measure(normal, lengths)
+        for _ in range(_MAX_SHRINKS):
+            parts = windows.plan(turns, budget_tokens=budget, max_windows=self._options.max_windows)
+            try:
+                found = self.fanout.run(lambda part: self._ask(part, target, detail, deadline), parts)
+            except PromptTooLong:
+                budget = int(min(budget, windows.measured_tokens(turns)) * _SHRINK)
+            else:
+                return _verdict(target, [judged for judged, _ in found], found[0][1])
+        raise EngineAnswerInvalid("The model server refuses even short windows as too long.")
+
+    def _facts(self, deadline: Deadline) -> Facts:
+        """What is known of the servers; if nothing yet, one of them is asked."""
+        known = [replica.server.known_facts for replica in self.replicas.replicas if not replica.is_ejected]
+        found = [facts for facts in known if facts is not None]
+        if found:
+            return found[0] if len(found) == 1 else min(found, key=lambda facts: facts.context_tokens)
+        return self._on_a_replica(lambda server, facts, timeout_s: facts, deadline)
+
+    def _ask(
+        self, messages: Sequence[Mapping[str, str]], target: Target, detail: Detail, deadline: Deadline
+    ) -> tuple[Judged, str]:
+        """One window's answer and the model that gave it. Raises ModerationError or PromptTooLong."""
+
+        def ask(server: GuardServer, facts: Facts, timeout_s: float) -> tuple[Judged, str]:
+            judged = server.ask(messages, target=target, detail=detail, facts=facts, timeout_s=timeout_s)
+            return judged, facts.model
+
+        return self._on_a_replica(ask, deadline)
+
+    def _on_a_replica(self, call: Callable[[GuardServer, Facts, float], _Result], deadline: Deadline) -> _Result:
+        """The result of `call` on the least busy server, or on the next one if that fails.
+
+        Every server is tried once while the deadline allows; after a broken connection the same one may be tried
+        once more. Raises ModerationError or PromptTooLong.
+        """
+        tried: set[Replica] = set()
+        failure: UpstreamFailure | None = None
+        for _ in range(len(self.replicas.replicas) + 1):
+            replica = self.replicas.choose(without=tried)
+            if replica is None and failure is not None and failure.kind is FailureKind.CLOSED:
+                replica = self.replicas.choose()
+            if replica is None:
+                break
+            tried.add(replica)
+            timeout_s = min(self._options.timeout_s, deadline.remaining_s())
+            if timeout_s <= 0:
+                break
+            try:
+                return self._on(replica, call, timeout_s)
+            except UpstreamFailure as error:
+                failure = error
+        if failure is not None:
+            raise failure.error
+        if deadline.remaining_s() <= 0:
+            raise DeadlineExceeded("The time for this request was over before the model could answer.")
+        raise EngineUnavailable("No model server can be reached.", retry_after_s=1.0)
+
+    def _on(self, replica: Replica, call: Callable[[GuardServer, Facts, float], _Result], timeout_s: float) -> _Result:
+        """One call on one server, noted in its record. Raises UpstreamFailure or PromptTooLong."""
+        started = monotonic()
+        ends_at = started + timeout_s
+        with self.replicas.in_use(replica):
+            try:
+                facts = replica.server.facts(timeout_s=timeout_s)
+                result = call(replica.server, facts, ends_at - monotonic())
+            except PromptTooLong:
+                self.replicas.succeeded(replica, monotonic() - started, "too_long")
+                raise
+            except UpstreamFailure as error:
+                self.replicas.failed(replica, error.kind, monotonic() - started)
+                raise
+        self.replicas.succeeded(replica, monotonic() - started)
+        return result
+
+
+def _guard_server(url: str, options: UpstreamOptions) -> GuardServer:
+    client = Client(
+        url,
+        api_key=options.api_key,
+        # As many as can be in use at once: a burst then costs no new connections the next time.
+        pool_size=options.concurrency,
+        connect_timeout_s=options.connect_timeout_s,
+    )
+    return GuardServer(client, model=options.model, dialect=options.dialect, context_tokens=options.context_tokens)
+
+
+def _label(url: str) -> str:
+    """Host and port: what logs and metrics call a server."""
+    parts = urlsplit(url)
+    return parts.netloc.rpartition("@")[2]
+
+
+def _verdict(target: Target, judged: Sequence[Judged], model: str) -> Verdict:
+    """The worst window's severity and scores, the categories of all, and a refusal if every window is one."""
+    worst = max(judged, key=_badness)
+    categories = {category for one in judged for category in one.answer.categories}
+    refusals = [one.answer.refusal for one in judged]
+    return Verdict(
+        target=target,
+        severity=worst.answer.severity,
+        categories=tuple(category for category in Category if category in categories)
+        if len(judged) > 1
+        else worst.answer.categories,
+        refusal=None if None in refusals else all(refusals),
+        scores=worst.scores,
+        engine=VllmEngine.name,
+        model=model,
+        windows=len(judged),
+    )
+
+
+def _badness(judged: Judged) -> tuple[int, float]:
+    scores = judged.scores
+    return judged.answer.severity.rank, 0.0 if scores is None else scores.unsafe + scores.controversial

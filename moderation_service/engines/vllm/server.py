@@ -1,0 +1,270 @@
+"""One model server: what was learned about it, and the verdict call.
+
+Nothing about the server is configured that it can tell itself. `facts` asks it once: the model's name, the context
+length, which extensions it understands; and it sends one real question with a known kind of answer, in response
+mode. That shows that the server judges at all (some continue a trailing assistant turn instead), how many tokens
+the template takes, and it warms the server up: a first request with logprobs can take many seconds.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic
+from typing import Any
+
+from ...conversation import Conversation
+from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable
+from ...qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores
+from ...verdict import Detail, Scores, Severity, Target
+from .client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
+from .dialects import AUTO, DIALECTS, Dialect, detect
+
+__all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]
+
+# All nine categories and a refusal are 54 tokens; a real answer has 8 to 19.
+MAX_ANSWER_TOKENS = 64
+# "Safety", ":" and the label, of which " Cont" is enough.
+_LABEL_TOKENS = 3
+_TOP_LOGPROBS = 20
+_LABELS = ("Safe", "Unsafe", "Controversial")
+# Assumed where neither server nor settings say: Ollama's default, and the smallest in use.
+_DEFAULT_CONTEXT_TOKENS = 4096
+# The real template takes 391 tokens around a response, 297 around a prompt.
+_DEFAULT_OVERHEAD_TOKENS = 420
+_QUESTION = Conversation.of(prompt="How do I bake bread?", response="Sure, here is a short answer.")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a server told about itself. `overhead_tokens` is at least what the template adds to a conversation."""
+
+    model: str
+    dialect: Dialect
+    context_tokens: int
+    overhead_tokens: int
+    label_ids: tuple[int, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """The server's answer to one question."""
+
+    answer: Answer
+    scores: Scores | None
+
+
+class GuardServer:
+    """Asks one server. Safe to use from many threads."""
+
+    def __init__(self, client: Client, *, model: str | None, dialect: str, context_tokens: int | None) -> None:
+        self._client = client
+        self._wanted_model = model
+        self._dialect = dialect
+        self._context_tokens = context_tokens
+        self._facts: Facts | None = None
+        self._learning = threading.Lock()
+        self._label_comes_late = False
+
+    @property
+    def known_facts(self) -> Facts | None:
+        """What was learned so far, without asking."""
+        return self._facts
+
+    def facts(self, *, timeout_s: float) -> Facts:
+        """What there is to know, asked for once. Raises UpstreamFailure."""
+        facts = self._facts
+        if facts is not None:
+            return facts
+        ends_at = monotonic() + timeout_s
+        if not self._learning.acquire(timeout=timeout_s):
+            error = DeadlineExceeded("The model server did not answer in time.")
+            raise UpstreamFailure(FailureKind.TIMEOUT, error)
+        try:
+            if self._facts is None:
+                self._facts = self._learn(ends_at)
+            return self._facts
+        finally:
+            self._learning.release()
+
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Ask everything anew, a real question included; meanwhile the old facts are used. Raises UpstreamFailure."""
+        ends_at = monotonic() + timeout_s
+        with self._learning:
+            self._facts = self._learn(ends_at)
+            self._label_comes_late = False
+
+    def forget(self) -> None:
+        """Ask again next time: another model may be behind the address by now."""
+        self._facts = None
+
+    def ask(
+        self,
+        messages: Sequence[Mapping[str, str]],
+        *,
+        target: Target,
+        detail: Detail,
+        facts: Facts,
+        timeout_s: float,
+    ) -> Judged:
+        """Judge one conversation that fits the context. Raises UpstreamFailure or PromptTooLong."""
+        if detail is Detail.SEVERITY and not self._label_comes_late:
+            ends_at = monotonic() + timeout_s
+            judged = self._ask_label(messages, target, facts, timeout_s)
+            if judged is not None:
+                return judged
+            # This server says something before the label. Not even asking for it alone again saves a call.
+            self._label_comes_late = True
+            timeout_s = _left(ends_at)
+        body = _request(messages, facts, max_tokens=MAX_ANSWER_TOKENS)
+        if target is Target.PROMPT and facts.dialect.stops_after_safe:
+            body |= {"stop": [SAFE_ANSWER], "include_stop_str_in_output": True}
+        text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
+        if choice.get("finish_reason") == "length":
+            raise _cut_short(usage, facts, MAX_ANSWER_TOKENS)
+        if text == SAFE_ANSWER and "stop" in body and choice.get("stop_reason") == SAFE_ANSWER:
+            return _judged(Answer(Severity.SAFE), choice)
+        return _judged(_read(text, target), choice)
+
+    def token_lengths(self, text: str, *, facts: Facts, timeout_s: float) -> list[int] | None:
+        """How many bytes of `text` each token covers; None where the server can't tell."""
+        try:
+            return self._client.token_lengths(
+                text, model=facts.model, tokenizer=facts.dialect.tokenizer, timeout_s=timeout_s
+            )
+        except UpstreamFailure as failure:
+            # Counting bytes instead is always possible, just more careful than needed.
+            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED):
+                return None
+            raise
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def _ask_label(
+        self, messages: Sequence[Mapping[str, str]], target: Target, facts: Facts, timeout_s: float
+    ) -> Judged | None:
+        """The severity from the first tokens; None if the label was not among them."""
+        body = _request(messages, facts, max_tokens=_LABEL_TOKENS)
+        text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
+        if choice.get("finish_reason") != "length":
+            return _judged(_read(text, target), choice)
+        try:
+            severity = read_label(text)
+        except EngineAnswerInvalid as error:
+            raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
+        if severity is None:
+            if _was_clamped(usage, facts, _LABEL_TOKENS):
+                raise PromptTooLong
+            return None
+        return _judged(Answer(severity), choice)
+
+    def _learn(self, ends_at: float) -> Facts:
+        served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
+        dialect = detect(served.owned_by) if self._dialect == AUTO else DIALECTS[self._dialect]
+        context = self._context_tokens or served.context_tokens or _DEFAULT_CONTEXT_TOKENS
+        facts = Facts(served.name, dialect, context, 0, self._label_ids(served.name, dialect, ends_at))
+        body = _request(chat_messages(_QUESTION), facts, max_tokens=MAX_ANSWER_TOKENS)
+        try:
+            text, choice, usage = _choice(self._client.chat(body, timeout_s=_left(ends_at)))
+        except PromptTooLong:
+            error = EngineUnavailable("The model server's context is too small for a verdict.")
+            raise UpstreamFailure(FailureKind.REFUSED, error) from None
+        answer = _read(text, Target.RESPONSE)
+        label_ids = facts.label_ids
+        if label_ids is not None and _judged(answer, choice).scores is None:
+            label_ids = None
+        overhead = usage.get("prompt_tokens")
+        if not isinstance(overhead, int) or overhead <= 0:
+            overhead = _DEFAULT_OVERHEAD_TOKENS
+        return Facts(served.name, dialect, context, overhead, label_ids)
+
+    def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
+        """The model that the settings name, the only one, or the only one with "guard" in its name."""
+        if self._wanted_model is not None:
+            named = [one for one in served if one.name == self._wanted_model]
+        else:
+            named = list(served) if len(served) == 1 else [one for one in served if "guard" in one.name.lower()]
+        if len(named) != 1:
+            message = (
+                "The model server does not serve the model of `upstream_model`."
+                if self._wanted_model is not None
+                else "The model server serves several models; `upstream_model` must name one."
+            )
+            raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
+        return named[0]
+
+    def _label_ids(self, model: str, dialect: Dialect, ends_at: float) -> tuple[int, ...] | None:
+        if not dialect.label_ids:
+            return None
+        try:
+            ids = self._client.label_ids(_LABELS, model=model, timeout_s=_left(ends_at))
+        except UpstreamFailure as failure:
+            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED):
+                return None
+            raise
+        return None if ids is None else tuple(ids)
+
+
+def _request(messages: Sequence[Mapping[str, str]], facts: Facts, *, max_tokens: int) -> dict[str, object]:
+    body: dict[str, object] = {
+        "model": facts.model,
+        "messages": messages,
+        "temperature": 0,
+        "max_tokens": max_tokens,
+        "logprobs": True,
+    }
+    if facts.label_ids is not None:
+        # A tenth of the bytes of twenty alternatives per token, and always complete.
+        body["logprob_token_ids"] = facts.label_ids
+    else:
+        body["top_logprobs"] = _TOP_LOGPROBS
+    return body
+
+
+def _choice(reply: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
+    """The answer's text, its choice object, and the usage. Raises UpstreamFailure for any other shape."""
+    choices = reply.get("choices")
+    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
+    message = choice.get("message") if isinstance(choice, dict) else None
+    text = message.get("content") if isinstance(message, dict) else None
+    if not isinstance(choice, dict) or not isinstance(text, str):
+        error = EngineAnswerInvalid("The model server's answer is not a chat completion.")
+        raise UpstreamFailure(FailureKind.GARBLED, error)
+    usage = reply.get("usage")
+    return text, choice, usage if isinstance(usage, dict) else {}
+
+
+def _read(text: str, target: Target) -> Answer:
+    try:
+        return read_answer(text, target=target)
+    except EngineAnswerInvalid as error:
+        raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
+
+
+def _judged(answer: Answer, choice: Mapping[str, Any]) -> Judged:
+    logprobs = choice.get("logprobs")
+    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
+    return Judged(answer, read_scores(tokens, severity=answer.severity))
+
+
+def _cut_short(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> Exception:
+    """Why an answer was cut: vLLM lowers `max_tokens` without a word when the prompt leaves less room."""
+    if _was_clamped(usage, facts, max_tokens):
+        return PromptTooLong()
+    return UpstreamFailure(FailureKind.NO_VERDICT, EngineAnswerInvalid("The engine's answer was cut short."))
+
+
+def _was_clamped(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> bool:
+    used = usage.get("prompt_tokens")
+    return isinstance(used, int) and used + max_tokens > facts.context_tokens
+
+
+def _left(ends_at: float) -> float:
+    left = ends_at - monotonic()
+    if left <= 0:
+        error = DeadlineExceeded("The model server did not answer in time.")
+        raise UpstreamFailure(FailureKind.TIMEOUT, error)
+    return left

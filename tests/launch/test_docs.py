@@ -1,0 +1,90 @@
+"""docs/deploy-gpu.md and its Chinese twin: the commands are understood, and what they print is what is printed."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from moderation_service.cli import _cli
+from moderation_service.launch.command import up_command
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = ("deploy-gpu.md", "deploy-gpu.zh-CN.md")
+CARD = Path(__file__).parent / "nvidia_smi" / "one_gpu.xml"
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", (DOCS / page).read_text(encoding="utf-8"), flags=re.DOTALL)
+
+
+def commands(page):
+    lines = [line for block in blocks(page, "sh") for line in block.splitlines()]
+    return [line for line in lines if "moderation-service up" in line]
+
+
+def test_both_languages_have_the_same_commands_and_outputs():
+    english, chinese = PAGES
+    assert commands(english) == commands(chinese)
+    for language in ("sh", "text", "ini"):
+        assert blocks(english, language) == blocks(chinese, language)
+
+
+@pytest.mark.parametrize("line", commands(PAGES[0]))
+def test_every_command_is_understood(line, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    arguments = shlex.split(line.partition("moderation-service up")[2])
+    context = up_command.make_context("up", arguments)
+    assert isinstance(context, click.Context)
+
+
+def test_the_unit_starts_a_command_that_is_understood(tmp_path, monkeypatch):
+    (unit,) = blocks(PAGES[0], "ini")
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read_string(unit)
+    program, up, *arguments = shlex.split(parser["Service"]["ExecStart"])
+    assert (Path(program).name, up) == ("moderation-service", "up")
+    assert up_command.make_context("up", arguments).params["config"] == Path("/etc/moderation/service.yaml")
+
+
+def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch):
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(f"#!/bin/sh\ncat {CARD}\n")
+    tool.chmod(0o755)
+    for name in ("XDG_CACHE_HOME", "CUDA_VISIBLE_DEVICES", "HF_ENDPOINT", "HF_TOKEN", "MODERATION_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setenv("HOME", "/home/guard")
+    monkeypatch.setattr("moderation_service.launch.up.sys.executable", "/nowhere/python")
+    (line,) = (line for line in commands(PAGES[0]) if "--gpu-memory 14" in line)
+    arguments = shlex.split(line)[1:]
+    done = CliRunner().invoke(_cli, [*arguments, "--vllm-port", "8001"])
+    (printed,) = blocks(PAGES[0], "text")
+    assert done.stdout == printed
+
+
+def test_every_option_is_explained_in_its_help():
+    for option in up_command.params:
+        if isinstance(option, click.Option):
+            assert option.help, option.name
+
+
+def test_bringing_vllm_up_imports_neither_vllm_nor_torch():
+    code = (
+        "import sys, moderation_service.launch.up\n"
+        "print({'torch', 'vllm', 'transformers', 'numpy'} & {name.partition('.')[0] for name in sys.modules})"
+    )
+    root = str(DOCS.parent)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": root}
+    )
+    assert done.stdout == "set()\n"
