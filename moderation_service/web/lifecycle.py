@@ -19,7 +19,7 @@ from ..access import sent_key
 from ..audit import request_context
 from ..errors import Unauthorized
 from ..logs import access_line
-from .reply import Reply, error_reply, status_line
+from .reply import ErrorShape, Reply, error_reply, native_error, status_line
 from .service import Service
 
 if TYPE_CHECKING:
@@ -57,9 +57,14 @@ def current_state() -> RequestState:
     return state
 
 
-def register_lifecycle(app: Flask, service: Service, *, direct: Mapping[str, DirectRoute]) -> None:
-    """Install the layer. `direct` maps the path of a POST route to its function; Flask learns the same addresses."""
-    layer = _Lifecycle(app.wsgi_app, service, direct)
+def register_lifecycle(
+    app: Flask, service: Service, *, direct: Mapping[str, DirectRoute], error_shapes: Mapping[str, ErrorShape]
+) -> None:
+    """Install the layer. `direct` maps the path of a POST route to its function; Flask learns the same addresses.
+
+    `error_shapes` maps the beginning of a path to the shape of the errors there, where it is not the native one.
+    """
+    layer = _Lifecycle(app.wsgi_app, service, direct, error_shapes)
     open_endpoints = _OPEN_ENDPOINTS | ({"health.metrics"} if service.settings.open_metrics else frozenset())
 
     def begin() -> None:
@@ -70,7 +75,7 @@ def register_lifecycle(app: Flask, service: Service, *, direct: Mapping[str, Dir
             layer.authenticate(request.environ, state)
 
     def failed(error: Exception) -> Response:
-        return _as_response(layer.error(error, current_state()))
+        return _as_response(layer.error(error, request.environ, current_state()))
 
     app.before_request(begin)
     app.register_error_handler(Exception, failed)
@@ -84,15 +89,22 @@ def register_lifecycle(app: Flask, service: Service, *, direct: Mapping[str, Dir
 
 
 def _as_response(reply: Reply) -> Response:
-    return Response(reply.body, status=reply.status, mimetype="application/json", headers=dict(reply.headers))
+    return Response(reply.body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
 
 
 class _Lifecycle:
     """The WSGI layer."""
 
-    def __init__(self, app: WSGIApplication, service: Service, direct: Mapping[str, DirectRoute]) -> None:
+    def __init__(
+        self,
+        app: WSGIApplication,
+        service: Service,
+        direct: Mapping[str, DirectRoute],
+        error_shapes: Mapping[str, ErrorShape],
+    ) -> None:
         self._app = app
         self._direct = direct
+        self._error_shapes = error_shapes
         self._keys = service.keys
         self._metrics = service.metrics
         self._max_body_bytes = service.settings.max_body_bytes
@@ -125,9 +137,11 @@ class _Lifecycle:
                 raise Unauthorized(hint if key is None else "This key is not known here.")
         request_context.set((state.request_id, state.key_name))
 
-    def error(self, error: Exception, state: RequestState) -> Reply:
-        """The reply for an exception that left a route."""
-        return error_reply(error, request_id=state.request_id, max_body_bytes=self._max_body_bytes)
+    def error(self, error: Exception, environ: WSGIEnvironment, state: RequestState) -> Reply:
+        """The reply for an exception that left a route, in the shape of the contract that the path belongs to."""
+        path = environ["PATH_INFO"]
+        shape = next((one for prefix, one in self._error_shapes.items() if path.startswith(prefix)), native_error)
+        return error_reply(error, request_id=state.request_id, max_body_bytes=self._max_body_bytes, shape=shape)
 
     def _answer(
         self, route: DirectRoute, environ: WSGIEnvironment, state: RequestState, start_response: StartResponse
@@ -137,10 +151,10 @@ class _Lifecycle:
             self.authenticate(environ, state)
             reply = route(environ, state)
         except Exception as error:  # the outer edge: whatever it is, it becomes an error and never a verdict
-            reply = self.error(error, state)
+            reply = self.error(error, environ, state)
         self._record(environ, state, reply.status)
         headers = [
-            ("Content-Type", "application/json"),
+            ("Content-Type", reply.content_type),
             ("Content-Length", str(len(reply.body))),
             ("X-Request-Id", state.request_id),
             ("X-Content-Type-Options", "nosniff"),

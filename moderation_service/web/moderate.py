@@ -21,7 +21,7 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["blueprint", "direct_routes", "languages_of"]
+__all__ = ["blueprint", "direct_routes", "languages_of", "log_fields"]
 
 _CLEAR = {"X-Moderation-Degraded": "false"}
 _DEGRADED = {"X-Moderation-Degraded": "true"}
@@ -36,7 +36,7 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
         languages = languages_of(environ)
         asked = native.parse(body, policies=service.policies, limits=service.limits, languages=languages)
         outcomes = _decide(service, asked.items)
-        state.fields = _log_fields(outcomes)
+        state.fields = log_fields(outcomes)
         degraded = any(isinstance(outcome, Decision) and outcome.degraded for outcome in outcomes)
         headers = _DEGRADED if degraded else _CLEAR
         if asked.is_batch:
@@ -73,7 +73,7 @@ def _decide(service: Service, items: Sequence[Check | ModerationError]) -> list[
     return [next(decided) if isinstance(item, Check) else item for item in items]
 
 
-def _log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
+def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
     """What the log line says of the decisions: ids, actions and severities, never text."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Decision):
         one = outcomes[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -22,7 +22,7 @@ from ..errors import (
 )
 from ..logs import log_event
 
-__all__ = ["Reply", "error_reply", "json_reply", "status_line"]
+__all__ = ["ErrorShape", "Reply", "error_reply", "event_stream", "json_reply", "native_error", "status_line"]
 
 _log = logging.getLogger("moderation.web")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -34,13 +34,18 @@ _FOREIGN: dict[int, tuple[type[ModerationError], str]] = {
 }
 
 
+ErrorShape = Callable[[ModerationError], object]
+"""Dresses an error as the JSON of one contract."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A whole HTTP reply with a JSON body."""
+    """A whole HTTP reply."""
 
     status: int
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = "application/json"
 
 
 def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
@@ -48,12 +53,24 @@ def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str]
     return Reply(status, _encode(payload).encode(), headers or {})
 
 
+def event_stream(events: Iterable[object], *, headers: Mapping[str, str] | None = None) -> Reply:
+    """A reply with these values as server-sent events, ended by `[DONE]` as OpenAI's clients expect."""
+    lines = [f"data: {_encode(event)}\n\n" for event in events]
+    body = "".join([*lines, "data: [DONE]\n\n"]).encode()
+    return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, "text/event-stream; charset=utf-8")
+
+
+def native_error(error: ModerationError) -> object:
+    """The native contract's error document."""
+    return {"error": error.to_json()}
+
+
 def status_line(status: int) -> str:
     """`404` as WSGI wants it: `404 Not Found`."""
     return _STATUS_LINES.get(status) or f"{status} Unknown"
 
 
-def error_reply(error: Exception, *, request_id: str, max_body_bytes: int) -> Reply:
+def error_reply(error: Exception, *, request_id: str, max_body_bytes: int, shape: ErrorShape = native_error) -> Reply:
     """The reply for any exception that leaves a route: always JSON, never a page, never a traceback."""
     headers: dict[str, str] = {}
     if isinstance(error, ModerationError):
@@ -71,7 +88,7 @@ def error_reply(error: Exception, *, request_id: str, max_body_bytes: int) -> Re
         headers["Retry-After"] = str(max(1, math.ceil(ours.retry_after_s)))
     if ours.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="moderation-service"'
-    return json_reply({"error": ours.to_json()}, status=ours.status, headers=headers)
+    return json_reply(shape(ours), status=ours.status, headers=headers)
 
 
 def _from_werkzeug(error: HTTPException, *, max_body_bytes: int) -> ModerationError:

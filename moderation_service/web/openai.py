@@ -1,0 +1,88 @@
+"""`/v1/...`: the doors for OpenAI clients. Moderations, the guard as a chat model, and the list of model names."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response
+
+from ..moderator import Outcome
+from ..verdict import Decision
+from ..wires import openai_chat, openai_moderations
+from ..wires.openai_errors import render_error
+from ..wires.openai_models import Headers, render_models
+from .body import read_json
+from .lifecycle import DirectRoute, RequestState
+from .moderate import languages_of, log_fields
+from .reply import ErrorShape, Reply, event_stream, json_reply
+from .service import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes"]
+
+ERROR_SHAPES: Mapping[str, ErrorShape] = {"/v1/": render_error}
+"""Under this prefix every error has OpenAI's shape, also that of an address which does not exist."""
+
+
+def direct_routes(service: Service) -> dict[str, DirectRoute]:
+    """The routes that judge."""
+    max_body_bytes = service.settings.max_body_bytes
+
+    def moderations(environ: WSGIEnvironment, state: RequestState) -> Reply:
+        body = read_json(environ, max_body_bytes=max_body_bytes)
+        asked = openai_moderations.parse(
+            body, policies=service.policies, max_items=service.limits.batch_items, headers=_headers_of(environ)
+        )
+        outcomes = service.moderator.decide(asked.checks)
+        state.fields = log_fields(outcomes)
+        return json_reply(openai_moderations.render(asked, outcomes), headers=_reply_headers(outcomes))
+
+    def chat(environ: WSGIEnvironment, state: RequestState) -> Reply:
+        body = read_json(environ, max_body_bytes=max_body_bytes)
+        asked = openai_chat.parse(
+            body, policies=service.policies, limits=service.limits.conversation, headers=_headers_of(environ)
+        )
+        outcomes = service.moderator.decide([asked.check])
+        state.fields = log_fields(outcomes)
+        outcome, headers, created = outcomes[0], _reply_headers(outcomes), int(time.time())
+        if not isinstance(outcome, Decision):
+            raise outcome
+        if asked.stream:
+            return event_stream(openai_chat.render_chunks(asked, outcome, created=created), headers=headers)
+        return json_reply(openai_chat.render(asked, outcome, created=created), headers=headers)
+
+    return {"/v1/moderations": moderations, "/v1/chat/completions": chat}
+
+
+def blueprint(service: Service) -> Blueprint:
+    """The other routes."""
+    routes = Blueprint("openai", __name__)
+
+    @routes.get("/v1/models")
+    def models() -> Response:
+        listing = render_models(service.moderator.engine.model, service.policies)
+        return Response(json_reply(listing).body, mimetype="application/json")
+
+    return routes
+
+
+def _headers_of(environ: WSGIEnvironment) -> Headers:
+    return Headers(
+        policy=environ.get("HTTP_X_MODERATION_POLICY"),
+        target=environ.get("HTTP_X_MODERATION_TARGET"),
+        languages=languages_of(environ),
+    )
+
+
+def _reply_headers(outcomes: Sequence[Outcome]) -> Mapping[str, str]:
+    """The strictest action and whether any verdict was degraded, for what reads headers only."""
+    decisions = [one for one in outcomes if isinstance(one, Decision)]
+    if not decisions:
+        return {}
+    strictest = max((one.action for one in decisions), key=lambda action: action.rank)
+    degraded = any(one.degraded for one in decisions)
+    return {"X-Moderation-Action": strictest.value, "X-Moderation-Degraded": str(degraded).lower()}

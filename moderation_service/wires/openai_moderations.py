@@ -1,0 +1,121 @@
+"""OpenAI's `POST /v1/moderations`. Source: openai/openai-openapi, `CreateModerationRequest` and `-Response`.
+
+`input` is a text (one result), a list of texts (one result each), or a list of text parts (one result for all of it).
+Fields that are not of the contract are ignored: none of them can weaken a check.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from ..conversation import Conversation, check_text
+from ..errors import InvalidRequest, ModerationError, TooLarge
+from ..moderator import Check, Outcome
+from ..policy import Policies
+from ..verdict import Decision, Detail, Target
+from . import native
+from .openai_categories import OPENAI_CATEGORIES, block_score, mapped
+from .openai_models import TARGET_HEADER, Headers, choose
+
+__all__ = ["ModerationsRequest", "Restore", "parse", "render"]
+
+Restore = Callable[[Sequence[str]], Sequence[str] | None]
+"""Gives back the texts that a client took apart before sending them, or None for what is not of its making."""
+
+_TARGETS = {target.value: target for target in Target}
+
+
+@dataclass(frozen=True, slots=True)
+class ModerationsRequest:
+    """What to judge. `results` may exceed the checks: one text that came in pieces has a result for each of them."""
+
+    checks: Sequence[Check]
+    results: int
+
+
+def parse(
+    body: object, *, policies: Policies, max_items: int, headers: Headers, restore: Restore | None = None
+) -> ModerationsRequest:
+    """Read a request body. Raises InvalidRequest or TooLarge that names the field."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("The body must be a JSON object.")
+    if "input" not in body:
+        raise InvalidRequest("`input` is missing.", param="input")
+    policy = choose(body.get("model"), policies=policies, headers=headers).policy
+    target = _target(headers)
+    texts, results = _texts(body["input"], max_items=max_items, restore=restore)
+    checks = [
+        Check(_conversation(text, target, param=param), policy, Detail.FULL, headers.languages) for param, text in texts
+    ]
+    return ModerationsRequest(checks, results)
+
+
+def _target(headers: Headers) -> Target:
+    """The contract has no roles: a text is a prompt unless the caller says otherwise."""
+    if headers.target is None:
+        return Target.PROMPT
+    target = _TARGETS.get(headers.target)
+    if target is None:
+        raise InvalidRequest(f"`{TARGET_HEADER}` must be one of {', '.join(_TARGETS)}.", param=TARGET_HEADER)
+    return target
+
+
+def _texts(value: object, *, max_items: int, restore: Restore | None) -> tuple[list[tuple[str, object]], int]:
+    """Each text with the name of its place, and the number of results."""
+    if isinstance(value, str):
+        pieces = [value]
+    elif isinstance(value, list) and value:
+        if len(value) > max_items:
+            raise TooLarge(f"`input` has {len(value)} items; the limit is {max_items}.", param="input")
+        if isinstance(value[0], Mapping):
+            return [("input", value)], 1
+        pieces = value
+    else:
+        raise InvalidRequest("`input` must be a string or a list with at least one item.", param="input")
+    if restore is not None and all(isinstance(piece, str) for piece in pieces):
+        restored = restore(pieces)
+        if restored is not None:
+            # Together: what is harmless in parts need not be so as a whole.
+            return [("input", "\n".join(restored))], len(pieces)
+    if isinstance(value, str):
+        return [("input", value)], 1
+    return [(f"input[{index}]", _text(piece, index)) for index, piece in enumerate(pieces)], len(pieces)
+
+
+def _text(piece: object, index: int) -> str:
+    if isinstance(piece, str):
+        return piece
+    raise InvalidRequest("`input` must hold either texts or text parts only.", param=f"input[{index}]")
+
+
+def _conversation(value: object, target: Target, *, param: str) -> Conversation:
+    text = check_text(value, param=param)
+    return Conversation.of(prompt=text) if target is Target.PROMPT else Conversation.of(response=text)
+
+
+def render(asked: ModerationsRequest, outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """The reply. Raises the error of a text that could not be judged: the contract has no place for it in a list."""
+    for outcome in outcomes:
+        if isinstance(outcome, ModerationError):
+            raise outcome
+    decisions = [outcome for outcome in outcomes if isinstance(outcome, Decision)]
+    results = [_result(check, decision) for check, decision in zip(asked.checks, decisions, strict=True)]
+    if len(results) < asked.results:
+        results *= asked.results  # one text, put together from so many pieces
+    first = decisions[0]
+    return {"id": f"modr-{first.id.removeprefix('mod_')}", "model": first.model, "results": results}
+
+
+def _result(check: Check, decision: Decision) -> dict[str, object]:
+    """`flagged` is true for a block only, because clients take it for one, and exactly when a category is."""
+    names = mapped(decision.verdict.categories if decision.verdict else ())
+    score = min(1.0, round(block_score(decision, check.policy), 6))
+    flagged = not decision.allowed
+    return {
+        "flagged": flagged,
+        "categories": {name: flagged and name in names for name in OPENAI_CATEGORIES},
+        "category_scores": {name: score if name in names else 0.0 for name in OPENAI_CATEGORIES},
+        "category_applied_input_types": {name: ["text"] for name in OPENAI_CATEGORIES},
+        "x_moderation": native.render(decision),
+    }
