@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..settings import Settings
-from . import health, moderate, pages
+from . import dify, health, moderate, pages
 from .errors import register_errors
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
@@ -23,6 +23,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     register_lifecycle(app, service)
     register_errors(app, max_body_bytes=settings.max_body_bytes)
     app.register_blueprint(moderate.blueprint(service))
+    app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(health.blueprint(service))
     app.register_blueprint(pages.blueprint(service))
     return app

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import Blueprint, Response, request
 
@@ -18,6 +19,8 @@ from .service import Service
 
 __all__ = ["blueprint", "read_json"]
 
+_MAX_FORM_FIELDS = 16
+_NOT_IN_FORMS = ("inputs", "messages", "metadata")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -28,7 +31,7 @@ def blueprint(service: Service) -> Blueprint:
     @routes.post("/moderate")
     def moderate() -> Response:
         languages = list(request.accept_languages.values()) if "HTTP_ACCEPT_LANGUAGE" in request.environ else ()
-        asked = native.parse(read_json(), policies=service.policies, limits=service.limits, languages=languages)
+        asked = native.parse(_read_body(), policies=service.policies, limits=service.limits, languages=languages)
         outcomes = _decide(service, asked.items)
         current_state().fields = _log_fields(outcomes)
         if asked.is_batch:
@@ -48,6 +51,35 @@ def blueprint(service: Service) -> Blueprint:
         return Response(_encode(listing), mimetype="application/json")
 
     return routes
+
+
+def _read_body() -> object:
+    """The request's body: JSON, or a form for callers that can't write JSON safely.
+
+    Builders like Dify paste the user's text between the quotes of a JSON template, where a quote in the text ends the
+    string and can add fields. In a form every value is encoded on its own.
+    """
+    mimetype = request.environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    return _read_form() if mimetype == "application/x-www-form-urlencoded" else read_json()
+
+
+def _read_form() -> object:
+    """A form's fields as the object they stand for. An empty `policy` means the default one; all values are texts."""
+    raw = request.get_data(cache=False)
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FORM_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("The body is not a valid form of UTF-8 texts.") from None
+    for name in _NOT_IN_FORMS:
+        if any(key == name for key, _ in pairs):
+            raise InvalidRequest(f"`{name}` can't be sent as a form; send JSON.", param=name)
+    return _unique_object([(key, value) for key, value in pairs if value or key != "policy"])
 
 
 def read_json() -> object:
