@@ -134,7 +134,7 @@ def check(
     from .wires import native
 
     if text == "-":
-        text = click.get_text_stream("stdin", encoding="utf-8", errors="strict").read()
+        text = _read_standard_input()
     given = {"prompt": text, "response": response, "policy": policy}
     body = {name: value for name, value in given.items() if value is not None}
     if text is None and response is None:
@@ -148,6 +148,13 @@ def check(
     rendered = native.render(outcome)
     click.echo(json.dumps(rendered, ensure_ascii=False, indent=2) if as_json else _readable(rendered))
     sys.exit(EXIT_ALLOWED if outcome.allowed else EXIT_BLOCKED)
+
+
+def _read_standard_input() -> str:
+    try:
+        return sys.stdin.buffer.read().decode("utf-8")
+    except UnicodeDecodeError:
+        raise click.UsageError("Standard input is not UTF-8 text.") from None
 
 
 def _console_languages() -> tuple[str, ...]:

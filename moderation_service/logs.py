@@ -6,14 +6,19 @@ and its frames; its message is left out, because messages like to quote the valu
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import logging.config
+import sys
 import traceback
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["JsonFormatter", "configure_logging", "log_event", "logging_config"]
+__all__ = ["JsonFormatter", "access_line", "configure_logging", "log_event", "logging_config"]
+
+_encode = json.JSONEncoder().encode
 
 
 class JsonFormatter(logging.Formatter):
@@ -42,6 +47,18 @@ def log_event(logger: logging.Logger, level: int, event: str, **fields: object) 
     """Log an event with its fields; the event is a constant, what varies is in the fields."""
     if logger.isEnabledFor(level):
         logger.log(level, event, extra={"fields": fields})
+
+
+def access_line(fields: Mapping[str, object]) -> None:
+    """Write the line of one request, in the formatter's shape.
+
+    Not through `logging`, whose records, locks and handlers cost twice as much as the rest of the line.
+    """
+    moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+    line = _encode({"time": moment, "level": "info", "logger": "moderation.access", "event": "request", **fields})
+    with contextlib.suppress(OSError, ValueError):
+        # A closed pipe on the other side must not fail a verdict.
+        sys.stderr.write(line + "\n")
 
 
 def logging_config(level: str) -> dict[str, Any]:

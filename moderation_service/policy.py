@@ -18,6 +18,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from .errors import InvalidRequest
 from .verdict import Action, Category, Scores, Severity, Target, Verdict
@@ -120,7 +121,7 @@ class Rules:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Policy:
     """A named profile: rules for prompts, rules for responses, and the message shown when blocked."""
 
@@ -145,7 +146,7 @@ class Policy:
                     return self.messages[candidate]
         return self.messages.get("en") or next(iter(self.messages.values()))
 
-    @property
+    @cached_property
     def version(self) -> str:
         """12 hex digits that change whenever the policy does; goes to audit records."""
         text = json.dumps(self._content(), sort_keys=True, ensure_ascii=False)

@@ -38,7 +38,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 return result
 
     def _next_request_is_here(self, conn: Any) -> bool:
-        if not self.alive or self.tpool._work_queue.qsize() or conn.parser.unreader.buf.getvalue():
+        busy = self.nr_conns > self.cfg.threads or self.tpool._work_queue.qsize()
+        if busy or not self.alive or conn.parser.unreader.buf.getvalue():
             return False
         poller = select.poll()
         poller.register(conn.sock, select.POLLIN)

@@ -6,7 +6,6 @@ from flask import Flask
 
 from ..settings import Settings
 from . import dify, health, moderate, pages
-from .errors import register_errors
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
 
@@ -20,8 +19,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app = Flask("moderation_service.web", static_folder="static" if settings.pages else None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["moderation"] = service
-    register_lifecycle(app, service)
-    register_errors(app, max_body_bytes=settings.max_body_bytes)
+    register_lifecycle(app, service, direct=moderate.direct_routes(service))
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(health.blueprint(service))

@@ -7,7 +7,6 @@ and calls of other kinds get the true status, so that a wrong key or policy show
 
 from __future__ import annotations
 
-import json
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -20,9 +19,9 @@ from ..logs import log_event
 from ..moderator import Outcome
 from ..verdict import Decision
 from ..wires import dify
-from .errors import error_response
+from .body import read_json
 from .lifecycle import current_state
-from .moderate import read_json
+from .reply import Reply, error_reply, json_reply
 from .service import Service
 
 __all__ = ["blueprint"]
@@ -34,50 +33,46 @@ _ARGUMENTS = frozenset({"policy", "language"})
 def blueprint(service: Service) -> Blueprint:
     """The route of the extension."""
     routes = Blueprint("dify", __name__)
+    max_body_bytes = service.settings.max_body_bytes
 
     @routes.post("/dify/moderation")
     def moderation() -> Response:
-        g.dify_body = read_json()
+        g.dify_body = read_json(request.environ, max_body_bytes=max_body_bytes)
         policy, languages = _arguments()
         asked = dify.parse(g.dify_body, policies=service.policies, policy=policy, languages=languages)
         outcomes = service.moderator.decide(asked.checks) if asked.checks else []
         current_state().fields = _log_fields(asked, outcomes)
-        return _reply(dify.render(asked, outcomes, languages=languages))
+        return _response(json_reply(dify.render(asked, outcomes, languages=languages)))
 
-    routes.register_error_handler(Exception, _failed)
-    # Without one of its own, a body over the limit would go to the app's handler and be a 413, which is a pass.
-    routes.register_error_handler(ModerationError, _failed)
-    routes.register_error_handler(HTTPException, _failed)
+    def failed(error: Exception) -> Response:
+        """The answer to everything raised on this route, and to a wrong key."""
+        request_id = current_state().request_id
+        # Logs what is a fault of ours, and knows the name of every error.
+        reply = error_reply(error, request_id=request_id, max_body_bytes=max_body_bytes)
+        if isinstance(error, ModerationError) and not _may_moderate(error, max_body_bytes=max_body_bytes):
+            return _response(reply)
+        try:
+            _, languages = _arguments()
+        except InvalidRequest:
+            languages = ()
+        current_state().fields = {"flagged": True, "unchecked": reply.status}
+        log_event(_log, logging.WARNING, "dify_withheld", request_id=request_id, status=reply.status)
+        return _response(json_reply(dify.render_failure(languages=languages)))
+
+    # All three: for an HTTPException, such as a body over the limit, Flask asks the app's handler before this one's
+    # handler of Exception.
+    for kind in (ModerationError, HTTPException, Exception):
+        routes.register_error_handler(kind, failed)
     return routes
 
 
-def _failed(error: Exception) -> Response:
-    """The answer to everything raised on this route, and to a wrong key."""
-    if isinstance(error, ModerationError):
-        if not _may_moderate(error):
-            return error_response(error)
-        reason = error.type
-    elif isinstance(error, HTTPException):
-        reason = f"http_{error.code}"
-    else:
-        reason = "internal_error"
-        _log.error("unhandled_exception", exc_info=error, extra={"fields": {"request_id": current_state().request_id}})
-    current_state().fields = {"flagged": True, "error": reason}
-    log_event(_log, logging.WARNING, "dify_withheld", request_id=current_state().request_id, error=reason)
-    try:
-        _, languages = _arguments()
-    except InvalidRequest:
-        languages = ()
-    return _reply(dify.render_failure(languages=languages))
-
-
-def _may_moderate(error: ModerationError) -> bool:
+def _may_moderate(error: ModerationError, *, max_body_bytes: int) -> bool:
     """Whether the call was, or may have been, one whose failure lets a text pass."""
     body = g.get("dify_body")
     if body is None and isinstance(error, Unauthorized):
         # Keys are checked before the body is read. It is bounded like any other, and nothing of it is answered.
         try:
-            body = read_json()
+            body = read_json(request.environ, max_body_bytes=max_body_bytes)
         except (ModerationError, HTTPException):
             body = None
     return body is None or dify.is_moderation_call(body)
@@ -92,8 +87,8 @@ def _arguments() -> tuple[str | None, Sequence[str]]:
     return request.args.get("policy"), (language,) if language else ()
 
 
-def _reply(body: Mapping[str, object]) -> Response:
-    return Response(json.dumps(body, ensure_ascii=False), mimetype="application/json")
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, status=reply.status, mimetype="application/json", headers=dict(reply.headers))
 
 
 def _log_fields(asked: dify.DifyRequest, outcomes: Sequence[Outcome]) -> Mapping[str, object]:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 
 from flask import Blueprint, Response
 
-from ..errors import EngineError
-from ..logs import log_event
-from .errors import error_response
 from .service import Service
 
 __all__ = ["blueprint"]
-
-_log = logging.getLogger("moderation.web")
 
 
 def blueprint(service: Service) -> Blueprint:
@@ -28,11 +22,7 @@ def blueprint(service: Service) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        try:
-            service.moderator.check_ready()
-        except EngineError as error:
-            log_event(_log, logging.WARNING, "not_ready", engine=engine.name, error=error.type)
-            return error_response(error)
+        service.moderator.check_ready()
         body = {"status": "ready", "engine": engine.name, "model": engine.model}
         return Response(json.dumps(body), mimetype="application/json")
 

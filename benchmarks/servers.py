@@ -1,0 +1,84 @@
+"""The servers that `bench_moderate.py` compares: `python benchmarks/servers.py baseline|instant|lite PORT`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+from moderation_service import server
+from moderation_service.conversation import Conversation
+from moderation_service.engines.base import Deadline
+from moderation_service.settings import Secret, Settings
+from moderation_service.verdict import Category, Detail, Scores, Severity, Verdict
+
+KEY = "bench-0123456789abcdef"
+
+
+class InstantEngine:
+    """Answers at once, so that what is measured is everything else."""
+
+    name = "instant"
+    model = "instant-1"
+
+    def judge(
+        self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
+    ) -> list[Verdict]:
+        scores = Scores(0.01, 0.02, 0.97)
+        return [
+            Verdict(one.target, Severity.UNSAFE, (Category.VIOLENT,), None, scores, self.name, self.model)
+            for one in conversations
+        ]
+
+    def check_ready(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def baseline(port: int) -> None:
+    """The least a Flask service can do: JSON in, JSON out, gunicorn's own threaded worker; no key, metrics, log."""
+    from flask import Flask, Response, request
+    from gunicorn.app.base import BaseApplication
+
+    app = Flask("baseline")
+
+    @app.post("/moderate")
+    def moderate() -> Response:
+        prompt = request.get_json()["prompt"]
+        return Response(json.dumps({"length": len(prompt)}), mimetype="application/json")
+
+    class Baseline(BaseApplication):
+        def load_config(self) -> None:
+            options = {"bind": f"127.0.0.1:{port}", "workers": 2, "threads": 32, "worker_class": "gthread"}
+            for name, value in {**options, "keepalive": 30, "preload_app": True}.items():
+                self.cfg.set(name, value)
+
+        def load(self) -> Flask:
+            return app
+
+    Baseline().run()
+
+
+def instant(port: int) -> None:
+    """Our service, everything on, with an engine that costs nothing."""
+    settings = Settings(port=port, api_keys=(Secret(f"bench:{KEY}"),))
+
+    def load(self: object) -> object:
+        from moderation_service.web import create_app
+        from moderation_service.web.service import build_service
+
+        return create_app(service=build_service(settings, engine=InstantEngine()))
+
+    server._Server.load = load  # type: ignore[assignment,method-assign]
+    server.serve(settings)
+
+
+def lite(port: int) -> None:
+    """Our service as it starts from a bare clone."""
+    server.serve(Settings(port=port, api_keys=(Secret(f"bench:{KEY}"),)))
+
+
+if __name__ == "__main__":
+    {"baseline": baseline, "instant": instant, "lite": lite}[sys.argv[1]](int(sys.argv[2]))

@@ -1,0 +1,89 @@
+"""Reads a request's body, strictly: JSON, or a form where a route takes one."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
+
+from werkzeug.wsgi import get_input_stream
+
+from ..errors import InvalidRequest, UnsupportedMediaType
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+__all__ = ["read_body", "read_json"]
+
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FORM_FIELDS = 16
+_NOT_IN_FORMS = ("inputs", "messages", "metadata")
+
+
+def read_body(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
+    """The body: JSON, or a form for callers that can't write JSON safely. Raises as `read_json` does.
+
+    Builders without code, such as Dify's HTTP node, paste the user's text between the quotes of a JSON template: a
+    quote in the text ends the string and can add fields. In a form every value is encoded on its own.
+    """
+    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == _FORM:
+        return _read_form(environ, max_body_bytes=max_body_bytes)
+    return read_json(environ, max_body_bytes=max_body_bytes)
+
+
+def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
+    """A form's fields as the object they stand for; all values are texts, and an empty `policy` is none."""
+    raw = get_input_stream(environ, max_content_length=max_body_bytes).read()
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FORM_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("The body is not a form of a few texts in UTF-8.") from None
+    for name, _ in pairs:
+        if name in _NOT_IN_FORMS:
+            raise InvalidRequest(f"`{name}` can't be sent as a form; send JSON.", param=name)
+    return _unique_object([(name, value) for name, value in pairs if value or name != "policy"])
+
+
+def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
+    """The body, parsed. Raises UnsupportedMediaType, InvalidRequest, or werkzeug's RequestEntityTooLarge.
+
+    Strict means: UTF-8, no NaN, and no key twice in an object, because a proxy in front may have read the other one.
+    """
+    mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
+    if mimetype != "application/json" and not mimetype.endswith("+json"):
+        raise UnsupportedMediaType("The body must be JSON; send `Content-Type: application/json`.")
+    if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
+        raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
+    raw = get_input_stream(environ, max_content_length=max_body_bytes).read()
+    try:
+        return _decode(raw.decode("utf-8"))
+    except UnicodeDecodeError:
+        raise InvalidRequest("The body is not UTF-8 text.") from None
+    except RecursionError:
+        raise InvalidRequest("The body is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        raise InvalidRequest(f"The body is not valid JSON ({where}).") from None
+    except ValueError:
+        # Python refuses numbers of several thousand digits.
+        raise InvalidRequest("The body has a number that is too long.") from None
+
+
+def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise InvalidRequest("The body has an object with the same field twice.")
+    return found
+
+
+def _refuse_constant(name: str) -> object:
+    raise InvalidRequest("The body has a number that JSON does not know (NaN or Infinity).")
+
+
+_decode = json.JSONDecoder(object_pairs_hook=_unique_object, parse_constant=_refuse_constant).decode
