@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +15,13 @@ from moderation_service.settings import Secret, Settings
 from moderation_service.verdict import Category, Detail, Severity, Verdict
 from moderation_service.web import create_app
 from moderation_service.web.service import build_service
+
+HERE = Path(__file__).resolve().parent
+# Tests import these by name. Never the repository's root: its folder `dify_plugin` would shadow the SDK of that name.
+sys.path[:0] = [str(HERE / "harness"), str(HERE.parents[1] / "tools" / "dify")]
+
+import prepare_venv  # noqa: E402
+from live_service import LiveService  # noqa: E402
 
 KEY = "dify-tests-key"
 
@@ -41,7 +50,8 @@ class WordEngine:
             severity, categories = Severity.UNSAFE, (Category.VIOLENT,)
         elif "politics" in text:
             severity, categories = Severity.CONTROVERSIAL, (Category.POLITICALLY_SENSITIVE_TOPICS,)
-        return Verdict(conversation.target, severity, categories, None, None, self.name, self.model)
+        refusal = "I can't help" in text if conversation.response is not None else None
+        return Verdict(conversation.target, severity, categories, refusal, None, self.name, self.model)
 
     def check_ready(self) -> None:
         """Always ready."""
@@ -79,3 +89,18 @@ def ask(start) -> Callable:
         return answer.status_code, answer.get_json()
 
     return post
+
+
+@pytest.fixture(scope="session")
+def dify_python() -> str:
+    """The interpreter with the plugin SDK and graphon. Without it the marked tests fail rather than skip."""
+    if not prepare_venv.is_current():
+        pytest.fail("first run: python tools/dify/prepare_venv.py")
+    return str(prepare_venv.venv_python())
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """The real service with the embedded engine, as its own process."""
+    with LiveService(key=KEY, log=tmp_path_factory.mktemp("service") / "log") as service:
+        yield service
