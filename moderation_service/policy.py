@@ -75,12 +75,13 @@ class Thresholds:
         """The severity that the policy acts on."""
         if scores is None or (self.unsafe is None and self.controversial is None):
             return label
-        if label is Severity.UNSAFE if self.unsafe is None else scores.unsafe >= self.unsafe:
+        # "not below" rather than "at least": a score that is no number (NaN) must not pass for a low one.
+        if label is Severity.UNSAFE if self.unsafe is None else not scores.unsafe < self.unsafe:
             return Severity.UNSAFE
         if self.controversial is None:
             is_controversial = label is not Severity.SAFE
         else:
-            is_controversial = scores.controversial + scores.unsafe >= self.controversial
+            is_controversial = not scores.controversial + scores.unsafe < self.controversial
         return Severity.CONTROVERSIAL if is_controversial else Severity.SAFE
 
 
@@ -137,13 +138,15 @@ class Policy:
     def message(self, languages: Sequence[str] = ()) -> str:
         """The text for a blocked end user, in the first of their languages (BCP 47 tags) that the policy has.
 
-        `zh-CN` finds `zh-CN`, then `zh`. Otherwise English, otherwise the first message of the policy.
+        `zh-Hant-TW` finds `zh-hant-tw`, then `zh-hant`, then `zh` (RFC 4647, section 3.4). Otherwise English, otherwise
+        the first message of the policy.
         """
         for tag in languages:
             wanted = tag.lower()
-            for candidate in (wanted, wanted.partition("-")[0]):
-                if candidate in self.messages:
-                    return self.messages[candidate]
+            while wanted:
+                if wanted in self.messages:
+                    return self.messages[wanted]
+                wanted = wanted.rpartition("-")[0]
         return self.messages.get("en") or next(iter(self.messages.values()))
 
     @cached_property

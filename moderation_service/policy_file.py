@@ -93,12 +93,12 @@ class _Reader:
         categories = {category: dict(exceptions) for category, exceptions in base.categories.items()}
         thresholds, on_failure = base.thresholds, base.on_failure
         if "actions" in fields:
-            actions |= self._actions(fields["actions"], what="`actions`")
+            actions |= self._actions(fields["actions"], what="actions")
         if "categories" in fields:
             for key, node in self._mapping(fields["categories"], what="`categories`").items():
                 if key not in _CATEGORIES:
                     self._fail(node, f"unknown category {key!r}; the categories are {', '.join(_CATEGORIES)}")
-                exceptions = self._exceptions(node, what=f"`categories.{key}`")
+                exceptions = self._exceptions(node, what=f"categories.{key}")
                 categories.setdefault(_CATEGORIES[key], {}).update(exceptions)
         if "thresholds" in fields:
             thresholds = self._thresholds(fields["thresholds"], base=thresholds)
@@ -108,13 +108,13 @@ class _Reader:
 
     def _actions(self, node: yaml.Node, *, what: str) -> dict[Severity, Action]:
         names = {severity.value: severity for severity in Severity}
-        fields = self._mapping(node, what=what, known=tuple(names))
-        return {names[key]: self._choice(value, Action, what=f"{what}.{key}") for key, value in fields.items()}
+        fields = self._mapping(node, what=f"`{what}`", known=tuple(names))
+        return {names[key]: self._choice(value, Action, what=f"`{what}.{key}`") for key, value in fields.items()}
 
     def _exceptions(self, node: yaml.Node, *, what: str) -> dict[Severity, Action]:
         """`pii: block` means both harmful severities; `pii: {unsafe: block}` only the one named."""
         if isinstance(node, yaml.ScalarNode):
-            action = self._choice(node, Action, what=what)
+            action = self._choice(node, Action, what=f"`{what}`")
             return {Severity.CONTROVERSIAL: action, Severity.UNSAFE: action}
         return self._actions(node, what=what)
 
@@ -147,6 +147,8 @@ class _Reader:
         for language, value in self._mapping(node, what="`message`").items():
             if not _LANGUAGE.fullmatch(language):
                 self._fail(value, f"`message`: {language!r} is no language tag such as en or zh-CN")
+            if language.lower() in messages:
+                self._fail(value, f"`message` has the language {language.lower()!r} twice")
             messages[language.lower()] = self._message(value)
         if not messages:
             self._fail(node, "`message` needs a text, or at least one language with its text")
@@ -174,7 +176,11 @@ class _Reader:
     def _scalar(self, node: yaml.Node, *, what: str) -> str:
         if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
             self._fail(node, f"{what} must be a single value")
-        return str(node.value)
+        text = str(node.value)
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            # "\ud800" in YAML is half a character; it would fail in the middle of a reply.
+            self._fail(node, f"{what} has a lone surrogate, which is not valid Unicode")
+        return text
 
     def _choice(self, node: yaml.Node, choices: Callable[[str], _T], *, what: str) -> _T:
         text = self._scalar(node, what=what)

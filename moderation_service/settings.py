@@ -36,6 +36,7 @@ ENGINES = ("lite",)
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _TRUE = frozenset({"true", "yes", "on", "1"})
 _FALSE = frozenset({"false", "no", "off", "0"})
+_NULL = "tag:yaml.org,2002:null"
 
 
 @dataclass(frozen=True, slots=True)
@@ -350,12 +351,19 @@ def _read_file(path: Path, known: Mapping[str, Setting]) -> dict[str, tuple[obje
         raise ConfigurationError(f"{path}:1: must be a mapping of settings.")
     found: dict[str, tuple[object, str]] = {}
     for key_node, value_node in root.value:
-        name, line = str(key_node.value), key_node.start_mark.line + 1
+        line = key_node.start_mark.line + 1
+        if not isinstance(key_node, yaml.ScalarNode):
+            raise ConfigurationError(f"{path}:{line}: the name of a setting must be a single word.")
+        name = str(key_node.value)
         if name not in known:
             raise ConfigurationError(f"{path}:{line}: there is no setting {name!r}.")
         if name in found:
             raise ConfigurationError(f"{path}:{line}: {name} is set twice.")
         where = f"{path}:{line}: {name}"
+        values = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
+        if any(node.tag == _NULL or node.value == "" for node in values):
+            # Read as text it would be the file "null" or the home folder "~"; read as "no keys" it would be open.
+            raise ConfigurationError(f"{where}: has no value; leave the line out for the default.")
         if isinstance(value_node, yaml.ScalarNode):
             found[name] = (str(value_node.value), where)
         elif isinstance(value_node, yaml.SequenceNode) and all(

@@ -34,32 +34,42 @@ class Category(enum.Enum):
     Source: Qwen3Guard's README, "Safety Policy"; the names are the exact strings of Qwen3Guard-Gen's output.
     """
 
-    display_name: str
-
-    def __new__(cls, identifier: str, display_name: str) -> Category:
-        member = object.__new__(cls)
-        member._value_ = identifier
-        member.display_name = display_name
-        return member
-
-    VIOLENT = ("violent", "Violent")
+    VIOLENT = "violent"
     """Instructions for, or depiction of, violence and weapons."""
-    NON_VIOLENT_ILLEGAL_ACTS = ("non_violent_illegal_acts", "Non-violent Illegal Acts")
+    NON_VIOLENT_ILLEGAL_ACTS = "non_violent_illegal_acts"
     """Hacking, drugs, theft, fraud and the like."""
-    SEXUAL_CONTENT = ("sexual_content", "Sexual Content or Sexual Acts")
+    SEXUAL_CONTENT = "sexual_content"
     """Sexual imagery or acts, and any sexual content about minors."""
-    PII = ("pii", "PII")
+    PII = "pii"
     """Disclosure of personal data without authorisation."""
-    SUICIDE_SELF_HARM = ("suicide_self_harm", "Suicide & Self-Harm")
+    SUICIDE_SELF_HARM = "suicide_self_harm"
     """Encouraging or describing suicide or self-harm."""
-    UNETHICAL_ACTS = ("unethical_acts", "Unethical Acts")
+    UNETHICAL_ACTS = "unethical_acts"
     """Bias, hate, harassment, insults, misinformation."""
-    POLITICALLY_SENSITIVE_TOPICS = ("politically_sensitive_topics", "Politically Sensitive Topics")
+    POLITICALLY_SENSITIVE_TOPICS = "politically_sensitive_topics"
     """Deliberately false information about governments, history or public figures."""
-    COPYRIGHT_VIOLATION = ("copyright_violation", "Copyright Violation")
+    COPYRIGHT_VIOLATION = "copyright_violation"
     """Reproducing protected works without permission."""
-    JAILBREAK = ("jailbreak", "Jailbreak")
+    JAILBREAK = "jailbreak"
     """Attempts to override the model's instructions; only ever found in prompts."""
+
+    @property
+    def display_name(self) -> str:
+        """The model's name of the category."""
+        return _DISPLAY_NAMES[self]
+
+
+_DISPLAY_NAMES = {
+    Category.VIOLENT: "Violent",
+    Category.NON_VIOLENT_ILLEGAL_ACTS: "Non-violent Illegal Acts",
+    Category.SEXUAL_CONTENT: "Sexual Content or Sexual Acts",
+    Category.PII: "PII",
+    Category.SUICIDE_SELF_HARM: "Suicide & Self-Harm",
+    Category.UNETHICAL_ACTS: "Unethical Acts",
+    Category.POLITICALLY_SENSITIVE_TOPICS: "Politically Sensitive Topics",
+    Category.COPYRIGHT_VIOLATION: "Copyright Violation",
+    Category.JAILBREAK: "Jailbreak",
+}
 
 
 class Target(enum.Enum):

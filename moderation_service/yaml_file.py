@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import yaml
@@ -9,6 +10,10 @@ import yaml
 from .errors import ConfigurationError
 
 __all__ = ["compose_file"]
+
+# PyYAML quotes the names of aliases and tags; a key that begins with `*` or `!` would be printed. Its own words, such
+# as '<block end>', and single characters stay.
+_QUOTED = re.compile(r" '[^'<][^']{2,}'")
 
 
 def compose_file(path: Path) -> yaml.Node | None:
@@ -21,6 +26,6 @@ def compose_file(path: Path) -> yaml.Node | None:
         raise ConfigurationError(f"{path}: is not UTF-8 text.") from error
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{path}:{line}: not valid YAML: {error.problem}.") from error
+        raise ConfigurationError(f"{path}:{line}: not valid YAML: {_QUOTED.sub('', str(error.problem))}.") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{path}: not valid YAML: {error}.") from error

@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 
 from werkzeug.wsgi import get_input_stream
 
-from ..errors import InvalidRequest, UnsupportedMediaType
+from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -33,7 +33,7 @@ def read_body(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
 
 def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     """A form's fields as the object they stand for; all values are texts, and an empty `policy` is none."""
-    raw = get_input_stream(environ, max_content_length=max_body_bytes).read()
+    raw = _read(environ, max_body_bytes=max_body_bytes)
     try:
         pairs = parse_qsl(
             raw.decode("ascii"),
@@ -51,7 +51,7 @@ def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
 
 
 def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
-    """The body, parsed. Raises UnsupportedMediaType, InvalidRequest, or werkzeug's RequestEntityTooLarge.
+    """The body, parsed. Raises UnsupportedMediaType, InvalidRequest, TooLarge, or werkzeug's own.
 
     Strict means: UTF-8, no NaN, and no key twice in an object, because a proxy in front may have read the other one.
     """
@@ -60,7 +60,7 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
         raise UnsupportedMediaType("The body must be JSON; send `Content-Type: application/json`.")
     if environ.get("HTTP_CONTENT_ENCODING", "identity") != "identity":
         raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
-    raw = get_input_stream(environ, max_content_length=max_body_bytes).read()
+    raw = _read(environ, max_body_bytes=max_body_bytes)
     try:
         return _decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
@@ -73,6 +73,14 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     except ValueError:
         # Python refuses numbers of several thousand digits.
         raise InvalidRequest("The body has a number that is too long.") from None
+
+
+def _read(environ: WSGIEnvironment, *, max_body_bytes: int) -> bytes:
+    # One byte more than allowed, because werkzeug ends a chunked body at the limit without a word.
+    raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    if len(raw) > max_body_bytes:
+        raise TooLarge(f"The body is over the limit of {max_body_bytes} bytes.")
+    return raw
 
 
 def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

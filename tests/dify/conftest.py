@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
+import prepare_venv
 import pytest
+from live_service import LiveService
 
 from moderation_service.conversation import Conversation
 from moderation_service.engines.base import Deadline
@@ -15,13 +15,6 @@ from moderation_service.settings import Secret, Settings
 from moderation_service.verdict import Category, Detail, Severity, Verdict
 from moderation_service.web import create_app
 from moderation_service.web.service import build_service
-
-HERE = Path(__file__).resolve().parent
-# Tests import these by name. Never the repository's root: its folder `dify_plugin` would shadow the SDK of that name.
-sys.path[:0] = [str(HERE / "harness"), str(HERE.parents[1] / "tools" / "dify")]
-
-import prepare_venv  # noqa: E402
-from live_service import LiveService  # noqa: E402
 
 KEY = "dify-tests-key"
 

@@ -37,8 +37,6 @@ class FakeService:
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
             def log_message(self, *args: object) -> None:
                 """Nothing on stderr."""
 
