@@ -146,9 +146,7 @@ def test_on_a_loopback_address_no_key_is_needed(host: str) -> None:
     check_exposure(Settings(host=host), ApiKeys(()))
 
 
-@pytest.mark.parametrize(
-    "host", ["0.0.0.0", "::", "[::]", "10.0.0.1", "192.168.1.2", "example.com", "fe80::1", "127.1"]
-)
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "[::]", "10.0.0.1", "192.168.1.2", "example.com", "fe80::1", "127.1"])
 def test_on_another_address_the_service_refuses_to_be_open(host: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         check_exposure(Settings(host=host), ApiKeys(()))

@@ -86,11 +86,7 @@ def test_a_turn_that_only_calls_tools_may_have_no_content() -> None:
 
 
 def test_null_content_without_tool_calls_is_refused() -> None:
-    for message in (
-        turn("assistant", None),
-        turn("assistant", None, tool_calls=[]),
-        turn("user", None, tool_calls=[1]),
-    ):
+    for message in (turn("assistant", None), turn("assistant", None, tool_calls=[]), turn("user", None, tool_calls=[1])):
         error = refused([turn("user", "Hello"), message])
         assert (error.status, error.param) == (400, "messages[1].content")
 

@@ -146,7 +146,9 @@ def test_a_policy_is_found_by_name_and_the_default_by_none() -> None:
 def test_an_unknown_policy_is_refused_with_the_known_ones_and_without_the_name_that_was_sent() -> None:
     with pytest.raises(InvalidRequest) as caught:
         Policies(BUILT_IN, default="loose").get("Strict", param="inputs[1].policy")
-    assert caught.value.message == ("`inputs[1].policy` is no policy of this service; it has balanced, loose, strict.")
+    assert caught.value.message == (
+        "`inputs[1].policy` is no policy of this service; it has balanced, loose, strict."
+    )
     assert caught.value.param == "inputs[1].policy"
 
 

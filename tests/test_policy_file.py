@@ -199,13 +199,7 @@ def test_a_file_of_another_shape_is_refused_with_its_line(file: Path, text: str,
 
 @pytest.mark.parametrize(
     ("text", "line"),
-    [
-        ("policies: {own: {}\n", 2),
-        ("policies:\n\town: {}\n", 2),
-        ("a: b: c\n", 1),
-        ("a: *nobody\n", 1),
-        ("a\n---\nb", 2),
-    ],
+    [("policies: {own: {}\n", 2), ("policies:\n\town: {}\n", 2), ("a: b: c\n", 1), ("a: *nobody\n", 1), ("a\n---\nb", 2)],
 )
 def test_a_file_that_is_no_yaml_is_refused_with_its_line(file: Path, text: str, line: int) -> None:
     assert complaint(file, text).startswith(f"{line}: not valid YAML: ")

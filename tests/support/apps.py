@@ -109,3 +109,5 @@ def decision(safety: str | None = "safe", *categories: str, **fields: object) ->
 def error(kind: str, message: str, param: str | None = None) -> dict[str, object]:
     """The whole reply of a refused request."""
     return {"error": {"type": kind, "message": message, "param": param}}
+
+
