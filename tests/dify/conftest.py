@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import prepare_venv
 import pytest
-from live_service import LiveService
+from live_service import LiveService, WordService
 
 from moderation_service.conversation import Conversation
 from moderation_service.engines.base import Deadline
@@ -90,6 +90,13 @@ def dify_python() -> str:
     if not prepare_venv.is_current():
         pytest.fail("first run: python tools/dify/prepare_venv.py")
     return str(prepare_venv.venv_python())
+
+
+@pytest.fixture(scope="session")
+def words():
+    """The real web layer around the engine of three words, for what the embedded engine does not say on demand."""
+    with WordService(WordEngine(), key=KEY) as service:
+        yield service
 
 
 @pytest.fixture(scope="session")

@@ -10,8 +10,6 @@ import pytest
 import yaml
 from plugin_http import HttpPlugin
 from samples import (
-    CONTROVERSIAL,
-    CONTROVERSIAL_ANSWER,
     SAFE,
     SAFE_ANSWER,
     SAFE_ANSWER_ZH,
@@ -19,6 +17,9 @@ from samples import (
     UNSAFE,
     UNSAFE_ANSWER,
     UNSAFE_ZH,
+    WORD_CONTROVERSIAL,
+    WORD_CONTROVERSIAL_ANSWER,
+    WORD_SAFE,
 )
 
 from moderation_service.policy import DEFAULT_MESSAGES
@@ -54,13 +55,13 @@ def plugin_url(dify_python):
 def run(runner, plugin_url, live):
     """Runs an app as a user would: authorized, or with the environment variables filled in."""
 
-    def one(name, query, llm="never asked", **changes):
+    def one(name, query, llm="never asked", *, service=live, **changes):
         job = {
             "dsl": str(APPS / name),
             "query": query,
             "llm": llm,
-            "credentials": live.credentials(),
-            "environment": {"moderation_url": live.url, "moderation_key": live.key},
+            "credentials": service.credentials(),
+            "environment": {"moderation_url": service.url, "moderation_key": service.key},
             "plugin": str(ROOT / "dify_plugin"),
             "plugin_url": plugin_url,
             **changes,
@@ -136,24 +137,24 @@ def test_a_wrong_key_takes_the_error_branch(run, live):
 
 
 @pytest.mark.parametrize("name", ["guarded_chatflow.yml", "guarded_chatflow_http.yml"])
-def test_only_safe_passes_the_strict_apps(run, name):
-    assert run(name, CONTROVERSIAL)["path"] == REFUSED
-    result = run(name, SAFE, CONTROVERSIAL_ANSWER)
+def test_only_safe_passes_the_strict_apps(run, words, name):
+    assert run(name, WORD_CONTROVERSIAL, service=words)["path"] == REFUSED
+    result = run(name, WORD_SAFE, WORD_CONTROVERSIAL_ANSWER, service=words)
     assert result["path"] == [*CHECKED, "withheld"]
     assert result["streamed"] == DEFAULT_MESSAGES["en"]
 
 
-def test_a_controversial_prompt_goes_to_the_careful_model(run):
-    result = run("guarded_chatflow_milder.yml", CONTROVERSIAL, SAFE_ANSWER)
+def test_a_controversial_prompt_goes_to_the_careful_model(run, words):
+    result = run("guarded_chatflow_milder.yml", WORD_CONTROVERSIAL, SAFE_ANSWER, service=words)
     assert result["path"][:4] == ["start", "prompt_check", "prompt_ok", "llm_careful"]
     assert (result["path"][-1], result["streamed"]) == ("shown", SAFE_ANSWER)
     assert "careful" in json.dumps(result["asked_llm"])
 
 
-def test_a_controversial_answer_is_shown_with_a_note(run):
-    result = run("guarded_chatflow_milder.yml", SAFE, CONTROVERSIAL_ANSWER)
+def test_a_controversial_answer_is_shown_with_a_note(run, words):
+    result = run("guarded_chatflow_milder.yml", WORD_SAFE, WORD_CONTROVERSIAL_ANSWER, service=words)
     assert result["path"][-1] == "noted"
-    assert result["streamed"].endswith(f"topic.\n\n{CONTROVERSIAL_ANSWER}")
+    assert result["streamed"].endswith(f"topic.\n\n{WORD_CONTROVERSIAL_ANSWER}")
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import yaml
 from fake_service import DECISION, FakeService
 from plugin_process import PluginError, StdioPlugin
 from plugin_tcp import TcpPlugin
-from samples import CONTROVERSIAL, REFUSAL_ANSWER, SAFE, SAFE_ANSWER, SAFE_ZH, UNSAFE, UNSAFE_ANSWER, UNSAFE_ZH
+from samples import REFUSAL_ANSWER, SAFE, SAFE_ANSWER, SAFE_ZH, UNSAFE, UNSAFE_ANSWER, UNSAFE_ZH, WORD_CONTROVERSIAL
 
 from moderation_service.policy import DEFAULT_MESSAGES
 from moderation_service.wires.dify import UNCHECKED_MESSAGES
@@ -106,17 +106,18 @@ def test_an_answer_is_judged_with_its_question(ask):
     assert ask("output_check", answer=SAFE_ANSWER)["safety"] == "Safe"
 
 
-def test_a_controversial_text_has_a_message_even_where_the_policy_lets_it_pass(ask):
-    flagged = ask("prompt_check", query=CONTROVERSIAL)
+def test_a_controversial_text_has_a_message_even_where_the_policy_lets_it_pass(ask, words):
+    flagged = ask("prompt_check", words.credentials(), query=WORD_CONTROVERSIAL)
     assert (flagged["safety"], flagged["action"], flagged["is_safe"]) == ("Controversial", "flag", False)
-    assert (flagged["safe_text"], flagged["message"]) == (CONTROVERSIAL, DEFAULT_MESSAGES["en"])
-    blocked = ask("prompt_check", query=CONTROVERSIAL, policy="strict")
+    assert (flagged["safe_text"], flagged["message"]) == (WORD_CONTROVERSIAL, DEFAULT_MESSAGES["en"])
+    blocked = ask("prompt_check", words.credentials(), query=WORD_CONTROVERSIAL, policy="strict")
     assert (blocked["action"], blocked["safe_text"]) == ("block", DEFAULT_MESSAGES["en"])
 
 
-def test_the_default_policy_comes_from_the_authorization(ask, live):
-    assert ask("prompt_check", live.credentials(policy="strict"), query=CONTROVERSIAL)["action"] == "block"
-    node = ask("prompt_check", live.credentials(policy="strict"), query=CONTROVERSIAL, policy="loose")
+def test_the_default_policy_comes_from_the_authorization(ask, words):
+    strict = words.credentials(policy="strict")
+    assert ask("prompt_check", strict, query=WORD_CONTROVERSIAL)["action"] == "block"
+    node = ask("prompt_check", strict, query=WORD_CONTROVERSIAL, policy="loose")
     assert node["action"] == "allow"
 
 
