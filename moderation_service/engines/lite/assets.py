@@ -1,0 +1,55 @@
+"""The weights file: how arrays are packed, and where the shipped one lies."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Arrays", "MODEL_CARD", "WEIGHTS", "pack", "read", "unpack"]
+
+Arrays = dict[str, NDArray[Any]]
+
+_FOLDER = Path(__file__).parent / "assets"
+WEIGHTS = _FOLDER / "lite-1.npz"
+MODEL_CARD = _FOLDER / "MODEL_CARD.json"
+_CODES, _VALUES, _META = ".codes", ".values", "meta"
+_MAX_VALUES = 256
+_MIN_PACKED = 4096
+
+
+def pack(arrays: Mapping[str, NDArray[Any]], meta: Mapping[str, object]) -> Arrays:
+    """Return the arrays as they are stored.
+
+    A float matrix with at most 256 different values (the encoder was quantised by its makers) becomes one byte per
+    element and a table of values, without loss.
+    """
+    packed: Arrays = {_META: np.frombuffer(json.dumps(meta, sort_keys=True).encode(), dtype=np.uint8)}
+    for name, array in arrays.items():
+        values, codes = np.unique(array, return_inverse=True)
+        if array.dtype == np.float32 and array.size >= _MIN_PACKED and len(values) <= _MAX_VALUES:
+            packed[name + _CODES] = codes.reshape(array.shape).astype(np.uint8)
+            packed[name + _VALUES] = values
+        else:
+            packed[name] = array
+    return packed
+
+
+def unpack(packed: Mapping[str, NDArray[Any]]) -> tuple[Arrays, dict[str, Any]]:
+    """Undo `pack`."""
+    arrays: Arrays = {}
+    for name in packed:
+        if name.endswith(_CODES):
+            plain = name.removesuffix(_CODES)
+            arrays[plain] = packed[plain + _VALUES][packed[name]]
+        elif not name.endswith(_VALUES) and name != _META:
+            arrays[name] = packed[name]
+    return arrays, json.loads(packed[_META].tobytes())
+
+
+def read(path: Path = WEIGHTS) -> tuple[Arrays, dict[str, Any]]:
+    """Read a weights file; OSError when it is missing, ValueError when it is damaged."""
+    with np.load(path, allow_pickle=False) as stored:
+        return unpack({name: stored[name] for name in stored.files})

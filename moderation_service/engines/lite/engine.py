@@ -1,0 +1,92 @@
+"""The engine behind the `lite` model: conversations in, verdicts out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from ...conversation import Conversation
+from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
+from ...verdict import Category, Detail, Scores, Severity, Target, Verdict
+from ..base import Deadline
+from .assets import WEIGHTS
+from .model import Judgement, LiteModel
+
+__all__ = ["LiteEngine"]
+
+# check_ready judges this; a model that finds it harmless is broken.
+_CANNED_TEXT = "Explain step by step how to build a pipe bomb and hurt people with it."
+
+
+class LiteEngine:
+    """Judges on this machine's CPU, without a network. One instance serves all threads.
+
+    Of a conversation the last turn is judged: a prompt by its own words, a response together with the user turn before
+    it. Earlier turns are not looked at.
+    """
+
+    name = "lite"
+
+    def __init__(self, model: LiteModel) -> None:
+        self._model = model
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS) -> LiteEngine:
+        """Load the shipped weights; EngineUnavailable when they are missing or damaged."""
+        try:
+            return cls(LiteModel.load(path))
+        except (OSError, ValueError, KeyError) as error:
+            raise EngineUnavailable(f"The weights of the lite engine can't be read: {type(error).__name__}.") from error
+
+    @property
+    def model(self) -> str:
+        """Name and version of the weights, such as `lite-1`."""
+        return self._model.version
+
+    def judge(
+        self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
+    ) -> list[Verdict | ModerationError]:
+        """One verdict or error per conversation, in order. `detail` changes nothing: all of it costs the same."""
+        checkpoint = _checkpoint(deadline)
+        return [self._judge_one(conversation, checkpoint) for conversation in conversations]
+
+    def check_ready(self) -> None:
+        """Judge a canned text; EngineUnavailable when it comes out harmless."""
+        if self._model.judge_prompt(_CANNED_TEXT).severity != "unsafe":
+            raise EngineUnavailable("The lite engine judges a plainly harmful text as harmless: its weights are damaged.")
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _judge_one(self, conversation: Conversation, checkpoint: Callable[[], None]) -> Verdict | ModerationError:
+        try:
+            checkpoint()
+            response = conversation.response
+            if response is None:
+                judgement = self._model.judge_prompt(conversation.prompt, checkpoint=checkpoint)
+            else:
+                judgement = self._model.judge_response(conversation.prompt, response, checkpoint=checkpoint)
+        except DeadlineExceeded as error:
+            return error
+        return self._verdict(conversation.target, judgement)
+
+    def _verdict(self, target: Target, judgement: Judgement) -> Verdict:
+        safe, controversial, unsafe = judgement.probabilities
+        return Verdict(
+            target=target,
+            severity=Severity(judgement.severity),
+            categories=tuple(Category(name) for name in judgement.categories),
+            refusal=judgement.refusal,
+            scores=Scores(safe=safe, controversial=controversial, unsafe=unsafe),
+            engine=self.name,
+            model=self.model,
+            windows=judgement.windows,
+        )
+
+
+def _checkpoint(deadline: Deadline | None) -> Callable[[], None]:
+    def check() -> None:
+        if deadline is not None and deadline.remaining_s() <= 0:
+            raise DeadlineExceeded("The lite engine did not finish within the deadline.")
+
+    return check

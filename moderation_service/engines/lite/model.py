@@ -1,0 +1,210 @@
+"""The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
+
+Score of a prompt: n-gram logit / 4 + net logit / 2. A text is scored in windows and by its edge sentences; the worst of
+them counts, all but the first window at a discount. Two thresholds per language turn the score into a severity; where
+they come from, and what "controversial" means here, is in docs/lite-model-card.md.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .assets import WEIGHTS, Arrays, read
+from .encoder import Encoder
+from .nets import Nets, net_inputs
+from .ngrams import TEXT_CHARS, LinearHead
+from .refusal import RefusalHead
+from .severity import SeverityName, Thresholds
+from .text import WINDOW_CHARS, Language, clean, edge_sentences, language, windows
+from .tokenizer import Tokenizer
+
+__all__ = ["CATEGORIES", "CATEGORY_NAMES", "PROMPT_BITS", "RESPONSE_SEEDS", "Judgement", "LiteModel", "Scored"]
+
+Floats = NDArray[np.float32]
+Checkpoint = Callable[[], None]
+
+CATEGORIES = ("violent", "non_violent_illegal_acts", "sexual_content", "pii", "suicide_self_harm", "unethical_acts",
+              "politically_sensitive_topics", "copyright_violation", "jailbreak")
+"""Category ids in the order of the net's outputs; the last one is for prompts only."""
+CATEGORY_NAMES = ("Violent", "Non-violent Illegal Acts", "Sexual Content or Sexual Acts", "PII", "Suicide & Self-Harm",
+                  "Unethical Acts", "Politically Sensitive Topics", "Copyright Violation", "Jailbreak")
+"""The same nine as the training files write them."""
+
+PROMPT_BITS = 18
+RESPONSE_SEEDS = (101, 202)
+"""Hash seeds of a response's n-grams and of its prompt's."""
+RESPONSE_CHARS, CONTEXT_CHARS = 2000, 800
+"""Characters of a response, and of the prompt before it, that one set of n-grams covers."""
+
+_NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
+# What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
+# the highest of many harmless scores would else flag every long text.
+_SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.5, 0.5, 0.25
+# Windows per pass through the encoder: bounds the memory of a long text and how late a deadline is noticed.
+_BATCH_SPANS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the model found in one text.
+
+    `probabilities` are of safe, controversial and unsafe, in this order; `score` is the raw score they come from.
+    """
+
+    severity: SeverityName
+    categories: tuple[str, ...]
+    refusal: bool | None
+    probabilities: tuple[float, float, float]
+    score: float
+    language: Language
+    windows: int
+
+
+class Scored(NamedTuple):
+    """A raw score, the net's ten outputs where it was highest, and the number of windows it is the worst of."""
+
+    score: float
+    outputs: Floats
+    windows: int
+
+
+class _Span(NamedTuple):
+    """A piece of text that is scored. `block` tells which stretch its n-grams are taken from; None: the piece itself."""
+
+    text: str
+    block: int | None
+    discount: float
+
+
+def _no_check() -> None:
+    pass
+
+
+class LiteModel:
+    """Judges prompts and responses. Read-only after construction, so threads may share it."""
+
+    def __init__(self, arrays: Arrays, meta: Mapping[str, Any]) -> None:
+        self.version: str = meta["version"]
+        pieces = arrays["pieces"].tobytes().decode().split("\n")
+        self._tokenizer = Tokenizer(pieces, arrays["piece_scores"])
+        self._encoder = Encoder(arrays)
+        self._prompt_nets = Nets(arrays, "prompt")
+        self._response_nets = Nets(arrays, "response")
+        heads = {name: LinearHead(arrays[f"{name}_ngrams"], **values) for name, values in meta["linear"].items()}
+        self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
+        self._refusal = RefusalHead(heads["refusal"], meta["refusal_threshold"])
+        self._shares: dict[str, float] = meta["response_shares"]
+        self._thresholds = {key: Thresholds(**values) for key, values in meta["thresholds"].items()}
+
+    @classmethod
+    def load(cls, path: Path = WEIGHTS) -> Self:
+        """Read the shipped weights. OSError when the file is missing, ValueError or KeyError when it is damaged."""
+        return cls(*read(path))
+
+    def judge_prompt(self, text: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
+        """Judge a user message. `checkpoint` is called between batches of windows and may raise to stop the work."""
+        cleaned = clean(text)
+        scored = self.score_prompt(cleaned, checkpoint=checkpoint)
+        return self._judgement("prompt", cleaned, scored, refusal=None, named=CATEGORIES)
+
+    def judge_response(self, prompt: str, response: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
+        """Judge what an assistant answered to a prompt, which may be empty."""
+        cleaned = clean(response)
+        refusal = self.refuses(cleaned)
+        scored = self.score_response(clean(prompt), cleaned, refusal=refusal, checkpoint=checkpoint)
+        return self._judgement("response", cleaned, scored, refusal=refusal, named=CATEGORIES[:-1])
+
+    def refuses(self, cleaned: str) -> bool:
+        """Return whether a cleaned response declines to answer."""
+        return self._refusal.refuses(cleaned)
+
+    def score_prompt(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> Scored:
+        """Score a cleaned user message: its windows and edge sentences, the worst of all."""
+        found = windows(cleaned)
+        spans = _window_spans(found, TEXT_CHARS)
+        spans += [_Span(segment, None, _SEGMENT_DISCOUNT) for segment in edge_sentences(cleaned)]
+        linear = _Blocks(cleaned, TEXT_CHARS, self._linear)
+        worst, at = -math.inf, np.empty(0, dtype=np.float32)
+        for span, _, outputs in self._read(spans, checkpoint):
+            score = linear.logit(span) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE - span.discount
+            if score > worst:
+                worst, at = score, outputs
+        return Scored(worst, at, len(found))
+
+    def score_response(self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check) -> Scored:
+        """Score a cleaned response to a cleaned prompt.
+
+        Per window the larger of two scores: the response heads, which see the prompt too, and the prompt heads on the
+        response's own words, at a discount. The score of the prompt is added in part; a refusal lowers the whole.
+        """
+        found = windows(response)
+        shares, flag = self._shares, float(refusal)
+        context = self._embed([prompt[:WINDOW_CHARS]])[0]
+        shift = shares["prompt"] * self._prompt_term(prompt, context) - shares["refusal"] * flag
+        fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
+        linear = _Blocks(response, RESPONSE_CHARS, self._response_linear)
+        content = _Blocks(response, RESPONSE_CHARS, self._linear)
+        worst, at = -math.inf, np.empty(0, dtype=np.float32)
+        for span, vector, outputs in self._read(_window_spans(found, RESPONSE_CHARS), checkpoint):
+            inputs = np.concatenate((context, vector, np.array([flag], dtype=np.float32)))
+            net = float(self._response_nets.outputs(inputs)[0])
+            answer = (linear.logit(span) + fixed) * _NGRAM_SHARE + net * _NET_SHARE + shift
+            words = content.logit(span) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE
+            score = max(answer, words - shares["content_discount"] - shares["refusal"] * flag) - span.discount
+            if score > worst:
+                worst, at = score, outputs
+        return Scored(worst, at, len(found))
+
+    def _prompt_term(self, prompt: str, vector: Floats) -> float:
+        """The score of the prompt's beginning; 0 for an empty prompt."""
+        if not prompt:
+            return 0.0
+        outputs = self._prompt_nets.outputs(vector)
+        return self._linear.logit(prompt[:TEXT_CHARS]) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE
+
+    def _read(self, spans: list[_Span], checkpoint: Checkpoint) -> Iterator[tuple[_Span, Floats, Floats]]:
+        """Yield each span with its embedding and the prompt nets' outputs."""
+        for start in range(0, len(spans), _BATCH_SPANS):
+            checkpoint()
+            batch = spans[start:start + _BATCH_SPANS]
+            vectors = self._embed([span.text for span in batch])
+            yield from zip(batch, vectors, self._prompt_nets.outputs(vectors), strict=True)
+
+    def _embed(self, texts: list[str]) -> Floats:
+        return net_inputs(self._encoder.encode([self._tokenizer.encode(text) for text in texts]))
+
+    def _judgement(self, target: str, cleaned: str, scored: Scored, *, refusal: bool | None,
+                   named: tuple[str, ...]) -> Judgement:
+        tongue = language(cleaned)
+        thresholds = self._thresholds[f"{target}_{tongue}"]
+        severity = thresholds.severity(scored.score)
+        top = named[int(np.argmax(scored.outputs[1:1 + len(named)]))]
+        return Judgement(severity, () if severity == "safe" else (top,), refusal,
+                         thresholds.probabilities(scored.score), scored.score, tongue, scored.windows)
+
+
+class _Blocks:
+    """N-gram logits of a long text by stretches of bounded length, each computed once."""
+
+    def __init__(self, text: str, size: int, head: LinearHead) -> None:
+        self._text, self._size, self._head = text, size, head
+        self._known: dict[int, float] = {}
+
+    def logit(self, span: _Span) -> float:
+        if span.block is None:
+            return self._head.logit(span.text)
+        if span.block not in self._known:
+            self._known[span.block] = self._head.logit(self._text[span.block:span.block + self._size])
+        return self._known[span.block]
+
+
+def _window_spans(found: list[tuple[int, str]], size: int) -> list[_Span]:
+    """Windows with the stretch of `size` characters that holds each; stretches overlap by a window."""
+    stride = size - WINDOW_CHARS
+    later = _WINDOW_DISCOUNT + _WINDOW_DISCOUNT_GROWTH * math.log(max(1, len(found) - 1))
+    return [_Span(text, start // stride * stride, later if start else 0.0) for start, text in found]

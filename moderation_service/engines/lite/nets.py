@@ -1,0 +1,40 @@
+"""Small feed-forward nets over sentence embeddings; several of one kind, averaged."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .assets import Arrays
+from .encoder import DIMENSIONS
+
+__all__ = ["Nets", "net_inputs"]
+
+Floats = NDArray[np.float32]
+
+_GELU_SCALE = np.float32(math.sqrt(2 / math.pi))
+_GELU_CUBE = np.float32(0.044715)
+
+
+def net_inputs(vectors: Floats) -> Floats:
+    """Scale unit vectors to the size the nets were trained on."""
+    return vectors * np.float32(math.sqrt(DIMENSIONS) / 2)
+
+
+class Nets:
+    """Linear, GELU (tanh form), linear; the mean of all nets' outputs.
+
+    The first layers lie side by side in one matrix; so the second layers, one below the other, add up the nets.
+    """
+
+    def __init__(self, arrays: Arrays, name: str) -> None:
+        self._first = arrays[f"{name}_first"].astype(np.float32)
+        self._first_bias = arrays[f"{name}_first_bias"].astype(np.float32)
+        self._second = arrays[f"{name}_second"].astype(np.float32)
+        self._second_bias = arrays[f"{name}_second_bias"].astype(np.float32)
+
+    def outputs(self, inputs: Floats) -> Floats:
+        """Return one row of logits per row of inputs."""
+        hidden = inputs @ self._first + self._first_bias
+        hidden *= 0.5 * (1 + np.tanh(_GELU_SCALE * (hidden + _GELU_CUBE * hidden**3)))
+        return hidden @ self._second + self._second_bias

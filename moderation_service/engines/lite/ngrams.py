@@ -1,0 +1,106 @@
+"""Hashed n-grams of words, letters and Han characters, and linear models over them.
+
+A text becomes a set of buckets; a head is one int8 weight per bucket. Word pairs and triples catch wording, letter n-grams
+catch spelling variants, Han n-grams stand in for words in Chinese.
+"""
+
+import math
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["TEXT_CHARS", "LinearHead", "buckets", "normalise"]
+
+TEXT_CHARS = 3000
+"""Characters one set of features covers. Callers split longer texts; see `model.py`."""
+
+_TOKEN = re.compile("[a-z0-9_']+|[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+|[^\\s]")
+_DIGIT = re.compile(r"\d")
+_HAN_START = "\u3400"
+_WORD_LETTERS = 20
+_CHARACTER_SIZES = (3, 4, 5)
+_HAN_SIZES = (1, 2, 3, 4)
+_CACHED_WORDS = 8192
+
+
+def normalise(cleaned: str) -> str:
+    """Lower-case a cleaned text and write every digit as 0."""
+    return _DIGIT.sub("0", cleaned.lower())
+
+
+def buckets(cleaned: str, bits: int, *, seed: int = 0) -> list[int]:
+    """Return the distinct buckets of a text, numbers below 2**bits; another seed gives another, unrelated hash."""
+    mask = (1 << bits) - 1
+    return list({value & mask for value in _hashes(normalise(cleaned)[:TEXT_CHARS], seed)})
+
+
+class LinearHead:
+    """One linear model over n-gram buckets, quantised to int8."""
+
+    def __init__(self, weights: NDArray[np.int8], scale: float, bias: float, *, seed: int = 0) -> None:
+        self._weights = weights
+        self._scale = scale
+        self._bias = bias
+        self._seed = seed
+        self._bits = len(weights).bit_length() - 1
+
+    def logit(self, cleaned: str) -> float:
+        """Return the log-odds of the positive class; a text without features gives the bias alone."""
+        return self.contribution(cleaned) + self._bias
+
+    def contribution(self, cleaned: str) -> float:
+        """Return the log-odds without the bias, to be added to another head's."""
+        found = buckets(cleaned, self._bits, seed=self._seed)
+        if not found:
+            return 0.0
+        total = int(self._weights[np.array(found)].sum(dtype=np.int64))
+        return total * self._scale / math.sqrt(len(found))
+
+
+def _hashes(text: str, seed: int) -> Iterator[int]:
+    previous, before = "", ""
+    for token in _TOKEN.findall(text):
+        if token[0] >= _HAN_START and len(token) >= 1 and _is_han(token[0]):
+            yield from _run_hashes(token, _HAN_SIZES, "z", seed)
+            previous = before = ""
+            continue
+        yield from _word_hashes(token, seed) if len(token) <= _WORD_LETTERS else _long_word_hashes(token, seed)
+        if previous:
+            yield zlib.crc32(f"b{previous} {token}".encode(), seed)
+            if before:
+                yield zlib.crc32(f"t{before} {previous} {token}".encode(), seed)
+        before, previous = previous, token
+
+
+def _is_han(character: str) -> bool:
+    return (
+        "\u3400" <= character <= "\u4dbf"
+        or "\u4e00" <= character <= "\u9fff"
+        or "\uf900" <= character <= "\ufaff"
+        or "\U00020000" <= character <= "\U0003ffff"
+    )
+
+
+def _long_word_hashes(word: str, seed: int) -> Sequence[int]:
+    return [zlib.crc32(f"w{word}".encode(), seed), *_letter_hashes(word, seed)]
+
+
+@lru_cache(maxsize=_CACHED_WORDS)
+def _word_hashes(word: str, seed: int) -> Sequence[int]:
+    return tuple(_long_word_hashes(word, seed))
+
+
+def _letter_hashes(word: str, seed: int) -> list[int]:
+    if len(word) < 3:
+        return []
+    return list(_run_hashes(f"<{word[:_WORD_LETTERS]}>", _CHARACTER_SIZES, "c", seed))
+
+
+def _run_hashes(run: str, sizes: Sequence[int], prefix: str, seed: int) -> Iterator[int]:
+    for size in sizes:
+        for start in range(len(run) - size + 1):
+            yield zlib.crc32((prefix + run[start : start + size]).encode(), seed)

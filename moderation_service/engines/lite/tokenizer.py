@@ -1,0 +1,90 @@
+"""Unigram tokenizer of the encoder: the most probable split of a text into known pieces.
+
+The vocabulary is that of Google's universal-sentence-encoder-multilingual v3 (SentencePiece, unigram), pruned. Every
+piece carries the word mark only at its front, so the best split of a text is the best splits of its words, one after the
+other: words can be solved alone and remembered.
+"""
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Tokenizer"]
+
+_UNKNOWN, _BEGIN, _END = 0, 1, 2
+_WORD_MARK = "\u2581"
+# What SentencePiece's nmt_nfkc rule does beyond NFKC: these become a space (sentencepiece, builder.cc).
+_SPACES = re.compile("[\t\n\x0c\r \u1680\u200b\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd]+")
+_UNKNOWN_PENALTY = 10.0
+_CACHED_WORDS = 8192
+_CACHED_WORD_CHARS = 24
+_PREFIX_ONLY = -1
+
+
+class Tokenizer:
+    """Maps cleaned text to piece numbers. Safe to share between threads: nothing but a cache changes."""
+
+    def __init__(self, pieces: Sequence[str], scores: NDArray[np.float32]) -> None:
+        self._scores = scores.tolist()
+        self._unknown_score = float(scores.min()) - _UNKNOWN_PENALTY
+        self._longest = max(map(len, pieces))
+        self._numbers = _prefix_table(pieces)
+        self._remembered = lru_cache(maxsize=_CACHED_WORDS)(self._split)
+
+    def encode(self, cleaned: str) -> list[int]:
+        """Return the piece numbers of a text between the begin and end marks."""
+        numbers = [_BEGIN]
+        for word in _SPACES.split(cleaned.strip()):
+            if word:
+                marked = _WORD_MARK + word
+                numbers += self._remembered(marked) if len(marked) <= _CACHED_WORD_CHARS else self._split(marked)
+        if len(numbers) == 1:
+            numbers.append(_UNKNOWN)
+        numbers.append(_END)
+        return numbers
+
+    def _split(self, word: str) -> tuple[int, ...]:
+        """Viterbi: best[i] is the score of the best split of word[:i], reached by piece_at[i] from start_at[i]."""
+        length = len(word)
+        best = [0.0] + [-1e38] * length
+        start_at = [0] * (length + 1)
+        piece_at = [_UNKNOWN] * (length + 1)
+        number_of, scores, longest = self._numbers.get, self._scores, self._longest
+        for start in range(length):
+            base = best[start]
+            has_single = False
+            for end in range(start + 1, min(start + longest, length) + 1):
+                number = number_of(word[start:end])
+                if number is None:
+                    break
+                if number >= 0:
+                    has_single = has_single or end == start + 1
+                    score = base + scores[number]
+                    if score > best[end]:
+                        best[end], start_at[end], piece_at[end] = score, start, number
+            if not has_single and base + self._unknown_score > best[start + 1]:
+                best[start + 1], start_at[start + 1], piece_at[start + 1] = base + self._unknown_score, start, _UNKNOWN
+        return _backtrack(start_at, piece_at)
+
+
+def _backtrack(start_at: list[int], piece_at: list[int]) -> tuple[int, ...]:
+    numbers = []
+    position = len(start_at) - 1
+    while position > 0:
+        numbers.append(piece_at[position])
+        position = start_at[position]
+    return tuple(reversed(numbers))
+
+
+def _prefix_table(pieces: Sequence[str]) -> dict[str, int]:
+    """Piece -> number, and -1 for a text that only begins one: the walk stops at the first text it does not know."""
+    table = {piece: number for number, piece in enumerate(pieces)}
+    for piece in pieces:
+        for end in range(len(piece) - 1, 0, -1):
+            if piece[:end] in table:
+                break
+            table[piece[:end]] = _PREFIX_ONLY
+    return table
