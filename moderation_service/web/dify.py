@@ -42,7 +42,9 @@ def blueprint(service: Service) -> Blueprint:
         asked = dify.parse(g.dify_body, policies=service.policies, policy=policy, languages=languages)
         outcomes = service.moderator.decide(asked.checks) if asked.checks else []
         current_state().fields = _log_fields(asked, outcomes)
-        return _response(json_reply(dify.render(asked, outcomes, languages=languages)))
+        degraded = any(isinstance(one, Decision) and one.degraded for one in outcomes)
+        headers = {"X-Moderation-Degraded": "true" if degraded else "false"}
+        return _response(json_reply(dify.render(asked, outcomes, languages=languages), headers=headers))
 
     def failed(error: Exception) -> Response:
         """The answer to everything raised on this route, and to a wrong key."""
