@@ -33,6 +33,9 @@ def read_body(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
 
 def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     """A form's fields as the object they stand for; all values are texts, and an empty `policy` is none."""
+    if "HTTP_ORIGIN" in environ:
+        # Unlike JSON, a form can be sent by any web page to a service on the visitor's own machine.
+        raise UnsupportedMediaType("Forms are not accepted from web pages; send JSON.")
     raw = _read(environ, max_body_bytes=max_body_bytes)
     try:
         pairs = parse_qsl(

@@ -42,6 +42,14 @@ def test_a_form_that_is_not_exactly_right_is_refused(start, body, param):
     assert (answer.status_code, answer.get_json()["error"]["param"]) == (400, param)
 
 
+def test_a_web_page_cannot_send_a_form(start, engine):
+    """Browsers ask before they send JSON to another site, and do not ask before they send a form."""
+    answer = start(key=None).post("/moderate", data={"prompt": "hi"}, headers={"Origin": "https://example.com"})
+    assert answer.status_code in (401, 415)
+    answer = start().post("/moderate", data={"prompt": "hi"}, headers={"Origin": "null"})
+    assert (answer.status_code, engine.asked) == (415, [])
+
+
 def test_a_form_has_the_size_limit_of_any_body(start):
     client = start(max_body_bytes=2 * 1024 * 1024)
     assert client.post("/moderate", data={"prompt": "a " * 400_000}).status_code == 200
