@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import itertools
 import json
+from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from moderation_service.errors import InvalidRequest
 from moderation_service.policy import BUILT_IN, Policies
 from moderation_service.verdict import Detail
 from moderation_service.wires.dify import CONTEXT_CHARS, SEGMENT_CHARS, UNCHECKED_MESSAGES, parse, segments
@@ -166,6 +170,22 @@ def test_the_audit_record_has_the_apps_id(tmp_path, start, ask):
     ask("app.moderation.input", {**asked_input("hi"), "app_id": "x\n" * 100}, client=client)
     records = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
     assert [record["metadata"] for record in records] == [{"dify_app_id": APP}, {}]
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(_JSON, st.sampled_from(["app.moderation.input", "app.moderation.output", "ping", "x", 7, None]))
+def test_any_body_is_read_or_refused_by_name(params, point):
+    policies = Policies(dict(BUILT_IN), default="balanced")
+    for body in (params, {"point": point, "params": params}):
+        with suppress(InvalidRequest):
+            parsed = parse(body, policies=policies)
+            assert parsed.is_ping or all(check.policy.name == "balanced" for check in parsed.checks)
 
 
 def test_categories_are_asked_for_only_where_they_matter():

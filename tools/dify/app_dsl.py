@@ -239,7 +239,6 @@ def app(
     if plugin is not None:
         value = {"plugin_unique_identifier": plugin.identifier, "version": plugin.version}
         dependencies = [{"current_identifier": None, "type": "package", "value": value}]
-    off = {"enabled": False}
     return {
         "app": {
             "name": name,
@@ -256,17 +255,23 @@ def app(
         "workflow": {
             "conversation_variables": [],
             "environment_variables": [dict(one) for one in environment],
-            "features": {
-                "file_upload": dict(off),
-                "opening_statement": "",
-                "retriever_resource": {"enabled": True},
-                "sensitive_word_avoidance": dict(off),
-                "speech_to_text": dict(off),
-                "suggested_questions": [],
-                "suggested_questions_after_answer": dict(off),
-                "text_to_speech": {"enabled": False, "language": "", "voice": ""},
-            },
+            "features": _features(),
             "graph": {"nodes": list(nodes), "edges": list(edges), "viewport": {"x": 0, "y": 0, "zoom": 0.7}},
             "rag_pipeline_variables": [],
         },
+    }
+
+
+def _features() -> dict[str, Any]:
+    """The features of a chat app, all off: the guard is in the graph."""
+    off = {"enabled": False}
+    return {
+        "file_upload": dict(off),
+        "opening_statement": "",
+        "retriever_resource": {"enabled": True},
+        "sensitive_word_avoidance": dict(off),
+        "speech_to_text": dict(off),
+        "suggested_questions": [],
+        "suggested_questions_after_answer": dict(off),
+        "text_to_speech": {"enabled": False, "language": "", "voice": ""},
     }

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,8 @@ TOOL_OUTPUTS = {"text": "string", "json": "array", "files": "array"}
 
 
 class Plugin:
+    """What a plugin's own files say of its tools."""
+
     def __init__(self, folder: Path) -> None:
         manifest = yaml.safe_load((folder / "manifest.yaml").read_text("utf-8"))
         self.plugin_id = f"{manifest['author']}/{manifest['name']}"
@@ -41,81 +43,104 @@ class Plugin:
 
 
 def check(dsl: dict[str, Any], plugins: Iterable[Plugin] = ()) -> list[str]:
-    problems: list[str] = []
-    say = problems.append
-    by_provider = {plugin.provider_id: plugin for plugin in plugins}
+    """Sentences about what is wrong; empty when nothing was found."""
+    problems = _frame_problems(dsl)
+    graph = _Graph((dsl.get("workflow") or {}).get("graph") or {}, plugins, problems.append)
+    graph.check()
+    return list(dict.fromkeys(problems))
+
+
+def _frame_problems(dsl: dict[str, Any]) -> list[str]:
+    """What is wrong around the graph."""
+    found = []
     if not isinstance(dsl.get("version"), str):
-        say("version must be a string (quote it when it has one dot)")
+        found.append("version must be a string (quote it when it has one dot)")
     elif dsl["version"] != VERSION:
-        say(f"version is {dsl['version']}, want {VERSION}: a newer one leaves the import pending on older Dify")
+        found.append(
+            f"version is {dsl['version']}, want {VERSION}: a newer one leaves the import pending on older Dify"
+        )
     if dsl.get("kind") != "app":
-        say("kind must be app")
+        found.append("kind must be app")
     mode = (dsl.get("app") or {}).get("mode")
     if mode not in ("advanced-chat", "workflow"):
-        say(f"app.mode is {mode!r}, want advanced-chat or workflow")
-    workflow = dsl.get("workflow") or {}
-    if mode == "workflow" and ((workflow.get("features") or {}).get("sensitive_word_avoidance") or {}).get("enabled"):
-        say("workflow apps ignore sensitive_word_avoidance: it would protect nothing")
-    graph = workflow.get("graph") or {}
-    nodes = {node["id"]: node for node in graph.get("nodes") or []}
-    if len(nodes) != len(graph.get("nodes") or []):
-        say("two nodes share an id")
-    edges = graph.get("edges") or []
-    outgoing: dict[str, set[str]] = {}
-    for edge in edges:
-        for end in ("source", "target"):
-            if edge[end] not in nodes:
-                say(f"edge {edge.get('id')}: {end} {edge[end]!r} does not exist")
-        outgoing.setdefault(edge["source"], set()).add(edge.get("sourceHandle", "source"))
-    outputs: dict[str, dict[str, str] | None] = {}  # node -> outputs, None when not known here
-    for node_id, node in nodes.items():
-        data = node["data"]
-        plugin = by_provider.get(str(data.get("provider_id")))
-        if data["type"] == "tool" and plugin and data.get("tool_name") in plugin.tools:
-            outputs[node_id] = dict(plugin.outputs(data["tool_name"]))
-        elif data["type"] in KNOWN_OUTPUTS:
-            outputs[node_id] = dict.fromkeys(KNOWN_OUTPUTS[data["type"]], "")
-        elif data["type"] == "start":
-            outputs[node_id] = {variable["variable"]: "" for variable in data.get("variables") or []}
-        else:
-            outputs[node_id] = None
-        if data.get("error_strategy") == "fail-branch" and outputs[node_id] is not None:
-            outputs[node_id].update(error_message="string", error_type="string")  # type: ignore[union-attr]
+        found.append(f"app.mode is {mode!r}, want advanced-chat or workflow")
+    features = (dsl.get("workflow") or {}).get("features") or {}
+    if mode == "workflow" and (features.get("sensitive_word_avoidance") or {}).get("enabled"):
+        found.append("workflow apps ignore sensitive_word_avoidance: it would protect nothing")
+    return found
 
-    def refer(node_id: str, selector: list[str]) -> str:
+
+class _Graph:
+    """Nodes, edges, and which outputs each node has."""
+
+    def __init__(self, graph: dict[str, Any], plugins: Iterable[Plugin], say: Callable[[str], None]) -> None:
+        self._say = say
+        self._plugins = {plugin.provider_id: plugin for plugin in plugins}
+        self._nodes = {node["id"]: node["data"] for node in graph.get("nodes") or []}
+        if len(self._nodes) != len(graph.get("nodes") or []):
+            say("two nodes share an id")
+        self._outgoing: dict[str, set[str]] = {}
+        for edge in graph.get("edges") or []:
+            for end in ("source", "target"):
+                if edge[end] not in self._nodes:
+                    say(f"edge {edge.get('id')}: {end} {edge[end]!r} does not exist")
+            self._outgoing.setdefault(edge["source"], set()).add(edge.get("sourceHandle", "source"))
+        self._outputs = {node_id: self._outputs_of(data) for node_id, data in self._nodes.items()}
+
+    def _outputs_of(self, data: dict[str, Any]) -> dict[str, str] | None:
+        """The types of a node's outputs by name, '' for unknown; None when the outputs are not known here."""
+        plugin = self._plugins.get(str(data.get("provider_id")))
+        if data["type"] == "tool" and plugin and data.get("tool_name") in plugin.tools:
+            outputs = dict(plugin.outputs(data["tool_name"]))
+        elif data["type"] in KNOWN_OUTPUTS:
+            outputs = dict.fromkeys(KNOWN_OUTPUTS[data["type"]], "")
+        elif data["type"] == "start":
+            outputs = {variable["variable"]: "" for variable in data.get("variables") or []}
+        else:
+            return None
+        if data.get("error_strategy") == "fail-branch":
+            outputs |= {"error_message": "string", "error_type": "string"}
+        return outputs
+
+    def check(self) -> None:
+        """Look at every node."""
+        for node_id, data in self._nodes.items():
+            handles = self._outgoing.get(node_id, set())
+            for text in _texts(data):
+                for match in VARIABLE.finditer(text):
+                    kind = self._refer(node_id, match[1].split("."))
+                    if data["type"] == "answer" and kind not in ("", "string"):
+                        self._say(f"{node_id}: {match[0]} is {kind}; an Answer prints only string outputs")
+            for selector in _selectors(data):
+                self._refer(node_id, selector)
+            if data["type"] == "if-else":
+                self._branches(node_id, data, handles)
+            if data["type"] == "tool":
+                _tool(node_id, data, self._plugins.get(str(data.get("provider_id"))), handles, self._say)
+
+    def _branches(self, node_id: str, data: dict[str, Any], handles: set[str]) -> None:
+        cases = {case["case_id"] for case in data.get("cases") or []}
+        for handle in handles - cases - {"false"}:
+            self._say(f"{node_id}: no case {handle!r} for its edge")
+        for handle in (cases | {"false"}) - handles:
+            self._say(f"{node_id}: nothing follows branch {handle!r}")
+        for case in data.get("cases") or []:
+            for condition in case["conditions"]:
+                _condition(node_id, condition, self._refer(node_id, condition["variable_selector"]), self._say)
+
+    def _refer(self, node_id: str, selector: list[str]) -> str:
         """The type of a selected variable ('' unknown); complains when it cannot exist."""
         if not selector or selector[0] in GLOBALS:
             return ""
-        if selector[0] not in nodes:
-            say(f"{node_id}: refers to unknown node {selector[0]!r}")
+        if selector[0] not in self._nodes:
+            self._say(f"{node_id}: refers to unknown node {selector[0]!r}")
             return ""
-        known = outputs[selector[0]]
-        if known is not None and len(selector) > 1 and selector[1] not in known:
-            say(f"{node_id}: node {selector[0]!r} has no output {selector[1]!r}")
+        known = self._outputs[selector[0]]
+        if known is None or len(selector) < 2:
             return ""
-        return (known or {}).get(selector[1], "") if len(selector) > 1 else ""
-
-    for node_id, node in nodes.items():
-        data, handles = node["data"], outgoing.get(node_id, set())
-        for text in _texts(data):
-            for match in VARIABLE.finditer(text):
-                kind = refer(node_id, match[1].split("."))
-                if data["type"] == "answer" and kind not in ("", "string"):
-                    say(f"{node_id}: {match[0]} is {kind}; an Answer prints only string outputs")
-        for selector in _selectors(data):
-            refer(node_id, selector)
-        if data["type"] == "if-else":
-            cases = {case["case_id"] for case in data.get("cases") or []}
-            for handle in handles - cases - {"false"}:
-                say(f"{node_id}: no case {handle!r} for its edge")
-            for handle in (cases | {"false"}) - handles:
-                say(f"{node_id}: nothing follows branch {handle!r}")
-            for case in data.get("cases") or []:
-                for condition in case["conditions"]:
-                    _condition(node_id, condition, refer(node_id, condition["variable_selector"]), say)
-        if data["type"] == "tool":
-            _tool(node_id, data, by_provider.get(str(data.get("provider_id"))), handles, say)
-    return list(dict.fromkeys(problems))
+        if selector[1] not in known:
+            self._say(f"{node_id}: node {selector[0]!r} has no output {selector[1]!r}")
+        return known.get(selector[1], "")
 
 
 def _condition(node_id: str, condition: dict[str, Any], kind: str, say: Any) -> None:

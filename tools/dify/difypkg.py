@@ -32,28 +32,7 @@ def pack(root: str | os.PathLike[str], out: str | os.PathLike[str]) -> str:
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    command = commands.add_parser("validate")
-    command.add_argument("plugin_dir")
-    command.add_argument(
-        "--marketplace", action="store_true", help="what only the Marketplace asks for is an error too"
-    )
-    command.add_argument("--sdk-python", help="interpreter with dify-plugin: also load the plugin as the SDK does")
-    for name, names in {
-        "pack": ("plugin_dir", "out"),
-        "info": ("file",),
-        "unpack": ("file", "folder"),
-        "keygen": ("name",),
-        "sign": ("file", "private_key", "out"),
-        "verify": ("file", "public_key"),
-    }.items():
-        command = commands.add_parser(name)
-        for argument in names:
-            command.add_argument(argument)
-        if name == "sign":
-            command.add_argument("--category", choices=("langgenius", "partner", "community"), default="community")
-    args = parser.parse_args(argv)
+    args = _parser().parse_args(argv)
     if args.command == "validate":
         found = validate(collect(args.plugin_dir))
         if args.sdk_python and (problem := check_with_sdk(args.plugin_dir, args.sdk_python)):
@@ -75,6 +54,31 @@ def main(argv: list[str] | None = None) -> int:
     else:
         return _with_keys(args)
     return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    command = commands.add_parser("validate")
+    command.add_argument("plugin_dir")
+    command.add_argument(
+        "--marketplace", action="store_true", help="what only the Marketplace asks for is an error too"
+    )
+    command.add_argument("--sdk-python", help="interpreter with dify-plugin: also load the plugin as the SDK does")
+    for name, names in {
+        "pack": ("plugin_dir", "out"),
+        "info": ("file",),
+        "unpack": ("file", "folder"),
+        "keygen": ("name",),
+        "sign": ("file", "private_key", "out"),
+        "verify": ("file", "public_key"),
+    }.items():
+        command = commands.add_parser(name)
+        for argument in names:
+            command.add_argument(argument)
+        if name == "sign":
+            command.add_argument("--category", choices=("langgenius", "partner", "community"), default="community")
+    return parser
 
 
 def _with_keys(args: argparse.Namespace) -> int:

@@ -167,23 +167,28 @@ def milder_chatflow(plugin: PluginRef) -> dict[str, Any]:
     withheld = answer("withheld", x[7], 440, "Answer withheld", "{{#output_check.message#}}")
     refused = answer("refused", x[3], 520, "Prompt refused", "{{#prompt_check.message#}}")
     nodes = [start, prompt_check, prompt_ok, model, careful, draft, output_check, output_ok]
-    edges = [
-        edge(start, prompt_check),
-        edge(prompt_check, prompt_ok),
-        edge(prompt_ok, model, "true"),
-        edge(prompt_ok, careful, "controversial"),
-        edge(prompt_ok, refused, "false"),
-        edge(model, draft),
-        edge(careful, draft),
-        edge(draft, output_check),
-        edge(output_check, output_ok),
-        edge(output_ok, shown, "true"),
-        edge(output_ok, noted, "controversial"),
-        edge(output_ok, withheld, "false"),
-    ]
     description = "Safe goes on, Controversial takes a milder branch, Unsafe stops."
     nodes += [shown, noted, withheld, refused]
-    return app("Guarded chat, three ways", description, "advanced-chat", nodes, edges, plugin=plugin)
+    return app("Guarded chat, three ways", description, "advanced-chat", nodes, _three_way_edges(nodes), plugin=plugin)
+
+
+def _three_way_edges(nodes: list[Node]) -> list[dict[str, Any]]:
+    by_id = {one["id"]: one for one in nodes}
+    ways = [
+        ("start", "source", "prompt_check"),
+        ("prompt_check", "source", "prompt_ok"),
+        ("prompt_ok", "true", "llm"),
+        ("prompt_ok", "controversial", "llm_careful"),
+        ("prompt_ok", "false", "refused"),
+        ("llm", "source", "draft"),
+        ("llm_careful", "source", "draft"),
+        ("draft", "source", "output_check"),
+        ("output_check", "source", "output_ok"),
+        ("output_ok", "true", "shown"),
+        ("output_ok", "controversial", "noted"),
+        ("output_ok", "false", "withheld"),
+    ]
+    return [edge(by_id[source], by_id[target], handle) for source, handle, target in ways]
 
 
 def http_chatflow(plugin: PluginRef) -> dict[str, Any]:

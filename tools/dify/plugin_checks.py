@@ -138,17 +138,7 @@ def _check_manifest(manifest: dict[str, Any], files: Mapping[str, bytes], found:
     found.need(re.fullmatch(r"[a-z0-9_-]{1,128}", text("name")), "manifest: name must match ^[a-z0-9_-]{1,128}$")
     for key in ("label", "description"):
         _label(manifest.get(key), f"manifest: {key}", found)
-    created = manifest.get("created_at")
-    found.need(
-        isinstance(created, str) and re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", created),
-        'manifest: created_at must be a quoted RFC 3339 string with a T, like "2026-11-01T00:00:00Z"',
-    )
-    if isinstance(created, str):
-        try:
-            when = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))
-            found.wish(when.timestamp() <= time.time(), "manifest: created_at lies in the future")
-        except ValueError:
-            found.errors.append("manifest: created_at is not a date")
+    _check_created(manifest.get("created_at"), found)
     found.need(isinstance(_at(manifest, "resource", "memory"), int), "manifest: resource.memory (bytes) is required")
     storage = _at(manifest, "resource", "permission", "storage")
     if isinstance(storage, dict):
@@ -169,6 +159,23 @@ def _check_manifest(manifest: dict[str, Any], files: Mapping[str, bytes], found:
         entrypoint and f"{entrypoint}.py" in files, "manifest: meta.runner.entrypoint must name a module in the package"
     )
     found.need(set(manifest.get("tags") or []) <= TAGS, f"manifest: tags must be among {', '.join(sorted(TAGS))}")
+    _check_icons(manifest, files, found)
+
+
+def _check_created(created: Any, found: Findings) -> None:
+    found.need(
+        isinstance(created, str) and re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", created),
+        'manifest: created_at must be a quoted RFC 3339 string with a T, like "2026-11-01T00:00:00Z"',
+    )
+    if isinstance(created, str):
+        try:
+            when = datetime.datetime.fromisoformat(created.replace("Z", "+00:00"))
+            found.wish(when.timestamp() <= time.time(), "manifest: created_at lies in the future")
+        except ValueError:
+            found.errors.append("manifest: created_at is not a date")
+
+
+def _check_icons(manifest: dict[str, Any], files: Mapping[str, bytes], found: Findings) -> None:
     for key in ("icon", "icon_dark"):
         icon = manifest.get(key)
         if icon or key == "icon":
@@ -301,6 +308,11 @@ def _check_marketplace(manifest: dict[str, Any], files: Mapping[str, bytes], fou
         "PRIVACY.md" in files and re.search(rb"collect|store|log|third.party", files.get("PRIVACY.md", b""), re.I),
         "PRIVACY.md must say what is collected, stored, logged or sent to third parties",
     )
+    _check_readmes(files, found)
+    _check_requirements(files, found)
+
+
+def _check_readmes(files: Mapping[str, bytes], found: Findings) -> None:
     readme = files.get("README.md", b"").decode("utf-8", "replace")
     found.wish(SOURCE_HOSTS.search(readme), "README.md: needs the URL of the source repository")
     prose = re.sub(r"```.*?```", "", readme, flags=re.S)
@@ -321,6 +333,9 @@ def _check_marketplace(manifest: dict[str, Any], files: Mapping[str, bytes], fou
                 re.fullmatch(r"readme/README_[a-z]{2}_[A-Za-z]{2,}\.md", path),
                 f"{path}: not recognised, want readme/README_zh_Hans.md",
             )
+
+
+def _check_requirements(files: Mapping[str, bytes], found: Findings) -> None:
     found.wish("requirements.txt" in files, "requirements.txt: without it the Marketplace's install test does not run")
     for line in files.get("requirements.txt", b"").decode("utf-8", "replace").splitlines():
         requirement = line.split(" #")[0].strip()
