@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench clean
+.PHONY: help serve test lint bench clean dify-package test-dify
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -23,6 +23,19 @@ lint: $(VENV)/.installed-dev ## style, format and types
 bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 	$(BIN)/python benchmarks/bench_moderate.py
 	$(BIN)/python benchmarks/bench_lite.py
+
+dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
+	@mkdir -p dist
+	@$(BIN)/python tools/dify/difypkg.py validate dify_plugin --marketplace
+	@$(BIN)/python tools/dify/difypkg.py pack dify_plugin dist/moderation_guard.difypkg
+ifdef KEY
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'cryptography>=42'
+	@$(BIN)/python tools/dify/difypkg.py sign dist/moderation_guard.difypkg $(KEY) dist/moderation_guard.signed.difypkg
+endif
+
+test-dify: $(VENV)/.installed-dev ## set up and run the tests of the Dify plugin and apps (Python 3.12 or 3.13, 750 MB)
+	@$(PYTHON) tools/dify/prepare_venv.py
+	@$(BIN)/python -m pytest -m dify $(ARGS)
 
 clean: ## remove the virtual environments and caches
 	rm -rf .venv .venv-* .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

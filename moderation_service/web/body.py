@@ -1,10 +1,11 @@
-"""Reads a request's JSON body, strictly."""
+"""Reads a request's body, strictly: JSON, or a form where a route takes one."""
 
 from __future__ import annotations
 
 import json
 import math
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl
 
 from werkzeug.wsgi import get_input_stream
 
@@ -13,7 +14,44 @@ from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["read_json"]
+__all__ = ["read_body", "read_json"]
+
+_FORM = "application/x-www-form-urlencoded"
+_MAX_FORM_FIELDS = 16
+_NOT_IN_FORMS = ("inputs", "messages", "metadata")
+
+
+def read_body(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
+    """The body: JSON, or a form for callers that can't write JSON safely. Raises as `read_json` does.
+
+    Builders without code, such as Dify's HTTP node, paste the user's text between the quotes of a JSON template: a
+    quote in the text ends the string and can add fields. In a form every value is encoded on its own.
+    """
+    if environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower() == _FORM:
+        return _read_form(environ, max_body_bytes=max_body_bytes)
+    return read_json(environ, max_body_bytes=max_body_bytes)
+
+
+def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
+    """A form's fields as the object they stand for; all values are texts, and an empty `policy` is none."""
+    if "HTTP_ORIGIN" in environ:
+        # Unlike JSON, a form can be sent by any web page to a service on the visitor's own machine.
+        raise UnsupportedMediaType("Forms are not accepted from web pages; send JSON.")
+    raw = _read(environ, max_body_bytes=max_body_bytes)
+    try:
+        pairs = parse_qsl(
+            raw.decode("ascii"),
+            keep_blank_values=True,
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=_MAX_FORM_FIELDS,
+        )
+    except ValueError:
+        raise InvalidRequest("The body is not a form of a few texts in UTF-8.") from None
+    for name, _ in pairs:
+        if name in _NOT_IN_FORMS:
+            raise InvalidRequest(f"`{name}` can't be sent as a form; send JSON.", param=name)
+    return _unique_object([(name, value) for name, value in pairs if value or name != "policy"])
 
 
 def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
@@ -26,10 +64,7 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
         raise UnsupportedMediaType("The body must be JSON; send `Content-Type: application/json`.")
     if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
-    # One byte more than allowed, because werkzeug ends a chunked body at the limit without a word.
-    raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
-    if len(raw) > max_body_bytes:
-        raise TooLarge(f"The body is over the limit of {max_body_bytes} bytes.")
+    raw = _read(environ, max_body_bytes=max_body_bytes)
     try:
         return _decode(raw.decode("utf-8"))
     except UnicodeDecodeError:
@@ -42,6 +77,14 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     except ValueError:
         # Python refuses numbers of several thousand digits.
         raise InvalidRequest("The body has a number that is too large.") from None
+
+
+def _read(environ: WSGIEnvironment, *, max_body_bytes: int) -> bytes:
+    # One byte more than allowed, because werkzeug ends a chunked body at the limit without a word.
+    raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    if len(raw) > max_body_bytes:
+        raise TooLarge(f"The body is over the limit of {max_body_bytes} bytes.")
+    return raw
 
 
 def _unique_object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from ..errors import ModerationError
 from ..moderator import Check, Outcome
 from ..verdict import Decision
 from ..wires import native
-from .body import read_json
+from .body import read_body
 from .lifecycle import DirectRoute, RequestState
 from .reply import Reply, json_reply
 from .service import Service
@@ -32,7 +32,7 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
     max_body_bytes = service.settings.max_body_bytes
 
     def moderate(environ: WSGIEnvironment, state: RequestState) -> Reply:
-        body = read_json(environ, max_body_bytes=max_body_bytes)
+        body = read_body(environ, max_body_bytes=max_body_bytes)
         languages = languages_of(environ)
         asked = native.parse(body, policies=service.policies, limits=service.limits, languages=languages)
         outcomes = _decide(service, asked.items)

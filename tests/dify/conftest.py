@@ -1,0 +1,106 @@
+"""A service with an engine of three words, for the parts of Dify's contracts that run without Dify."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import prepare_venv
+import pytest
+from live_service import LiveService, WordService
+
+from moderation_service.conversation import Conversation
+from moderation_service.engines.base import Deadline
+from moderation_service.errors import EngineUnavailable, ModerationError
+from moderation_service.settings import Secret, Settings
+from moderation_service.verdict import Category, Detail, Severity, Verdict
+from moderation_service.web import create_app
+from moderation_service.web.service import build_service
+
+KEY = "dify-tests-key"
+
+
+class WordEngine:
+    """ "bomb" is unsafe, "politics" is controversial, "broken" can't be judged; remembers what it was asked."""
+
+    name = "words"
+    model = "words-1"
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[Conversation, Detail]] = []
+
+    def judge(
+        self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
+    ) -> list[Verdict | ModerationError]:
+        self.asked += [(one, detail) for one in conversations]
+        return [self._judge(one) for one in conversations]
+
+    def _judge(self, conversation: Conversation) -> Verdict | ModerationError:
+        text = conversation.messages[-1].content
+        if "broken" in text:
+            return EngineUnavailable("The engine is broken.")
+        severity, categories = Severity.SAFE, ()
+        if "bomb" in text:
+            severity, categories = Severity.UNSAFE, (Category.VIOLENT,)
+        elif "politics" in text:
+            severity, categories = Severity.CONTROVERSIAL, (Category.POLITICALLY_SENSITIVE_TOPICS,)
+        refusal = "I can't help" in text if conversation.response is not None else None
+        return Verdict(conversation.target, severity, categories, refusal, None, self.name, self.model)
+
+    def check_ready(self) -> None:
+        """Always ready."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+@pytest.fixture
+def engine() -> WordEngine:
+    return WordEngine()
+
+
+@pytest.fixture
+def start(engine) -> Callable:
+    """A test client of a service with these settings; sends the key unless told otherwise."""
+
+    def client(*, key: str | None = KEY, **settings):
+        app = create_app(service=build_service(Settings(api_keys=(Secret(KEY),), **settings), engine=engine))
+        made = app.test_client()
+        if key is not None:
+            made.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {key}"
+        return made
+
+    return client
+
+
+@pytest.fixture
+def ask(start) -> Callable:
+    """Posts what Dify's requestor posts and returns (status, JSON)."""
+
+    def post(point: str, params: object = None, *, url: str = "/dify/moderation", client=None):
+        body = {"point": point, "params": {} if params is None else params}
+        answer = (client or start()).post(url, json=body)
+        return answer.status_code, answer.get_json()
+
+    return post
+
+
+@pytest.fixture(scope="session")
+def dify_python() -> str:
+    """The interpreter with the plugin SDK and graphon. Without it the marked tests fail rather than skip."""
+    if not prepare_venv.is_current():
+        pytest.fail("first run: python tools/dify/prepare_venv.py")
+    return str(prepare_venv.venv_python())
+
+
+@pytest.fixture(scope="session")
+def words():
+    """The real web layer around the engine of three words, for what the embedded engine does not say on demand."""
+    with WordService(WordEngine(), key=KEY) as service:
+        yield service
+
+
+@pytest.fixture(scope="session")
+def live(tmp_path_factory):
+    """The real service with the embedded engine, as its own process."""
+    with LiveService(key=KEY, log=tmp_path_factory.mktemp("service") / "log") as service:
+        yield service
