@@ -18,6 +18,7 @@ __all__ = ["read_body", "read_json"]
 
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 16
+_NOT_JSON = "The body must be JSON; send `Content-Type: application/json`."
 _NOT_IN_FORMS = ("inputs", "messages", "metadata")
 
 
@@ -47,7 +48,8 @@ def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
             max_num_fields=_MAX_FORM_FIELDS,
         )
     except ValueError:
-        raise InvalidRequest("The body is not a form of a few texts in UTF-8.") from None
+        # Most often JSON from a client that sends forms unless told otherwise, such as curl -d.
+        raise UnsupportedMediaType(_NOT_JSON) from None
     for name, _ in pairs:
         if name in _NOT_IN_FORMS:
             raise InvalidRequest(f"`{name}` can't be sent as a form; send JSON.", param=name)
@@ -61,7 +63,7 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     """
     mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if mimetype != "application/json" and not mimetype.endswith("+json"):
-        raise UnsupportedMediaType("The body must be JSON; send `Content-Type: application/json`.")
+        raise UnsupportedMediaType(_NOT_JSON)
     if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
     raw = _read(environ, max_body_bytes=max_body_bytes)
