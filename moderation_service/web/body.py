@@ -39,6 +39,9 @@ def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
         # Unlike JSON, a form can be sent by any web page to a service on the visitor's own machine.
         raise UnsupportedMediaType("Forms are not accepted from web pages; send JSON.")
     raw = _read(environ, max_body_bytes=max_body_bytes)
+    if raw.lstrip().startswith(b"{"):
+        # JSON from a client that calls everything a form unless told otherwise, such as curl -d.
+        raise UnsupportedMediaType(_NOT_JSON)
     try:
         pairs = parse_qsl(
             raw.decode("ascii"),
@@ -48,8 +51,7 @@ def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
             max_num_fields=_MAX_FORM_FIELDS,
         )
     except ValueError:
-        # Most often JSON from a client that sends forms unless told otherwise, such as curl -d.
-        raise UnsupportedMediaType(_NOT_JSON) from None
+        raise InvalidRequest("The body is not a form of a few texts in UTF-8.") from None
     for name, _ in pairs:
         if name in _NOT_IN_FORMS:
             raise InvalidRequest(f"`{name}` can't be sent as a form; send JSON.", param=name)
