@@ -6,6 +6,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
+from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_input_stream
 
 from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
@@ -27,7 +28,11 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
         raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
     # One byte more than allowed, because werkzeug ends a chunked body at the limit without a word.
-    raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    try:
+        raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    except (ParseException, OSError):
+        # A chunk that is none, or a client that went away or stalled.
+        raise InvalidRequest("The body could not be read to its end.") from None
     if len(raw) > max_body_bytes:
         raise TooLarge(f"The body is over the limit of {max_body_bytes} bytes.")
     try:
