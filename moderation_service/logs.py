@@ -31,7 +31,7 @@ class JsonFormatter(logging.Formatter):
             "time": moment,
             "level": record.levelname.lower(),
             "logger": record.name,
-            "event": _event(record),
+            "event": record.getMessage(),
         }
         fields = getattr(record, "fields", None)
         if fields:
@@ -41,17 +41,6 @@ class JsonFormatter(logging.Formatter):
             line["error_type"] = record.exc_info[0].__name__
             line["frames"] = [f"{frame.filename}:{frame.lineno}:{frame.name}" for frame in frames[-12:]]
         return json.dumps(line)
-
-
-def _event(record: logging.LogRecord) -> str:
-    """The record's message, with exceptions in it by name: gunicorn's would quote half a body at level debug."""
-    args = record.args
-    if isinstance(args, tuple):
-        record.args = tuple(type(one).__name__ if isinstance(one, BaseException) else one for one in args)
-    elif isinstance(args, Mapping):
-        named = {key: type(one).__name__ if isinstance(one, BaseException) else one for key, one in args.items()}
-        record.args = named
-    return record.getMessage()
 
 
 def log_event(logger: logging.Logger, level: int, event: str, **fields: object) -> None:
@@ -81,7 +70,12 @@ def logging_config(level: str) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "stream": "ext://sys.stderr"}},
         "root": {"level": level.upper(), "handlers": ["stderr"]},
         "loggers": {
-            "gunicorn.error": {"level": level.upper(), "handlers": [], "propagate": True},
+            # At debug it would write down paths, and half a body when a client goes away.
+            "gunicorn.error": {
+                "level": "INFO" if level == "debug" else level.upper(),
+                "handlers": [],
+                "propagate": True,
+            },
             # Its access log would write down paths and query strings as they were sent.
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             # Deprecated-default chatter of libraries is not the operator's business.

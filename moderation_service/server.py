@@ -36,11 +36,18 @@ def serve(settings: Settings, *, when_ready: Callable[[], None] | None = None) -
     check_exposure(settings, load_api_keys(settings))
     check_port_is_free(settings)
     prepare_process()
-    metrics_dir = _make_metrics_dir()
+    given = os.environ.get(_METRICS_DIR)
+    metrics_dir = _make_metrics_dir() if given is None else _empty_metrics_dir(Path(given))
+
+    def clean_up() -> None:
+        # A folder that the operator named stays, with whatever else is in it.
+        if given is None:
+            shutil.rmtree(metrics_dir, ignore_errors=True)
+
     try:
-        _Server(settings, metrics_dir, when_ready).run()
+        _Server(settings, when_ready=when_ready, on_exit=clean_up).run()
     except ConfigurationError:
-        _remove(metrics_dir)
+        clean_up()
         raise
 
 
@@ -61,10 +68,12 @@ def base_url(settings: Settings) -> str:
 class _Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings instead of its command line."""
 
-    def __init__(self, settings: Settings, metrics_dir: Path, when_ready: Callable[[], None] | None) -> None:
+    def __init__(
+        self, settings: Settings, *, when_ready: Callable[[], None] | None, on_exit: Callable[[], None]
+    ) -> None:
         self._settings = settings
-        self._metrics_dir = metrics_dir
         self._when_ready = when_ready
+        self._on_exit = on_exit
         super().__init__()
 
     def load_config(self) -> None:
@@ -87,7 +96,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "control_socket_disable": True,
             "when_ready": self._on_ready,
             "child_exit": _on_child_exit,
-            "on_exit": lambda arbiter: _remove(self._metrics_dir),
+            "on_exit": lambda arbiter: self._on_exit(),
         }
         for name, value in options.items():
             if name in self.cfg.settings:
@@ -108,20 +117,21 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
 
 def _make_metrics_dir() -> Path:
-    """A fresh folder for the counters of all workers; numbers of an earlier start must not leak in."""
-    if _METRICS_DIR in os.environ:
-        folder = Path(os.environ[_METRICS_DIR])
-        folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob("*.db"):
-            old.unlink()
-        return folder
+    """A fresh folder for the counters of all workers."""
     folder = Path(tempfile.mkdtemp(prefix="moderation-metrics-"))
     os.environ[_METRICS_DIR] = str(folder)
     return folder
 
 
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+def _empty_metrics_dir(folder: Path) -> Path:
+    """The operator's folder for the counters; numbers of an earlier start must not leak in."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob("*.db"):
+            old.unlink()
+    except OSError as error:
+        raise ConfigurationError(f"{_METRICS_DIR}: {folder} can't be used: {error.strerror}.") from error
+    return folder
 
 
 def _on_child_exit(arbiter: object, worker: Any) -> None:

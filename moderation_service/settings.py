@@ -97,7 +97,12 @@ class Settings:
         maximum=1024,
     )
     keep_alive_s: int = _declare(
-        30, "Server", "How long an idle client connection is kept open.", unit="seconds", minimum=1, maximum=3600
+        30,
+        "Server",
+        "How long an idle client connection is kept open, and how long a client may pause within a request.",
+        unit="seconds",
+        minimum=1,
+        maximum=3600,
     )
     graceful_timeout_s: int = _declare(
         10,

@@ -1,10 +1,15 @@
-"""gunicorn's threaded worker, with two changes.
+"""gunicorn's threaded worker, with four changes.
 
 1. *A connection stays with its thread for a moment.* The stock worker hands every keep-alive connection back to its
    poller after each reply and to another thread for the next request; the two hand-overs cost more than all of this
    service's own work. Here the thread first waits a few milliseconds for the next request, unless somebody else
    waits for a thread.
 2. *Refusals are JSON.* A request that is not HTTP never reaches the app; the stock worker answers it with a page.
+3. *Who sends nothing holds no thread.* The stock worker gives a new connection five seconds of a thread for its first
+   byte, and one that stalls in the middle of a request a thread for ever: as many of them as there are threads, and
+   nobody else is served.
+4. *A worker that ends closes its port.* The stock worker keeps it open, without accepting, until its last request is
+   answered; clients that connect meanwhile wait and are reset in the end.
 """
 
 from __future__ import annotations
@@ -13,10 +18,11 @@ import json
 import logging
 import select
 import socket
+import struct
 from typing import Any
 
 from gunicorn import util
-from gunicorn.workers.gthread import ThreadWorker
+from gunicorn.workers import gthread
 
 from .errors import InternalError, InvalidRequest
 from .logs import log_event
@@ -24,14 +30,21 @@ from .logs import log_event
 __all__ = ["Worker"]
 
 _LINGER_MS = 5
+_FIRST_BYTE_S = 0.02
 _log = logging.getLogger("moderation.server")
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
+class Worker(gthread.ThreadWorker):  # type: ignore[misc]
     """The worker class that `moderation_service.server` runs."""
 
     def handle(self, conn: Any) -> object:
         """Serve requests of this connection for as long as they follow closely, then give it back."""
+        if not conn.initialized:
+            if self.alive and not conn.data_ready and not conn.wait_for_data(_FIRST_BYTE_S):
+                return gthread._DEFER
+            # A pause of this length ends the read with an OSError: gunicorn then closes the connection.
+            timeval = struct.pack("ll", self.cfg.keepalive, 0)
+            conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, timeval)
         while True:
             result = super().handle(conn)
             if result is not True or not self._next_request_is_here(conn):
@@ -44,6 +57,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         poller = select.poll()
         poller.register(conn.sock, select.POLLIN)
         return bool(poller.poll(_LINGER_MS))
+
+    def set_accept_enabled(self, enabled: bool) -> None:
+        """Begin or cease to accept; at the end accept who is waiting already, and close the port."""
+        super().set_accept_enabled(enabled)
+        if enabled or self.alive:
+            return
+        for listener in self.sockets:
+            poller = select.poll()
+            poller.register(listener, select.POLLIN)
+            while poller.poll(0):
+                self.accept(listener)
+            listener.close()
 
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: BaseException) -> None:
         """Answer what gunicorn could not read, or an exception that left the app, in our error shape."""

@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
 
+from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_input_stream
 
 from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
@@ -85,7 +86,11 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
 
 def _read(environ: WSGIEnvironment, *, max_body_bytes: int) -> bytes:
     # One byte more than allowed, because werkzeug ends a chunked body at the limit without a word.
-    raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    try:
+        raw = get_input_stream(environ, max_content_length=max_body_bytes + 1).read()
+    except (ParseException, OSError):
+        # A chunk that is none, or a client that went away or stalled.
+        raise InvalidRequest("The body could not be read to its end.") from None
     if len(raw) > max_body_bytes:
         raise TooLarge(f"The body is over the limit of {max_body_bytes} bytes.")
     return raw

@@ -29,7 +29,7 @@ _END_S = 30
 def environment(**variables: str) -> dict[str, str]:
     """A small, known environment for a process."""
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
-    return {**kept, "LANG": "C.UTF-8", "PYTHONWARNINGS": "error", **variables}
+    return {**kept, "LANG": "C.UTF-8", **variables}
 
 
 def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
@@ -141,9 +141,7 @@ class Running:
         return [json.loads(line) for line in self.lines if line.startswith("{")]
 
 
-def send(
-    connection: http.client.HTTPConnection, method: str, path: str, body: object = None, **headers: str
-) -> Reply:
+def send(connection: http.client.HTTPConnection, method: str, path: str, body: object = None, **headers: str) -> Reply:
     sent = {re.sub("_", "-", name): value for name, value in headers.items()}
     if body is not None and not isinstance(body, bytes):
         body = json.dumps(body).encode()
@@ -155,14 +153,17 @@ def send(
 
 @contextmanager
 def running(
-    *flags: str, command: Sequence[str] = SERVE_FAKE, port: int | None = None, **variables: str
+    *flags: str, command: Sequence[str] = SERVE_FAKE, new_session: bool = False, **variables: str
 ) -> Iterator[Running]:
     """A service that is ready, on a port of its own, and that has ended afterwards."""
-    chosen = port or free_port()
+    port = free_port()
     process = subprocess.Popen(
-        [*command, "--port", str(chosen), *flags], stderr=subprocess.PIPE, env=environment(**variables)
+        [*command, "--port", str(port), *flags],
+        stderr=subprocess.PIPE,
+        env=environment(**variables),
+        start_new_session=new_session,
     )
-    service = Running(process, chosen)
+    service = Running(process, port)
     try:
         service.wait_until_ready()
         yield service
