@@ -15,6 +15,7 @@ import argparse
 import contextlib
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -122,6 +123,7 @@ def process(command: list[str], port: int, environment: dict[str, str] | None = 
     one = subprocess.Popen(
         command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
     )
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         for _ in range(600):
             with contextlib.suppress(OSError):
@@ -154,8 +156,19 @@ def model_server(mock: Path, folder: str, delay_ms: float, recording: str) -> It
 def service(upstream: str) -> Iterator[tuple[int, int]]:
     port = free_port()
     command = [sys.executable, "-m", "moderation_service", "serve", "--engine", "vllm", "--upstream", upstream]
-    with process([*command, "--port", str(port)], port, {"MODERATION_API_KEYS": f"bench:{KEY}"}) as pid:
-        yield pid, port
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as policies:
+        # A failure must show as one, not as a verdict of the embedded engine.
+        policies.write("policies: {bench: {description: Fails openly., extends: balanced, on_failure: error}}")
+        policies.flush()
+        environment = {
+            "MODERATION_API_KEYS": f"bench:{KEY}",
+            "MODERATION_POLICIES_FILE": policies.name,
+            "MODERATION_DEFAULT_POLICY": "bench",
+            "MODERATION_DEADLINE_S": "300",
+            "MODERATION_UPSTREAM_TIMEOUT_S": "300",
+        }
+        with process([*command, "--port", str(port)], port, environment) as pid:
+            yield pid, port
 
 
 @contextlib.contextmanager
