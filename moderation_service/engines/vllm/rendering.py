@@ -53,9 +53,10 @@ def learn(render: Callable[[Sequence[ChatMessage]], str | None]) -> Rendering | 
         after={"user": alone[1], "assistant": answered[2]},
         between={"user": twice[1], "assistant": answered[1]},
     )
-    # The rule must hold for conversations it was not made from.
-    for roles in (("user", "assistant", "user"), ("user", "assistant", "user", "assistant"), ("user", "user")):
-        conversation = _conversation(*roles)
+    # The rule must hold for conversations it was not made from, and for blanks that a template might trim.
+    longer = [("user", "assistant", "user"), ("user", "assistant", "user", "assistant"), ("user", "user")]
+    blanks = [{**message, "content": f" \n{message['content']}\n\n "} for message in response]
+    for conversation in [*(_conversation(*roles) for roles in longer), blanks]:
         if render(conversation) != rendering.prompt(conversation).removesuffix(ANSWER_BEGINNING):
             return None
     return rendering

@@ -68,6 +68,7 @@ def completion(text: str, *, finish: str = "stop") -> Send:
 def TEMPLATE(messages: list[dict[str, str]]) -> str:
     """A chat template of the real one's logic, in tokens that spell one byte per character."""
     turns = "ĊĊ".join(f"{message['role'].upper()}:Ġ{message['content']}" for message in messages)
+    turns = turns.replace(" ", "Ġ").replace("\n", "Ċ")
     return f"<|im_start|>userĊ{messages[-1]['role']}ĊĊ{turns}ĊĊ<END><|im_end|>Ċ"
 
 

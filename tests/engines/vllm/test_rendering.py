@@ -36,6 +36,7 @@ def test_every_conversation_is_rendered_as_the_server_does(turns: list[str], tex
         lambda messages: template(messages).lower(),
         lambda messages: template(messages[-2:]),
         lambda messages: template([*messages, *messages]),
+        lambda messages: template([{**message, "content": message["content"].strip()} for message in messages]),
     ],
 )
 def test_a_template_that_follows_another_rule_is_not_imitated(odd) -> None:
