@@ -55,7 +55,7 @@ def learn(render: Callable[[Sequence[ChatMessage]], str | None]) -> Rendering | 
     )
     # The rule must hold for conversations it was not made from, and for blanks that a template might trim.
     longer = [("user", "assistant", "user"), ("user", "assistant", "user", "assistant"), ("user", "user")]
-    blanks = [{**message, "content": f" \n{message['content']}\n\n "} for message in response]
+    blanks: list[ChatMessage] = [{**message, "content": f" \n{message['content']}\n\n "} for message in response]
     for conversation in [*(_conversation(*roles) for roles in longer), blanks]:
         if render(conversation) != rendering.prompt(conversation).removesuffix(ANSWER_BEGINNING):
             return None
