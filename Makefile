@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test lint bench clean dify-package test-dify
+.PHONY: help serve test test-vllm test-dify lint bench dify-package clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -15,6 +15,9 @@ serve: $(VENV)/.installed ## set up and start the service on 127.0.0.1:8787
 test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them)
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-vllm: $(VENV)/.installed-dev ## tests against real vLLM (CPU) and llama.cpp servers, which it installs (2.5 GB)
+	@PYTHON=$(BIN)/python tests/vllm/run.sh $(ARGS)
+
 lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -23,6 +26,7 @@ lint: $(VENV)/.installed-dev ## style, format and types
 bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 	$(BIN)/python benchmarks/bench_moderate.py
 	$(BIN)/python benchmarks/bench_lite.py
+	$(BIN)/python benchmarks/bench_gateway.py
 
 dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
 	@mkdir -p dist

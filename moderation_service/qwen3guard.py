@@ -130,19 +130,15 @@ def read_scores(tokens: object, *, severity: Severity) -> Scores | None:
     if not isinstance(alternatives, list) or not isinstance(spelled, str) or len(alternatives) < _MIN_ALTERNATIVES:
         return None
     lead = spelled[: len(spelled) - len(spelled.lstrip())]
-    found = dict.fromkeys(Severity, 0.0)
+    found = [0.0, 0.0, 0.0]
     for alternative in alternatives:
         label, probability = _alternative(alternative, lead=lead)
         if label is not None:
-            found[label] += probability
-    total = sum(found.values())
-    if total <= 0 or max(found, key=lambda label: found[label]) is not severity:
+            found[label.rank] += probability
+    total = sum(found)
+    if total <= 0 or found[severity.rank] < max(found):
         return None
-    return Scores(
-        safe=found[Severity.SAFE] / total,
-        controversial=found[Severity.CONTROVERSIAL] / total,
-        unsafe=found[Severity.UNSAFE] / total,
-    )
+    return Scores(safe=found[0] / total, controversial=found[1] / total, unsafe=found[2] / total)
 
 
 def _lines(text: str) -> list[tuple[str, str]]:

@@ -31,6 +31,17 @@ def chat(messages, **extra):
     return "POST", "/v1/chat/completions", {**body, "logprobs": True, "top_logprobs": 20, **extra}
 
 
+def begun(text, label_ids):
+    """The label as the only token, behind the beginning of the answer. Needs jinja2."""
+    import jinja2
+
+    source = (pathlib.Path(__file__).parent / "chat_template.jinja").read_text().rstrip("\n")
+    render = jinja2.Environment(trim_blocks=True, lstrip_blocks=True).from_string(source).render
+    body = {"model": "qwen3guard", "prompt": render(messages=[user(text)]) + "Safety:", "temperature": 0}
+    body |= {"max_tokens": 1, "add_special_tokens": False, "logprobs": 0, "logprob_token_ids": label_ids}
+    return "POST", "/v1/completions", body
+
+
 def cases(label_ids):
     """Name and request of each case; `ok_full_` are complete answers."""
     ids = {"logprob_token_ids": label_ids, "top_logprobs": None}
@@ -49,6 +60,8 @@ def cases(label_ids):
     yield "ok_label_safe", chat([user(BREAD)], max_tokens=3)
     yield "ok_label_unsafe", chat([user(BOMB)], max_tokens=3)
     yield "ok_label_controversial", chat([user(PROTEST)], max_tokens=3, **ids)
+    yield "ok_begun_safe", begun(BREAD, label_ids)
+    yield "ok_begun_unsafe", begun(BOMB, label_ids)
     yield "ok_without_logprobs", chat([user(BOMB)], logprobs=False, top_logprobs=None)
     yield "cut_after_four_tokens", chat([user(BOMB)], max_tokens=4)
     yield "err_too_long", chat([user("word " * 2500)])

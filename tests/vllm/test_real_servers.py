@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from flask.testing import FlaskClient
 
+from moderation_service.engines.vllm.rendering import ANSWER_BEGINNING, learn, spelled
 from moderation_service.neutralise import neutralise
 from moderation_service.settings import Secret
 from moderation_service.verdict import Category
@@ -174,6 +175,23 @@ def test_no_attack_becomes_a_control_token_or_structure(server: ModelServer, kin
         dangerous += bool(set(raw_pieces[before : len(raw_ids) - after]) & set(CONTROL_TOKENS))
     # What the test is worth: sent as they are, most of these do become control tokens.
     assert dangerous > 300
+
+
+def test_the_prompt_rendered_here_is_the_servers_own(server: ModelServer, kind: str) -> None:
+    if kind != "vllm":
+        pytest.skip("only vLLM's prompts are rendered here")
+
+    def render(messages: Sequence[Mapping[str, str]]) -> str | None:
+        return spelled(server.post("/tokenize", {"messages": messages, "return_token_strs": True})[1]["token_strs"])
+
+    rendering = learn(render)
+    assert rendering is not None
+    attacks = [[{"role": "user", "content": neutralise(attack)}] for attack in ATTACKS]
+    for messages in [messages for messages, _ in EXAMPLES] + attacks:
+        prompt = rendering.prompt(messages).removesuffix(ANSWER_BEGINNING)
+        _, chat = server.post("/tokenize", {"messages": messages})
+        _, own = server.post("/tokenize", {"prompt": prompt, "add_special_tokens": False})
+        assert own["tokens"] == chat["tokens"]
 
 
 def test_killed_under_load_and_back_within_seconds(server: ModelServer, service: Service) -> None:

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -19,6 +20,7 @@ from ...settings import Secret
 from .adapter import PooledAdapter
 from .connections import BrokenConnection, ConnectionPool, Stage
 from .dialects import Tokenizer
+from .rendering import spelled
 
 __all__ = ["Client", "FailureKind", "PromptTooLong", "ServedModel", "UpstreamFailure"]
 
@@ -91,17 +93,26 @@ class Client:
         self._session.headers["Accept-Encoding"] = "identity"
         if api_key is not None:
             self._session.headers["Authorization"] = f"Bearer {api_key.value}"
-        prepared = requests.Request("POST", f"{url}/v1/chat/completions").prepare()
-        host = url.partition("://")[2].partition("/")[0]
-        head = f"POST {prepared.path_url} HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+        parts = urlsplit(url)
+        host = parts.netloc
+        rest = f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
         if api_key is not None:
-            head += f"Authorization: Bearer {api_key.value}\r\n"
-        self._head = (head + "Content-Type: application/json\r\nContent-Length: ").encode("latin-1")
+            rest += f"Authorization: Bearer {api_key.value}\r\n"
+        rest += "Content-Type: application/json\r\nContent-Length: "
+        self._chat_head = f"POST {parts.path}/v1/chat/completions{rest}".encode("latin-1")
+        self._completion_head = f"POST {parts.path}/v1/completions{rest}".encode("latin-1")
 
     def chat(self, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
         """`POST /v1/chat/completions`. Raises UpstreamFailure or PromptTooLong."""
+        return self._post(self._chat_head, body, timeout_s=timeout_s)
+
+    def complete(self, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
+        """`POST /v1/completions`. Raises UpstreamFailure or PromptTooLong."""
+        return self._post(self._completion_head, body, timeout_s=timeout_s)
+
+    def _post(self, head: bytes, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
         content = _ENCODE(body).encode()
-        request = b"%s%d\r\n\r\n%s" % (self._head, len(content), content)
+        request = b"%s%d\r\n\r\n%s" % (head, len(content), content)
         try:
             status, headers, reply = self._pool.exchange(request, timeout_s=timeout_s)
         except BrokenConnection as error:
@@ -154,6 +165,14 @@ class Client:
         # A token that begins with a space is spelled with U+0120 in front.
         found = [token for token, piece in zip(ids, pieces, strict=True) if isinstance(piece, str) and piece[:1] == "Ġ"]
         return found if len(found) == len(labels) and all(isinstance(one, int) for one in found) else None
+
+    def rendered(self, messages: Sequence[Mapping[str, str]], *, model: str, timeout_s: float) -> str | None:
+        """The prompt that vLLM's chat API makes of these messages; None if it can't tell. Raises UpstreamFailure."""
+        asked = {"model": model, "messages": messages, "return_token_strs": True}
+        pieces = self._call("POST", "/tokenize", asked, timeout_s=timeout_s).get("token_strs")
+        if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
+            return None
+        return spelled(pieces)
 
     def close(self) -> None:
         """Close the connections."""

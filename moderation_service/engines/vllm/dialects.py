@@ -28,6 +28,7 @@ class Dialect:
 
     `stops_after_safe`: `stop` with `include_stop_str_in_output`, so that a safe prompt ends with its label.
     `label_ids`: `logprob_token_ids`, so that exactly the labels' probabilities come back.
+    `begins_answers`: prompts rendered here are completed by `/v1/completions`, see `rendering`.
     `refuses_long`: a prompt over the context is an error. Where it is not, text is cut without a word, and the
     context has to be known and kept to.
     """
@@ -35,6 +36,7 @@ class Dialect:
     name: str
     stops_after_safe: bool = False
     label_ids: bool = False
+    begins_answers: bool = False
     tokenizer: Tokenizer = Tokenizer.NONE
     refuses_long: bool = True
 
@@ -42,7 +44,7 @@ class Dialect:
 DIALECTS: Mapping[str, Dialect] = {
     dialect.name: dialect
     for dialect in (
-        Dialect("vllm", stops_after_safe=True, label_ids=True, tokenizer=Tokenizer.VLLM),
+        Dialect("vllm", stops_after_safe=True, label_ids=True, begins_answers=True, tokenizer=Tokenizer.VLLM),
         Dialect("sglang"),
         Dialect("llamacpp", tokenizer=Tokenizer.LLAMACPP),
         Dialect("ollama", refuses_long=False),

@@ -172,7 +172,9 @@ class _Process:
         """Judge in windows; if one is too long after all, again in smaller ones."""
         normal, joined = windows.normalised(messages)
         lengths = self._on_a_replica(
-            lambda server, facts, timeout_s: server.token_lengths(joined, facts=facts, timeout_s=timeout_s), deadline
+            lambda server, facts, timeout_s: server.token_lengths(joined, facts=facts, timeout_s=timeout_s),
+            deadline,
+            with_verdict=False,
         )
         turns = windows.measure(normal, lengths)
         for _ in range(_MAX_SHRINKS):
@@ -204,7 +206,9 @@ class _Process:
 
         return self._on_a_replica(ask, deadline)
 
-    def _on_a_replica(self, call: Callable[[GuardServer, Facts, float], _Result], deadline: Deadline) -> _Result:
+    def _on_a_replica(
+        self, call: Callable[[GuardServer, Facts, float], _Result], deadline: Deadline, *, with_verdict: bool = True
+    ) -> _Result:
         """The result of `call` on the least busy server, or on the next one if that fails.
 
         Every server is tried once while the deadline allows; after a broken connection the same one may be tried
@@ -223,7 +227,7 @@ class _Process:
             if timeout_s <= 0:
                 break
             try:
-                return self._on(replica, call, timeout_s)
+                return self._on(replica, call, timeout_s, with_verdict)
             except UpstreamFailure as error:
                 failure = error
         if failure is not None:
@@ -232,7 +236,13 @@ class _Process:
             raise DeadlineExceeded("The time for this request was over before the model could answer.")
         raise EngineUnavailable("No model server can be reached.", retry_after_s=1.0)
 
-    def _on(self, replica: Replica, call: Callable[[GuardServer, Facts, float], _Result], timeout_s: float) -> _Result:
+    def _on(
+        self,
+        replica: Replica,
+        call: Callable[[GuardServer, Facts, float], _Result],
+        timeout_s: float,
+        with_verdict: bool,
+    ) -> _Result:
         """One call on one server, noted in its record. Raises UpstreamFailure or PromptTooLong."""
         started = monotonic()
         ends_at = started + timeout_s
@@ -241,12 +251,12 @@ class _Process:
                 facts = replica.server.facts(timeout_s=timeout_s)
                 result = call(replica.server, facts, ends_at - monotonic())
             except PromptTooLong:
-                self.replicas.succeeded(replica, monotonic() - started, "too_long")
+                self.replicas.succeeded(replica, monotonic() - started, outcome="too_long", with_verdict=False)
                 raise
             except UpstreamFailure as error:
                 self.replicas.failed(replica, error.kind, monotonic() - started)
                 raise
-        self.replicas.succeeded(replica, monotonic() - started)
+        self.replicas.succeeded(replica, monotonic() - started, with_verdict=with_verdict)
         return result
 
 

@@ -94,10 +94,11 @@ class ReplicaSet:
             with self._lock:
                 replica.outstanding -= 1
 
-    def succeeded(self, replica: Replica, seconds: float, outcome: str = "ok") -> None:
-        """The server answered."""
+    def succeeded(self, replica: Replica, seconds: float, *, outcome: str = "ok", with_verdict: bool = True) -> None:
+        """The server answered; only a verdict shows that it is ready for others."""
         replica.failures = 0
-        replica.last_ok = monotonic()
+        if with_verdict:
+            replica.last_ok = monotonic()
         if self._events is not None:
             self._events.upstream_called(replica.label, outcome, seconds)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
@@ -20,6 +20,7 @@ from ...qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_
 from ...verdict import Detail, Scores, Severity, Target
 from .client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
 from .dialects import AUTO, DIALECTS, Dialect, detect
+from .rendering import ANSWER_BEGINNING, Rendering, learn
 
 __all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]
 
@@ -45,6 +46,7 @@ class Facts:
     context_tokens: int
     overhead_tokens: int
     label_ids: tuple[int, ...] | None
+    rendering: Rendering | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,19 +149,39 @@ class GuardServer:
         self, messages: Sequence[Mapping[str, str]], target: Target, facts: Facts, timeout_s: float
     ) -> Judged | None:
         """The severity from the first tokens; None if the label was not among them."""
+        if facts.rendering is not None:
+            return self._complete_label(facts.rendering.prompt(messages), facts, timeout_s)
         body = _request(messages, facts, max_tokens=_LABEL_TOKENS)
         text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
         if choice.get("finish_reason") != "length":
             return _judged(_read(text, target), choice)
-        try:
-            severity = read_label(text)
-        except EngineAnswerInvalid as error:
-            raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
+        severity = _read_label(text)
         if severity is None:
             if _was_clamped(usage, facts, _LABEL_TOKENS):
                 raise PromptTooLong
             return None
         return _judged(Answer(severity), choice)
+
+    def _complete_label(self, prompt: str, facts: Facts, timeout_s: float) -> Judged | None:
+        """The severity as the one token behind the beginning of the answer."""
+        body: dict[str, object] = {
+            "model": facts.model,
+            "prompt": prompt,
+            "temperature": 0,
+            "max_tokens": 1,
+            "add_special_tokens": False,
+            "logprobs": 0,
+            "logprob_token_ids": facts.label_ids,
+        }
+        choice = _only_choice(self._client.complete(body, timeout_s=timeout_s))
+        text = choice.get("text")
+        if not isinstance(text, str):
+            raise _not_a_completion()
+        severity = _read_label(ANSWER_BEGINNING + text)
+        if severity is None:
+            return None
+        tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": _legacy_alternatives(choice)}]
+        return Judged(Answer(severity), read_scores(tokens, severity=severity))
 
     def _learn(self, ends_at: float) -> Facts:
         served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
@@ -179,7 +201,29 @@ class GuardServer:
         overhead = usage.get("prompt_tokens")
         if not isinstance(overhead, int) or overhead <= 0:
             overhead = _DEFAULT_OVERHEAD_TOKENS
-        return Facts(served.name, dialect, context, overhead, label_ids)
+        facts = replace(facts, overhead_tokens=overhead, label_ids=label_ids)
+        return replace(facts, rendering=self._rendering(facts, text, ends_at))
+
+    def _rendering(self, facts: Facts, answer: str, ends_at: float) -> Rendering | None:
+        """How to render prompts here, if that was learned and gave the severity of the same question as the chat."""
+        if not facts.dialect.begins_answers or facts.label_ids is None:
+            return None
+        try:
+            rendering = learn(
+                lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=_left(ends_at))
+            )
+            if rendering is None:
+                return None
+            prompt = rendering.prompt(chat_messages(_QUESTION))
+            judged = self._complete_label(prompt, facts, _left(ends_at))
+        except PromptTooLong:
+            return None
+        except UpstreamFailure as failure:
+            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED, FailureKind.NO_VERDICT):
+                return None
+            raise
+        agrees = judged is not None and judged.scores is not None and judged.answer.severity is _read_label(answer)
+        return rendering if agrees else None
 
     def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
         """The model that the settings name, the only one, or the only one with "guard" in its name."""
@@ -226,15 +270,40 @@ def _request(messages: Sequence[Mapping[str, str]], facts: Facts, *, max_tokens:
 
 def _choice(reply: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
     """The answer's text, its choice object, and the usage. Raises UpstreamFailure for any other shape."""
-    choices = reply.get("choices")
-    choice = choices[0] if isinstance(choices, list) and len(choices) == 1 else None
-    message = choice.get("message") if isinstance(choice, dict) else None
+    choice = _only_choice(reply)
+    message = choice.get("message")
     text = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(choice, dict) or not isinstance(text, str):
-        error = EngineAnswerInvalid("The model server's answer is not a chat completion.")
-        raise UpstreamFailure(FailureKind.GARBLED, error)
+    if not isinstance(text, str):
+        raise _not_a_completion()
     usage = reply.get("usage")
     return text, choice, usage if isinstance(usage, dict) else {}
+
+
+def _only_choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    choices = reply.get("choices")
+    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
+        raise _not_a_completion()
+    return choices[0]
+
+
+def _not_a_completion() -> UpstreamFailure:
+    error = EngineAnswerInvalid("The model server's answer is not a completion.")
+    return UpstreamFailure(FailureKind.GARBLED, error)
+
+
+def _read_label(text: str) -> Severity | None:
+    try:
+        return read_label(text)
+    except EngineAnswerInvalid as error:
+        raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
+
+
+def _legacy_alternatives(choice: Mapping[str, Any]) -> list[dict[str, object]]:
+    """The first token's alternatives in the shape of the chat API."""
+    logprobs = choice.get("logprobs")
+    positions = logprobs.get("top_logprobs") if isinstance(logprobs, dict) else None
+    first = positions[0] if isinstance(positions, list) and positions else None
+    return [{"token": token, "logprob": value} for token, value in first.items()] if isinstance(first, dict) else []
 
 
 def _read(text: str, target: Target) -> Answer:

@@ -65,16 +65,27 @@ def completion(text: str, *, finish: str = "stop") -> Send:
     return reply(200, {"object": "chat.completion", "choices": [choice], "usage": {"prompt_tokens": 100}})
 
 
+def TEMPLATE(messages: list[dict[str, str]]) -> str:
+    """A chat template of the real one's logic, in tokens that spell one byte per character."""
+    turns = "ĊĊ".join(f"{message['role'].upper()}:Ġ{message['content']}" for message in messages)
+    turns = turns.replace(" ", "Ġ").replace("\n", "Ċ")
+    return f"<|im_start|>userĊ{messages[-1]['role']}ĊĊ{turns}ĊĊ<END><|im_end|>Ċ"
+
+
 def guard(request: Request) -> Action:
     """A healthy vLLM with tiny-guard: the recorded replies, chosen by what is asked."""
     if request.path == "/v1/models":
         return recorded("get_models")
     if request.path == "/tokenize":
+        if "messages" in request.body:
+            return reply(200, {"tokens": [], "token_strs": [TEMPLATE(request.body["messages"])]})
         if request.body["prompt"] == " Safe Unsafe Controversial":
             return recorded("tokenize_labels")
         # The pruned vocabulary in the extreme: one token per byte.
         pieces = ["x"] * len(request.body["prompt"].encode())
         return reply(200, {"tokens": [0] * len(pieces), "token_strs": pieces})
+    if request.path == "/v1/completions":
+        return recorded("ok_begun_unsafe" if BOMB in request.body["prompt"] else "ok_begun_safe")
     last = request.body["messages"][-1]
     if last["role"] == "assistant":
         return recorded("ok_full_response_safe_label_ids")
@@ -88,11 +99,18 @@ def answering(action: Action | Behaviour) -> Behaviour:
     """Healthy but for the users' questions: those get this. What the service itself asks first is answered well."""
 
     def behave(request: Request) -> Action:
-        if request.path != "/v1/chat/completions" or request.body["messages"][-1]["role"] == "assistant":
+        if _is_the_services_own(request):
             return guard(request)
         return action(request) if callable(action) else action
 
     return behave
+
+
+def _is_the_services_own(request: Request) -> bool:
+    """Whether the service asks on its own behalf, to get to know the server."""
+    if request.path not in ("/v1/chat/completions", "/v1/completions"):
+        return True
+    return "Sure, here is a short answer." in json.dumps(request.body)
 
 
 @dataclass
@@ -117,9 +135,8 @@ class FakeServer:
 
     @property
     def questions(self) -> list[Any]:
-        """The chat requests for users, without those that the service asks on its own."""
-        chats = [one.body for one in self.requests if one.path == "/v1/chat/completions"]
-        return [body for body in chats if body["messages"][-1]["content"] != "Sure, here is a short answer."]
+        """What was asked for users, without what the service asks on its own."""
+        return [one.body for one in self.requests if not _is_the_services_own(one)]
 
     def start(self) -> None:
         fake = self
