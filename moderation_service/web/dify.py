@@ -86,7 +86,7 @@ def _arguments() -> tuple[str | None, Sequence[str]]:
         if name not in _ARGUMENTS:
             raise InvalidRequest("The URL takes the arguments `policy` and `language` only.")
     language = request.args.get("language")
-    return request.args.get("policy"), (language,) if language else ()
+    return request.args.get("policy") or None, (language,) if language else ()
 
 
 def _response(reply: Reply) -> Response:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 from pathlib import Path
 
@@ -39,7 +40,9 @@ NOWHERE = "http://127.0.0.1:1"
 def runner(dify_python):
     """One process with graphon in it."""
     command = [dify_python, str(Path(__file__).parent / "harness" / "flow_runner.py")]
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, encoding="utf-8")
+    env = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    process = subprocess.Popen(command, env=env, **pipes)
     with process:
         yield process
         process.stdin.close()

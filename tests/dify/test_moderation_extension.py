@@ -64,6 +64,7 @@ def test_the_url_chooses_policy_and_language(ask):
     status, reply = ask("app.moderation.input", asked_input("politics"), url=url)
     assert (status, reply["flagged"]) == (200, True)
     assert reply["preset_response"] == BUILT_IN["strict"].messages["zh"]
+    assert ask("app.moderation.input", asked_input("politics"), url="/dify/moderation?policy=&language=")[1] == PASSES
 
 
 def test_a_text_that_cannot_be_judged_is_withheld_with_status_200(ask):

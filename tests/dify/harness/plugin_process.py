@@ -70,6 +70,7 @@ def plugin_env(extra: Mapping[str, str] | None = None) -> dict[str, str]:
     env = {key: value for key, value in os.environ.items() if key not in _UNWANTED_ENV}
     env["PYTHONDONTWRITEBYTECODE"] = "1"  # a __pycache__ left in the folder would be packaged
     env["HEARTBEAT_INTERVAL"] = "1"
+    env["NO_PROXY"] = env["no_proxy"] = "*"  # everything here is on this machine
     env.update(extra or {})
     return env
 
