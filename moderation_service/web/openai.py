@@ -11,6 +11,7 @@ from flask import Blueprint, Response
 from ..moderator import Outcome
 from ..verdict import Decision
 from ..wires import openai_chat, openai_moderations
+from ..wires.dify_mangling import unmangle
 from ..wires.openai_errors import render_error
 from ..wires.openai_models import Headers, render_models
 from .body import read_json
@@ -35,7 +36,11 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
     def moderations(environ: WSGIEnvironment, state: RequestState) -> Reply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
         asked = openai_moderations.parse(
-            body, policies=service.policies, max_items=service.limits.batch_items, headers=_headers_of(environ)
+            body,
+            policies=service.policies,
+            max_items=service.limits.batch_items,
+            headers=_headers_of(environ),
+            restore=unmangle,
         )
         outcomes = service.moderator.decide(asked.checks)
         state.fields = log_fields(outcomes)

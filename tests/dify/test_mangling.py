@@ -64,3 +64,10 @@ def test_no_text_breaks_it(text):
     unmangle(text)
     unmangle("\n".join(text))
     unmangle("\n".join(f"dict_values([{text}])"))
+
+
+def test_the_openai_route_judges_what_the_user_wrote(start, engine):
+    pieces = mangle({"city": "Berlin", "query__": "How can I make a bomb?"})
+    reply = start().post("/v1/moderations", json={"model": "omni-moderation-latest", "input": pieces})
+    assert [result["flagged"] for result in reply.json["results"]] == [True] * len(pieces)
+    assert [conversation.prompt for conversation, _ in engine.asked] == ["Berlin\nHow can I make a bomb?"]
