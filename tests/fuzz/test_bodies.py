@@ -136,19 +136,19 @@ def mutated(draw: st.DrawFn) -> object:
 
 
 @given(document=valid_shapes)
-@examples(1500)
+@examples(1000)
 def test_bodies_of_the_right_shape(client: FlaskClient, document: object) -> None:
     send(client, spelled(document))
 
 
 @given(document=mutated())
-@examples(3500)
+@examples(3000)
 def test_bodies_of_nearly_the_right_shape(client: FlaskClient, document: object) -> None:
     send(client, spelled(document))
 
 
 @given(document=anything)
-@examples(2000)
+@examples(3000)
 def test_any_json(client: FlaskClient, document: object) -> None:
     send(client, spelled(document))
 
