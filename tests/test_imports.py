@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,7 @@ IO = {
 }  # fmt: skip
 
 
+@cache
 def modules() -> dict[str, Path]:
     """All modules by their name inside the package, `` for the package itself."""
     found = {}
@@ -32,6 +34,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
 def imported(name: str) -> set[str]:
     """What a module imports: ours by their name inside the package with a dot in front, others by full name.
 

@@ -5,7 +5,7 @@ from textwrap import dedent
 
 import pytest
 from fakes import verdict
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation_service.errors import ConfigurationError
@@ -305,6 +305,7 @@ def flow(value: object) -> str:
     severity=st.sampled_from(Severity),
     target=st.sampled_from(Target),
 )
+@settings(max_examples=40)
 def test_the_same_file_on_a_stricter_base_never_decides_more_mildly(
     tmp_path_factory: pytest.TempPathFactory,
     own: dict[str, object],
