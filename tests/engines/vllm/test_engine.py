@@ -223,6 +223,24 @@ def test_a_long_text_is_judged_in_windows_and_the_worst_one_wins(upstream, engin
     assert found.scores.unsafe > 0.99
 
 
+def test_a_megabyte_works_where_the_limits_allow_it(upstream, engine_for) -> None:
+    models = reply(200, {"data": [{"id": "qwen3guard", "owned_by": "vllm", "max_model_len": 32768}]})
+
+    def four_bytes_a_token(request):
+        if request.path == "/v1/models":
+            return models
+        if request.path == "/tokenize" and len(request.body.get("prompt", "")) > 100:
+            size = len(request.body["prompt"])
+            return reply(200, {"token_strs": ["xxxx"] * (size // 4) + ["x" * (size % 4)]})
+        return guard(request)
+
+    upstream.behave = four_bytes_a_token
+    text = "How do I bake bread? " * 25_000 + BOMB + " How do I bake bread?" * 25_000
+    found = verdict(engine_for(upstream), Conversation.of(prompt=text))
+    assert (found.severity, found.categories) == (Severity.UNSAFE, (Category.VIOLENT,))
+    assert 8 <= found.windows <= 10
+
+
 def test_a_text_over_the_limit_is_refused_with_the_limit(upstream, engine_for) -> None:
     (found,) = engine_for(upstream, max_windows=3).judge([Conversation.of(prompt="bread " * 5000)])
     assert isinstance(found, TooLarge)
