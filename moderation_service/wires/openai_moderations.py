@@ -24,6 +24,7 @@ Restore = Callable[[Sequence[str]], Sequence[str] | None]
 """Gives back the texts that a client took apart before sending them, or None for what is not of its making."""
 
 _TARGETS = {target.value: target for target in Target}
+_TEXT_ONLY = {name: ["text"] for name in OPENAI_CATEGORIES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,6 @@ def _result(check: Check, decision: Decision) -> dict[str, object]:
         "flagged": flagged,
         "categories": {name: flagged and name in names for name in OPENAI_CATEGORIES},
         "category_scores": {name: score if name in names else 0.0 for name in OPENAI_CATEGORIES},
-        "category_applied_input_types": {name: ["text"] for name in OPENAI_CATEGORIES},
+        "category_applied_input_types": _TEXT_ONLY,
         "x_moderation": native.render(decision),
     }

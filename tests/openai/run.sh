@@ -8,10 +8,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 venv=.venv-openai
 requirements=tests/openai/requirements.txt
 
-if ! cmp -s "$requirements" "$venv/installed.txt"; then
+wanted=$(cat "$requirements" pyproject.toml | sha256sum)
+if [[ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]]; then
   rm -rf "$venv"
   "${PYTHON:-python3}" -m venv "$venv"
   "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable . -r "$requirements" pytest hypothesis
-  cp "$requirements" "$venv/installed.txt"
+  echo "$wanted" >"$venv/installed"
 fi
 exec "$venv/bin/python" -m pytest tests/openai -m openai "$@"
