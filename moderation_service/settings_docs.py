@@ -12,7 +12,7 @@ __all__ = ["render"]
 
 _INTRO = f"""# Configuration
 
-<!-- Made by `python -m moderation_service.settings_docs`; change the declarations in moderation_service/settings.py. -->
+<!-- Made by `python -m moderation_service.settings_docs` from moderation_service/settings.py; change it there. -->
 
 Every setting can be given in three places; a later one wins:
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -43,6 +44,7 @@ def blueprint(service: Service) -> Blueprint:
     return routes
 
 
+@cache
 def openapi_document() -> dict[str, Any]:
     """The OpenAPI document that the package carries, with this version in it."""
     text = files(__package__).joinpath("openapi.yaml").read_text(encoding="utf-8")

@@ -1,1 +1,1 @@
-"""The embedded engine: a small model for English and Chinese on the CPU, numpy only. Weak by design; see its model card."""
+"""The embedded engine: a small model for English and Chinese on the CPU, numpy only. Weak: see its model card."""

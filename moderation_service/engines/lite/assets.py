@@ -1,6 +1,8 @@
 """The weights file: how arrays are packed, and where the shipped one lies."""
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Arrays", "MODEL_CARD", "WEIGHTS", "pack", "read", "unpack"]
+__all__ = ["MODEL_CARD", "WEIGHTS", "Arrays", "pack", "read", "unpack"]
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -51,5 +53,8 @@ def unpack(packed: Mapping[str, NDArray[Any]]) -> tuple[Arrays, dict[str, Any]]:
 
 def read(path: Path = WEIGHTS) -> tuple[Arrays, dict[str, Any]]:
     """Read a weights file; OSError when it is missing, ValueError when it is damaged."""
-    with np.load(path, allow_pickle=False) as stored:
-        return unpack({name: stored[name] for name in stored.files})
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return unpack({name: stored[name] for name in stored.files})
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise ValueError(f"{path.name} is damaged") from error

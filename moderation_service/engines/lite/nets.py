@@ -18,7 +18,7 @@ _GELU_CUBE = np.float32(0.044715)
 
 def net_inputs(vectors: Floats) -> Floats:
     """Scale unit vectors to the size the nets were trained on."""
-    return vectors * np.float32(math.sqrt(DIMENSIONS) / 2)
+    return np.asarray(vectors * np.float32(math.sqrt(DIMENSIONS) / 2), dtype=np.float32)
 
 
 class Nets:
@@ -35,6 +35,7 @@ class Nets:
 
     def outputs(self, inputs: Floats) -> Floats:
         """Return one row of logits per row of inputs."""
-        hidden = inputs @ self._first + self._first_bias
+        hidden: Floats = inputs @ self._first + self._first_bias
         hidden *= 0.5 * (1 + np.tanh(_GELU_SCALE * (hidden + _GELU_CUBE * hidden**3)))
-        return hidden @ self._second + self._second_bias
+        outputs: Floats = hidden @ self._second + self._second_bias
+        return outputs

@@ -1,7 +1,7 @@
 """Hashed n-grams of words, letters and Han characters, and linear models over them.
 
-A text becomes a set of buckets; a head is one int8 weight per bucket. Word pairs and triples catch wording, letter n-grams
-catch spelling variants, Han n-grams stand in for words in Chinese.
+A text becomes a set of buckets; a head is one int8 weight per bucket. Word pairs and triples catch wording, letter
+n-grams catch spelling variants, Han n-grams stand in for words in Chinese.
 """
 
 import math

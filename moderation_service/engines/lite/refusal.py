@@ -1,3 +1,4 @@
+# ruff: noqa: E501  (a pattern a line)
 """Does a response refuse? Hand-written expressions, or a linear model that learned the phrasings they miss."""
 
 import re
@@ -74,7 +75,7 @@ def matches_expression(cleaned: str) -> bool:
 
 
 class RefusalHead:
-    """Decides whether a response refuses; catches some one in ten refusals less on soft lectures. See the model card."""
+    """Decides whether a response refuses: declines, or lectures instead of answering."""
 
     def __init__(self, linear: LinearHead, threshold: float) -> None:
         self._linear = linear

@@ -45,7 +45,7 @@ _TAG_OFFSET = 0xE0000
 # NFKC makes up to eighteen characters of one. The 72 characters (Unicode 15) that become more than three are kept out,
 # so that a text never grows past its own length in UTF-8 bytes (times 1.5 for a few two-byte fractions).
 _EXPANDERS = re.compile(
-    "[\u2057\u2152\u2167\u2177\u247d-\u2487\u2a0c\u3200-\u32ff\u3300-\u33ff\ufdf0-\ufdfb\U0001f100-\U0001f2ff]"
+    "[\u2057\u2152\u2167\u2177\u247d-\u2487\u2a0c\u3200-\u32ff\u3300-\u33ff\ufdf0-\ufdfc\U0001f100-\U0001f2ff]"
 )
 _EXPANSION_LIMIT = 3
 _STAND_IN = "\ufffd"
@@ -99,9 +99,9 @@ def windows(cleaned: str, size: int = WINDOW_CHARS, overlap: int = WINDOW_OVERLA
 
 
 def edge_sentences(cleaned: str) -> list[str]:
-    """Return the first two sentences and the last two of a text longer than 260 characters, else nothing.
+    """Return the first two sentences, the last two and the last one of a text over 260 characters, else nothing.
 
-    Attacks wrapped in a harmless story usually keep their request at one of the two ends.
+    Attacks wrapped in a harmless passage usually keep their request at one of its ends.
     """
     if len(cleaned) <= SEGMENT_MIN_TEXT:
         return []
@@ -109,7 +109,8 @@ def edge_sentences(cleaned: str) -> list[str]:
     sentences = [piece for piece in pieces if len(piece) > _SENTENCE_MIN_CHARS]
     if len(sentences) < 3:
         return []
-    return [" ".join(sentences[:2])[:SEGMENT_CHARS], " ".join(sentences[-2:])[-SEGMENT_CHARS:]]
+    first, last = " ".join(sentences[:2]), " ".join(sentences[-2:])
+    return [first[:SEGMENT_CHARS], last[-SEGMENT_CHARS:], sentences[-1][-SEGMENT_CHARS:]]
 
 
 def _bounded(match: re.Match[str]) -> str:

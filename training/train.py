@@ -1,0 +1,133 @@
+"""Train every head on cached embeddings and hashed n-grams; fixed seeds, one thread, no network."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from moderation_service.engines.lite.encoder import DIMENSIONS
+from moderation_service.engines.lite.model import (
+    CATEGORY_NAMES,
+    CONTEXT_CHARS,
+    PROMPT_BITS,
+    RESPONSE_CHARS,
+    RESPONSE_SEEDS,
+)
+from moderation_service.engines.lite.nets import net_inputs
+from moderation_service.engines.lite.refusal import HEAD_CHARS, REFUSAL_BITS, matches_expression
+from moderation_service.engines.lite.text import clean
+
+from .data import Row
+from .embed import EmbeddingCache
+from .heads import CONTROVERSIAL_TARGET, Net, Quantised, fit_linear, fit_nets, hashed, joined, quantise
+
+__all__ = ["PromptHeads", "ResponseHeads", "train_prompt_heads", "train_response_heads"]
+
+SEEDS = (0, 1, 2)
+EPOCHS = 8
+RESPONSE_PROMPT_SHARE = 0.7
+_TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
+_SAFE_CATEGORY_MASK = 0.3
+# Dialogue from public forums, unlike what an assistant writes.
+_RESPONSE_WEIGHTS = {"diasafety": 0.5}
+
+
+@dataclass(frozen=True)
+class PromptHeads:
+    """What judges prompts and, without its Jailbreak output, names categories of responses."""
+
+    linear: Quantised
+    nets: Sequence[Net]
+
+
+@dataclass(frozen=True)
+class ResponseHeads:
+    """What judges responses: one linear model over two hash spaces, nets over both embeddings, and refusal."""
+
+    linear_response: Quantised
+    linear_prompt: Quantised
+    linear_refusal_weight: float
+    nets: Sequence[Net]
+    refusal: Quantised
+
+
+def train_prompt_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> PromptHeads:
+    """Fit the n-gram head and the nets on all given rows."""
+    texts = [clean(row["prompt"]) for row in rows]
+    targets = np.array([_TARGETS[row["label"]] for row in rows])
+    weights = np.array([row["weight"] for row in rows], dtype=np.float64)
+    linear = quantise(*fit_linear(hashed(texts, bits), targets, weights))
+    inputs = net_inputs(cache.embed([row["prompt"] for row in rows]))
+    categories, masks = _category_targets(rows)
+    nets = fit_nets(
+        inputs,
+        np.concatenate((targets[:, None], categories), axis=1).astype(np.float32),
+        masks,
+        weights.astype(np.float32),
+        seeds=SEEDS,
+        epochs=EPOCHS,
+    )
+    return PromptHeads(linear, nets)
+
+
+def _category_targets(rows: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    targets = np.zeros((len(rows), len(CATEGORY_NAMES)), dtype=np.float32)
+    masks = np.zeros((len(rows), len(CATEGORY_NAMES) + 1), dtype=np.float32)
+    for index, row in enumerate(rows):
+        for name in row["categories"]:
+            targets[index, CATEGORY_NAMES.index(name)] = 1
+        masks[index] = _SAFE_CATEGORY_MASK if row["label"] == "safe" else float(bool(row["categories"]))
+    return targets, masks
+
+
+def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> ResponseHeads:
+    """Fit the refusal model, then the response heads with the refusal flag as a feature."""
+    responses = [clean(row["response"]) for row in rows]
+    prompts = [clean(row["prompt"] or "") for row in rows]
+    refusal = _train_refusal(rows, responses)
+    flags = np.array([matches_expression(text) for text in responses], dtype=np.float32)
+    targets = np.array([_TARGETS[row["label"]] for row in rows])
+    weights = np.array([row["weight"] * _RESPONSE_WEIGHTS.get(row["source"], 1.0) for row in rows])
+    features = joined(
+        (
+            hashed([text[:RESPONSE_CHARS] for text in responses], bits, seed=RESPONSE_SEEDS[0]),
+            RESPONSE_PROMPT_SHARE * hashed([text[:CONTEXT_CHARS] for text in prompts], bits, seed=RESPONSE_SEEDS[1]),
+            flags[:, None],
+        )
+    )
+    coefficients, bias = fit_linear(features, targets, weights)
+    size = 1 << bits
+    inputs = np.concatenate(
+        (
+            net_inputs(cache.embed([row["prompt"] or "" for row in rows])),
+            net_inputs(cache.embed([row["response"] for row in rows])),
+            flags[:, None],
+        ),
+        axis=1,
+    )
+    nets = fit_nets(
+        np.ascontiguousarray(inputs, dtype=np.float32),
+        targets[:, None].astype(np.float32),
+        np.zeros((len(rows), 1), dtype=np.float32),
+        weights.astype(np.float32),
+        seeds=SEEDS,
+        epochs=EPOCHS,
+    )
+    assert inputs.shape[1] == 2 * DIMENSIONS + 1
+    return ResponseHeads(
+        quantise(coefficients[:size], bias),
+        quantise(RESPONSE_PROMPT_SHARE * coefficients[size : 2 * size], 0.0),
+        float(coefficients[-1]),
+        nets,
+        refusal,
+    )
+
+
+def _train_refusal(rows: Sequence[Row], responses: Sequence[str]) -> Quantised:
+    known = [index for index, row in enumerate(rows) if row["refusal"] in ("Yes", "No")]
+    targets = np.array([float(rows[index]["refusal"] == "Yes") for index in known])
+    features = hashed([responses[index][:HEAD_CHARS] for index in known], REFUSAL_BITS)
+    return quantise(*fit_linear(features, targets, np.ones(len(known)), balanced=True))
