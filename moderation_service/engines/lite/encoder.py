@@ -96,7 +96,7 @@ class Encoder:
         hidden = np.zeros((len(layout), _CHANNELS), dtype=np.float32)
         for branch, (order, left) in enumerate(_ORDERS):
             inputs = np.zeros((len(pieces) + 1, _CHANNELS), dtype=np.float32)
-            inputs[:-1] = projected[:, branch * _CHANNELS : (branch + 1) * _CHANNELS]
+            inputs[:-1] = projected[:, branch * _CHANNELS:(branch + 1) * _CHANNELS]
             products = (inputs @ self._first[branch]).reshape(len(inputs), order, _CHANNELS)
             sums = products[layout[needed - left], 0]
             for tap in range(1, order):
@@ -111,7 +111,7 @@ class Encoder:
             np.maximum(output, 0, out=output)
             output += hidden[wanted]
             start = DIMENSIONS + branch * _CHANNELS
-            features[:, start : start + _CHANNELS] = output
+            features[:, start:start + _CHANNELS] = output
         return _layer_norm(features, self._norm_2, self._epsilon)
 
     def _embed(self, pieces: NDArray[np.int64]) -> Floats:

@@ -53,9 +53,7 @@ class LiteEngine:
     def check_ready(self) -> None:
         """Judge a canned text; EngineUnavailable when it comes out harmless."""
         if self._model.judge_prompt(_CANNED_TEXT).severity != "unsafe":
-            raise EngineUnavailable(
-                "The lite engine judges a plainly harmful text as harmless: its weights are damaged."
-            )
+            raise EngineUnavailable("The lite engine judges a plainly harmful text as harmless: its weights are damaged.")
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -28,29 +28,11 @@ __all__ = ["CATEGORIES", "CATEGORY_NAMES", "PROMPT_BITS", "RESPONSE_SEEDS", "Jud
 Floats = NDArray[np.float32]
 Checkpoint = Callable[[], None]
 
-CATEGORIES = (
-    "violent",
-    "non_violent_illegal_acts",
-    "sexual_content",
-    "pii",
-    "suicide_self_harm",
-    "unethical_acts",
-    "politically_sensitive_topics",
-    "copyright_violation",
-    "jailbreak",
-)
+CATEGORIES = ("violent", "non_violent_illegal_acts", "sexual_content", "pii", "suicide_self_harm", "unethical_acts",
+              "politically_sensitive_topics", "copyright_violation", "jailbreak")
 """Category ids in the order of the net's outputs; the last one is for prompts only."""
-CATEGORY_NAMES = (
-    "Violent",
-    "Non-violent Illegal Acts",
-    "Sexual Content or Sexual Acts",
-    "PII",
-    "Suicide & Self-Harm",
-    "Unethical Acts",
-    "Politically Sensitive Topics",
-    "Copyright Violation",
-    "Jailbreak",
-)
+CATEGORY_NAMES = ("Violent", "Non-violent Illegal Acts", "Sexual Content or Sexual Acts", "PII", "Suicide & Self-Harm",
+                  "Unethical Acts", "Politically Sensitive Topics", "Copyright Violation", "Jailbreak")
 """The same nine as the training files write them."""
 
 PROMPT_BITS = 18
@@ -154,9 +136,7 @@ class LiteModel:
                 worst, at = score, outputs
         return Scored(worst, at, len(found))
 
-    def score_response(
-        self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check
-    ) -> Scored:
+    def score_response(self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check) -> Scored:
         """Score a cleaned response to a cleaned prompt.
 
         Per window the larger of two scores: the response heads, which see the prompt too, and the prompt heads on the
@@ -191,29 +171,21 @@ class LiteModel:
         """Yield each span with its embedding and the prompt nets' outputs."""
         for start in range(0, len(spans), _BATCH_SPANS):
             checkpoint()
-            batch = spans[start : start + _BATCH_SPANS]
+            batch = spans[start:start + _BATCH_SPANS]
             vectors = self._embed([span.text for span in batch])
             yield from zip(batch, vectors, self._prompt_nets.outputs(vectors), strict=True)
 
     def _embed(self, texts: list[str]) -> Floats:
         return net_inputs(self._encoder.encode([self._tokenizer.encode(text) for text in texts]))
 
-    def _judgement(
-        self, target: str, cleaned: str, scored: Scored, *, refusal: bool | None, named: tuple[str, ...]
-    ) -> Judgement:
+    def _judgement(self, target: str, cleaned: str, scored: Scored, *, refusal: bool | None,
+                   named: tuple[str, ...]) -> Judgement:
         tongue = language(cleaned)
         thresholds = self._thresholds[f"{target}_{tongue}"]
         severity = thresholds.severity(scored.score)
-        top = named[int(np.argmax(scored.outputs[1 : 1 + len(named)]))]
-        return Judgement(
-            severity,
-            () if severity == "safe" else (top,),
-            refusal,
-            thresholds.probabilities(scored.score),
-            scored.score,
-            tongue,
-            scored.windows,
-        )
+        top = named[int(np.argmax(scored.outputs[1:1 + len(named)]))]
+        return Judgement(severity, () if severity == "safe" else (top,), refusal,
+                         thresholds.probabilities(scored.score), scored.score, tongue, scored.windows)
 
 
 class _Blocks:
@@ -227,7 +199,7 @@ class _Blocks:
         if span.block is None:
             return self._head.logit(span.text)
         if span.block not in self._known:
-            self._known[span.block] = self._head.logit(self._text[span.block : span.block + self._size])
+            self._known[span.block] = self._head.logit(self._text[span.block:span.block + self._size])
         return self._known[span.block]
 
 

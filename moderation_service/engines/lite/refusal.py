@@ -10,61 +10,50 @@ HEAD_CHARS = 400
 """A refusal declares itself early; later "I can't" is usually part of an answer."""
 REFUSAL_BITS = 16
 
-_ABLE = (
-    r"(?:help|assist|provide|give|offer|share|support|answer|fulfil+|comply|do that|create|write|generate|"
-    r"discuss|engage|participate|continue|encourage|condone|promote|recommend|advise|suggest|teach|explain|tell|"
-    r"produce|make|describe|respond|advocate|endorse|facilitate|go into|take part|be part|be of|in good)"
-)
-_ENGLISH = re.compile(
-    "|".join(
-        (
-            r"\bi(?:'m| am)? (?:really |truly |deeply |very |so |terribly )?(?:sorry|afraid|apologi[sz]e)\b.{0,60}?"
-            r"\b(?:can(?:'t|not| not)|unable|won't|will not|not able|not comfortable|must decline|have to decline)",
-            r"\b(?:i|we) (?:simply |just |really |absolutely |strictly |also |personally )?"
-            r"(?:can(?:'t|not| not)|won't|will not|could not|couldn't|shouldn't|should not|would not|wouldn't|must not|"
-            r"don't|do not) (?:be able to |in good conscience |ethically |legally |possibly )?" + _ABLE,
-            r"\b(?:i(?:'m| am)|we(?:'re| are)) (?:just |simply |really |currently )?"
-            r"(?:unable|not able|not capable|not programmed|not designed|not allowed|not permitted|not going|"
-            r"not comfortable|not willing|unwilling|programmed not)\b",
-            r"\bi (?:must|have to|need to|will|would|shall)(?: respectfully| politely| therefore| firmly)? (?:decline|refuse)",
-            r"\bas an? (?:responsible |ethical |helpful |safe )?(?:ai|a\.i\.|artificial intelligence|language model|assistant|"
-            r"large language model)\b.{0,120}?\b(?:can(?:'t|not| not)|not able|unable|don't|do not|won't|not (?:appropriate|"
-            r"ethical)|must not|shouldn't)",
-            r"\b(?:it(?:'s| is|'s| would be)|this is|that is|that's) (?:\w+ ){0,3}?(?:never|not) (?:\w+ )?"
-            r"(?:appropriate|acceptable|ethical|legal|okay|right|morally|safe|good|advisable|possible) (?:\w+ ){0,2}?(?:for me )?to\b",
-            r"\bi (?:strongly |firmly |would |also )?(?:strongly )?(?:advise|urge|encourage|recommend|discourage) "
-            r"(?:you )?(?:against|not to|to refrain|to reconsider)",
-            r"\b(?:goes|is|are|be) against (?:my|our|the) (?:\w+ ){0,2}?(?:programming|guidelines|policy|policies|principles|"
-            r"values|ethics|law|rules|nature)",
-            r"\b(?:that|this|it)(?:'s| is) (?:something|not something|a request|one thing) i (?:can't|cannot|won't|can|am)\b",
-            r"\bmy answer (?:here )?(?:has to be|is) no\b",
-            r"\bno, (?:i|we) (?:can't|cannot|won't|will not)\b",
-            r"\bi(?:'d| would) rather not\b",
-            r"\bi (?:don't|do not) feel (?:comfortable|able|right)\b",
-            r"\b(?:isn't|is not) (?:something|a thing) (?:that )?i (?:can|will|am able)\b",
-            r"\birresponsible (?:of|for) me\b",
-            r"\bi (?:must|have to|need to|want to|should) (?:first )?(?:emphasi[sz]e|stress|point out|remind|inform|warn)\b.{0,80}?"
-            r"\b(?:illegal|unethical|harmful|immoral|wrong|dangerous|not (?:\w+ ){0,2}?(?:legal|ethical|acceptable|appropriate))\b",
-        )
-    ),
-    re.DOTALL,
-)
-_CHINESE = re.compile(
-    "|".join(
-        (
-            r"(?:抱歉|对不起|不好意思|很遗憾|遗憾)[^。!?]{0,30}(?:不能|无法|不可以|没办法|没有办法|不便|不会|拒绝|难以)",
-            r"我(?:们)?(?:实在|真的|也|确实|绝对|是|恐怕|暂时)?(?:不能|无法|不可以|没办法|没有办法|不便|不会|不应该|不应|难以|拒绝)"
-            r"(?:够)?(?:为|向|给|帮|对|就|在)?(?:你|您|此|这)?[^。!?]{0,12}?"
-            r"(?:提供|帮|协助|回答|支持|满足|参与|鼓励|教|告诉|给出|完成|建议|讨论|生成|写|说|做|协同|配合|透露|执行)",
-            r"作为(?:一个|一名)?(?:负责任的)?(?:人工智能|AI|ai|语言模型|大语言模型|智能助手|助手)[^。!?]{0,60}(?:不能|无法|不会|不应|拒绝|没有办法)",
-            r"(?:这|此|该)(?:是|种|类|个)?[^。!?]{0,12}(?:违法|不道德|非法|违反|犯罪|错误|有害)的?[^。!?]{0,20}"
-            r"(?:不能|无法|不会|请勿|不要|不应|不可|不建议|拒绝)",
-            r"(?:我)?(?:强烈)?(?:不建议|建议不要|劝你不要|请勿|请不要|拒绝回答|恕我不能|恕难|无可奉告)",
-            r"(?:不能|无法|没办法|不可以)(?:为|帮|给|向|协助|教)(?:你|您)",
-            r"(?:不便回答|不予回答|换个话题|不适合讨论)",
-        )
-    )
-)
+_ABLE = (r"(?:help|assist|provide|give|offer|share|support|answer|fulfil+|comply|do that|create|write|generate|"
+         r"discuss|engage|participate|continue|encourage|condone|promote|recommend|advise|suggest|teach|explain|tell|"
+         r"produce|make|describe|respond|advocate|endorse|facilitate|go into|take part|be part|be of|in good)")
+_ENGLISH = re.compile("|".join((
+    r"\bi(?:'m| am)? (?:really |truly |deeply |very |so |terribly )?(?:sorry|afraid|apologi[sz]e)\b.{0,60}?"
+    r"\b(?:can(?:'t|not| not)|unable|won't|will not|not able|not comfortable|must decline|have to decline)",
+    r"\b(?:i|we) (?:simply |just |really |absolutely |strictly |also |personally )?"
+    r"(?:can(?:'t|not| not)|won't|will not|could not|couldn't|shouldn't|should not|would not|wouldn't|must not|"
+    r"don't|do not) (?:be able to |in good conscience |ethically |legally |possibly )?" + _ABLE,
+    r"\b(?:i(?:'m| am)|we(?:'re| are)) (?:just |simply |really |currently )?"
+    r"(?:unable|not able|not capable|not programmed|not designed|not allowed|not permitted|not going|"
+    r"not comfortable|not willing|unwilling|programmed not)\b",
+    r"\bi (?:must|have to|need to|will|would|shall)(?: respectfully| politely| therefore| firmly)? (?:decline|refuse)",
+    r"\bas an? (?:responsible |ethical |helpful |safe )?(?:ai|a\.i\.|artificial intelligence|language model|assistant|"
+    r"large language model)\b.{0,120}?\b(?:can(?:'t|not| not)|not able|unable|don't|do not|won't|not (?:appropriate|"
+    r"ethical)|must not|shouldn't)",
+    r"\b(?:it(?:'s| is|'s| would be)|this is|that is|that's) (?:\w+ ){0,3}?(?:never|not) (?:\w+ )?"
+    r"(?:appropriate|acceptable|ethical|legal|okay|right|morally|safe|good|advisable|possible) (?:\w+ ){0,2}?(?:for me )?to\b",
+    r"\bi (?:strongly |firmly |would |also )?(?:strongly )?(?:advise|urge|encourage|recommend|discourage) "
+    r"(?:you )?(?:against|not to|to refrain|to reconsider)",
+    r"\b(?:goes|is|are|be) against (?:my|our|the) (?:\w+ ){0,2}?(?:programming|guidelines|policy|policies|principles|"
+    r"values|ethics|law|rules|nature)",
+    r"\b(?:that|this|it)(?:'s| is) (?:something|not something|a request|one thing) i (?:can't|cannot|won't|can|am)\b",
+    r"\bmy answer (?:here )?(?:has to be|is) no\b",
+    r"\bno, (?:i|we) (?:can't|cannot|won't|will not)\b",
+    r"\bi(?:'d| would) rather not\b",
+    r"\bi (?:don't|do not) feel (?:comfortable|able|right)\b",
+    r"\b(?:isn't|is not) (?:something|a thing) (?:that )?i (?:can|will|am able)\b",
+    r"\birresponsible (?:of|for) me\b",
+    r"\bi (?:must|have to|need to|want to|should) (?:first )?(?:emphasi[sz]e|stress|point out|remind|inform|warn)\b.{0,80}?"
+    r"\b(?:illegal|unethical|harmful|immoral|wrong|dangerous|not (?:\w+ ){0,2}?(?:legal|ethical|acceptable|appropriate))\b",
+)), re.DOTALL)
+_CHINESE = re.compile("|".join((
+    r"(?:抱歉|对不起|不好意思|很遗憾|遗憾)[^。!?]{0,30}(?:不能|无法|不可以|没办法|没有办法|不便|不会|拒绝|难以)",
+    r"我(?:们)?(?:实在|真的|也|确实|绝对|是|恐怕|暂时)?(?:不能|无法|不可以|没办法|没有办法|不便|不会|不应该|不应|难以|拒绝)"
+    r"(?:够)?(?:为|向|给|帮|对|就|在)?(?:你|您|此|这)?[^。!?]{0,12}?"
+    r"(?:提供|帮|协助|回答|支持|满足|参与|鼓励|教|告诉|给出|完成|建议|讨论|生成|写|说|做|协同|配合|透露|执行)",
+    r"作为(?:一个|一名)?(?:负责任的)?(?:人工智能|AI|ai|语言模型|大语言模型|智能助手|助手)[^。!?]{0,60}(?:不能|无法|不会|不应|拒绝|没有办法)",
+    r"(?:这|此|该)(?:是|种|类|个)?[^。!?]{0,12}(?:违法|不道德|非法|违反|犯罪|错误|有害)的?[^。!?]{0,20}"
+    r"(?:不能|无法|不会|请勿|不要|不应|不可|不建议|拒绝)",
+    r"(?:我)?(?:强烈)?(?:不建议|建议不要|劝你不要|请勿|请不要|拒绝回答|恕我不能|恕难|无可奉告)",
+    r"(?:不能|无法|没办法|不可以)(?:为|帮|给|向|协助|教)(?:你|您)",
+    r"(?:不便回答|不予回答|换个话题|不适合讨论)",
+)))
 
 
 def matches_expression(cleaned: str) -> bool:
