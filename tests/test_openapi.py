@@ -93,6 +93,8 @@ def test_the_document_has_every_route_and_no_other() -> None:
 def test_the_routes_that_need_no_key_are_those_the_document_opens() -> None:
     client = make_client(api_keys=keys("correct-horse-battery"))
     for path, item in DOCUMENT["paths"].items():
+        if path == "/dify/moderation":
+            continue  # a wrong key withholds the text there, with status 200 (tests/dify)
         for method, operation in item.items():
             is_open = operation.get("security") == [{}]
             assert (client.open(path, method=method.upper()).status_code != 401) is is_open, path

@@ -71,7 +71,7 @@ def test_it_has_every_module_and_every_file_of_the_package(names: set[str]) -> N
 def test_it_has_nothing_else(names: set[str]) -> None:
     tops = {name.partition("/")[0] for name in names}
     assert tops == {"moderation_service", f"moderation_service-{__version__}.dist-info"}
-    assert not [name for name in names if "dify" in name or "/tests/" in name or name.endswith(".pyc")]
+    assert not [name for name in names if "dify_plugin" in name or "/tests/" in name or name.endswith(".pyc")]
 
 
 def test_it_carries_its_licence(names: set[str]) -> None:

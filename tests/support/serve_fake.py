@@ -30,7 +30,7 @@ class SlowEngine(FakeEngine):
         return super().judge(conversations, **options)
 
 
-def create_engine(settings: Settings) -> SlowEngine:
+def create_engine(settings: Settings, **options: object) -> SlowEngine:
     return SlowEngine()
 
 
