@@ -24,6 +24,8 @@ EXIT_USAGE = 2
 EXIT_BLOCKED = 3
 
 _F = TypeVar("_F", bound=Callable[..., Any])
+# On every command and not only on the group: a command that was once run without it forgets `-h`.
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 _JUDGING = ("engine", "default_policy", "policies_file", "deadline_s")
 
 
@@ -85,13 +87,13 @@ def _load(config_file: Path | None, flags: Mapping[str, object]) -> Loaded:
     return loaded
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(context_settings=_CONTEXT)
 @click.version_option(__version__, prog_name="moderation-service")
 def _cli() -> None:
     """Self-hosted moderation for LLM applications, in front of Qwen3Guard."""
 
 
-@_cli.command()
+@_cli.command(context_settings=_CONTEXT)
 @_setting_options()
 def serve(config_file: Path | None, **flags: object) -> None:
     """Start the service.
@@ -120,7 +122,7 @@ def serve(config_file: Path | None, **flags: object) -> None:
 _cli.add_command(up_command)
 
 
-@_cli.command()
+@_cli.command(context_settings=_CONTEXT)
 @click.argument("text", required=False)
 @click.option("--response", help="A model's answer to TEXT: the answer is judged, TEXT is its question.")
 @click.option("--policy", help="The policy to decide by; otherwise the default one.")
@@ -190,7 +192,7 @@ def _readable(decision: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-@_cli.command("eval")
+@_cli.command("eval", context_settings=_CONTEXT)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @_setting_options(*_JUDGING)
@@ -213,12 +215,12 @@ def evaluate(file: Path, as_json: bool, config_file: Path | None, **flags: objec
     click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=2) if as_json else as_text)
 
 
-@_cli.group()
+@_cli.group(context_settings=_CONTEXT)
 def policies() -> None:
     """Work with policy files."""
 
 
-@policies.command("check")
+@policies.command("check", context_settings=_CONTEXT)
 @click.argument("file", type=click.Path(path_type=Path))
 def policies_check(file: Path) -> None:
     """Read a policy FILE as `serve` would and say what it defines, or what is wrong and where."""
@@ -231,12 +233,12 @@ def policies_check(file: Path) -> None:
         click.echo(f"{policy.name:<20} {origin:<14} {policy.description}")
 
 
-@_cli.group()
+@_cli.group(context_settings=_CONTEXT)
 def config() -> None:
     """Look at the configuration."""
 
 
-@config.command("show")
+@config.command("show", context_settings=_CONTEXT)
 @_setting_options()
 def config_show(config_file: Path | None, **flags: object) -> None:
     """Print the effective settings and where each comes from; secrets are masked."""
