@@ -44,7 +44,7 @@ PROMPT_NAMES = st.lists(st.sampled_from(NAMES), min_size=1, max_size=9)
             "Safety: Unsafe\nCategories: PII,PII , Violent",
             Target.PROMPT,
             Answer(Severity.UNSAFE, (Category.PII, Category.VIOLENT)),
-        ),  # fmt: skip
+        ),
         ("<think>\n\n</think>\n\nSafety: Safe\nCategories: None", Target.PROMPT, Answer(Severity.SAFE)),
         ("\n Safety: Safe \r\n\n Categories: None \n", Target.PROMPT, Answer(Severity.SAFE)),
     ],
