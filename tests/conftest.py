@@ -17,9 +17,11 @@ hypothesis.settings.register_profile("explore", deadline=None, print_blob=True, 
 hypothesis.settings.load_profile("repeatable")
 
 
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell's background job ignores Ctrl-C and so would every process that the tests start, and then send it to.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+# A background job or one under nohup ignores these signals, and so would every process that the tests start and then
+# send them to.
+for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, _usual)
 
 
 @pytest.fixture(autouse=True)
