@@ -3,7 +3,7 @@
 1. *A connection stays with its thread for a moment.* The stock worker hands every keep-alive connection back to its
    poller after each reply and to another thread for the next request; the two hand-overs cost more than all of this
    service's own work. Here the thread first waits a few milliseconds for the next request, unless somebody else
-   waits for a thread.
+   waits for a thread, or so many are connected that waiting threads would only get in each other's way.
 2. *Refusals are JSON.* A request that is not HTTP never reaches the app; the stock worker answers it with a page.
 3. *Who sends nothing holds no thread.* The stock worker gives a new connection five seconds of a thread for its first
    byte, and one that stalls in the middle of a request a thread for ever: as many of them as there are threads, and
@@ -30,6 +30,8 @@ from .logs import log_event
 __all__ = ["Worker"]
 
 _LINGER_MS = 5
+_LINGERING_SHARE = 4
+"""Connections stay with their threads while there are at most a fourth as many of them as threads (measured)."""
 _FIRST_BYTE_S = 0.02
 _log = logging.getLogger("moderation.server")
 
@@ -51,7 +53,7 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 return result
 
     def _next_request_is_here(self, conn: Any) -> bool:
-        busy = self.nr_conns > self.cfg.threads or self.tpool._work_queue.qsize()
+        busy = self.nr_conns > self.cfg.threads // _LINGERING_SHARE or self.tpool._work_queue.qsize()
         if busy or not self.alive or conn.parser.unreader.buf.getvalue():
             return False
         poller = select.poll()
