@@ -96,6 +96,8 @@ class _Server(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    # Ends the thread of a kept-alive connection that its client forgot to close; the fixture waits for the threads.
+    timeout = 2
     stand_in: StandIn
     is_storage: bool
 
