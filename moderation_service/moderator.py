@@ -19,6 +19,10 @@ __all__ = ["Check", "Moderator", "Observer", "Outcome"]
 
 Outcome = Decision | ModerationError
 
+_FALLBACK_S = 2.0
+"""What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
+most texts, and a fail mode that comes too late would be none."""
+
 
 @dataclass(frozen=True, slots=True)
 class Check:
@@ -33,6 +37,15 @@ class Check:
     detail: Detail = Detail.FULL
     languages: Sequence[str] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+def _detail(check: Check) -> Detail:
+    """What the engine is asked for: all of it where the policy acts on categories, even if the caller does without.
+
+    Else a check for the severity alone could be decided more mildly than the policy says.
+    """
+    rules = check.policy.rules[check.conversation.target]
+    return Detail.FULL if rules.needs_categories else check.detail
 
 
 class Observer(Protocol):
@@ -86,7 +99,8 @@ class Moderator:
         started = perf_counter()
         deadline = Deadline(monotonic() + self._deadline_s)
         prints = [self._fingerprint.of(check.conversation) for check in checks]
-        found = self._judge(checks, prints, deadline)
+        details = [_detail(check) for check in checks]
+        found = self._judge(checks, details, prints, deadline)
         outcomes: list[Outcome] = []
         for check, fingerprint, one in zip(checks, prints, found, strict=True):
             outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
@@ -108,25 +122,28 @@ class Moderator:
         if self.fallback is not None:
             self.fallback.close()
 
-    def _judge(self, checks: Sequence[Check], prints: Sequence[bytes], deadline: Deadline) -> list[_Found]:
+    def _judge(
+        self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline
+    ) -> list[_Found]:
         """Cache, then the engine for what is not in it, then the fallback for what the engine could not judge."""
         found: list[_Found | None] = []
-        for check, fingerprint in zip(checks, prints, strict=True):
-            verdict = self.cache.get(fingerprint, check.detail) if self.cache.size else None
+        for detail, fingerprint in zip(details, prints, strict=True):
+            verdict = self.cache.get(fingerprint, detail) if self.cache.size else None
             found.append(None if verdict is None else _Found(verdict, cached=True))
         missing = [index for index, one in enumerate(found) if one is None]
-        answers = self._ask(self.engine, checks, prints, missing, deadline)
+        answers = self._ask(self.engine, checks, details, prints, missing, deadline)
         retry = []
         for index, answer in answers.items():
             if isinstance(answer, Verdict):
-                self.cache.put(prints[index], checks[index].detail, answer)
+                self.cache.put(prints[index], details[index], answer)
                 found[index] = _Found(answer)
             else:
                 found[index] = _Found(None, answer)
                 if self._falls_back(checks[index], answer):
                     retry.append(index)
         if self.fallback is not None and retry:
-            for index, answer in self._ask(self.fallback, checks, prints, retry, deadline).items():
+            late = Deadline(max(deadline.at_s, monotonic() + _FALLBACK_S))
+            for index, answer in self._ask(self.fallback, checks, details, prints, retry, late).items():
                 if isinstance(answer, Verdict):
                     found[index] = _Found(answer, degraded=True)
         return [one for one in found if one is not None]
@@ -135,6 +152,7 @@ class Moderator:
         self,
         engine: Engine,
         checks: Sequence[Check],
+        details: Sequence[Detail],
         prints: Sequence[bytes],
         indexes: Sequence[int],
         deadline: Deadline,
@@ -142,7 +160,7 @@ class Moderator:
         """Ask once per distinct conversation and detail; equal ones in a batch share the answer."""
         groups: dict[tuple[Detail, bytes], list[int]] = {}
         for index in indexes:
-            groups.setdefault((checks[index].detail, prints[index]), []).append(index)
+            groups.setdefault((details[index], prints[index]), []).append(index)
         answers: dict[int, Verdict | ModerationError] = {}
         for detail in {detail for detail, _ in groups}:
             same = [group for (wanted, _), group in groups.items() if wanted is detail]

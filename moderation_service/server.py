@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 
 from .access import check_exposure, load_api_keys
-from .errors import ConfigurationError
+from .errors import ConfigurationError, ModerationError
 from .logs import logging_config
 from .settings import Settings
 
@@ -46,7 +46,7 @@ def serve(settings: Settings, *, when_ready: Callable[[], None] | None = None) -
 
     try:
         _Server(settings, when_ready=when_ready, on_exit=clean_up).run()
-    except ConfigurationError:
+    except (ConfigurationError, ModerationError):
         clean_up()
         raise
 

@@ -10,6 +10,7 @@ from fakes import FakeEngine
 
 from moderation_service.cache import VerdictCache
 from moderation_service.conversation import Conversation
+from moderation_service.engines.base import Deadline
 from moderation_service.errors import (
     DeadlineExceeded,
     EngineAnswerInvalid,
@@ -21,7 +22,7 @@ from moderation_service.errors import (
 )
 from moderation_service.moderator import Check, Moderator, Outcome
 from moderation_service.policy import BUILT_IN, OnFailure, Policy, Rules
-from moderation_service.verdict import Action, Decision, Detail, Severity, Target, Verdict
+from moderation_service.verdict import Action, Category, Decision, Detail, Severity, Target, Verdict
 
 DOWN = EngineUnavailable("The engine is not there.")
 FAILURES = [DOWN, EngineAnswerInvalid("Nonsense."), DeadlineExceeded("Too slow."), EngineError("No verdict.")]
@@ -424,3 +425,38 @@ def test_checks_of_many_threads_do_not_wait_for_each_other() -> None:
     finally:
         gate.set()
         slow.join(10)
+
+
+class LateEngine(FakeEngine):
+    """Fails after its time, or answers only within it, as a deadline asks."""
+
+    def judge(
+        self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
+    ) -> list[Verdict | ModerationError]:
+        assert deadline is not None
+        if deadline.remaining_s() <= 0:
+            return [DeadlineExceeded("Too slow.")] * len(conversations)
+        return super().judge(conversations, detail=detail, deadline=deadline)
+
+
+def test_an_engine_that_hangs_until_the_deadline_leaves_time_for_the_fallback() -> None:
+    moderator = Moderator(
+        engine=LateEngine(), fallback=LateEngine(name="lite"), cache=VerdictCache(size=9, ttl_s=60), deadline_s=0.0
+    )
+    [outcome] = moderator.decide([Check(Conversation.of(prompt="a bomb"), BUILT_IN["balanced"])])
+    assert isinstance(outcome, Decision)
+    assert (outcome.engine, outcome.degraded, outcome.action) == ("lite", True, Action.BLOCK)
+
+
+def test_a_policy_that_acts_on_categories_gets_them_though_the_caller_asked_for_the_severity() -> None:
+    engine = FakeEngine()
+    rules = Rules(ACTIONS, {Category.UNETHICAL_ACTS: {Severity.CONTROVERSIAL: Action.BLOCK}})
+    own = Policy("own", "", dict.fromkeys(Target, rules), {"en": "No."})
+    moderator = Moderator(engine=engine, cache=VerdictCache(size=9, ttl_s=60))
+    check = Check(Conversation.of(prompt="an insult"), own, Detail.SEVERITY)
+    [outcome] = moderator.decide([check])
+    assert isinstance(outcome, Decision)
+    assert (outcome.action, engine.calls[0][1]) == (Action.BLOCK, Detail.FULL)
+    [again] = moderator.decide([check])
+    assert isinstance(again, Decision)
+    assert (again.action, again.cached) == (Action.BLOCK, True)

@@ -22,8 +22,8 @@ from dataclasses import dataclass
 from ..conversation import Conversation
 from ..errors import InvalidRequest
 from ..moderator import Check, Outcome
-from ..policy import Policies, Policy
-from ..verdict import Decision, Detail, Target
+from ..policy import Policies
+from ..verdict import Decision, Detail
 
 __all__ = [
     "CONTEXT_CHARS",
@@ -105,7 +105,8 @@ def parse(body: object, *, policies: Policies, policy: str | None = None, langua
     else:
         text = _text(params.get("text"), param="params.text")
         conversations = [Conversation.of(response=piece) for piece in segments(text) if not _is_blank(piece)]
-        detail = _output_detail(chosen)
+        # An output is judged many times, and only `flagged` is answered: the fastest detail is enough.
+        detail = Detail.SEVERITY
     return DifyRequest(point, [Check(one, chosen, detail, languages, metadata) for one in conversations])
 
 
@@ -146,11 +147,6 @@ def _unchecked(languages: Sequence[str]) -> str:
         if message is not None:
             return message
     return UNCHECKED_MESSAGES["en"]
-
-
-def _output_detail(policy: Policy) -> Detail:
-    """The fastest detail that is enough to act on: an output is judged many times, and only `flagged` is answered."""
-    return Detail.FULL if policy.rules[Target.RESPONSE].needs_categories else Detail.SEVERITY
 
 
 def _input_text(params: Mapping[str, object]) -> str:
