@@ -49,19 +49,19 @@ class VerdictCache:
         self._lock = threading.Lock()
         self.size = size
 
-    def get(self, fingerprint: bytes, detail: Detail) -> Verdict | None:
-        """The remembered verdict, with at least this detail."""
+    def get(self, key: bytes, detail: Detail) -> Verdict | None:
+        """The remembered verdict, with at least this detail; `key` stands for the text and the model (see `Fingerprint`)."""
         with self._lock:
-            verdict = self._entries.get((fingerprint, Detail.FULL))
+            verdict = self._entries.get((key, Detail.FULL))
             if verdict is None and detail is Detail.SEVERITY:
-                verdict = self._entries.get((fingerprint, Detail.SEVERITY))
+                verdict = self._entries.get((key, Detail.SEVERITY))
         return verdict
 
-    def put(self, fingerprint: bytes, detail: Detail, verdict: Verdict) -> None:
+    def put(self, key: bytes, detail: Detail, verdict: Verdict) -> None:
         """Remember this verdict; does nothing when the cache has size 0."""
         if self.size:
             with self._lock:
-                self._entries[fingerprint, detail] = verdict
+                self._entries[key, detail] = verdict
 
     def __len__(self) -> int:
         with self._lock:

@@ -127,15 +127,18 @@ class Moderator:
     ) -> list[_Found]:
         """Cache, then the engine for what is not in it, then the fallback for what the engine could not judge."""
         found: list[_Found | None] = []
+        model = self.engine.model.encode()
         for detail, fingerprint in zip(details, prints, strict=True):
-            verdict = self.cache.get(fingerprint, detail) if self.cache.size else None
+            verdict = self.cache.get(fingerprint + model, detail) if self.cache.size else None
             found.append(None if verdict is None else _Found(verdict, cached=True))
         missing = [index for index, one in enumerate(found) if one is None]
         answers = self._ask(self.engine, checks, details, prints, missing, deadline)
+        # Asked again: a model server's model may have become known, or another one, with this very call.
+        model = self.engine.model.encode()
         retry = []
         for index, answer in answers.items():
             if isinstance(answer, Verdict):
-                self.cache.put(prints[index], details[index], answer)
+                self.cache.put(prints[index] + model, details[index], answer)
                 found[index] = _Found(answer)
             else:
                 found[index] = _Found(None, answer)

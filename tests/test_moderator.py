@@ -460,3 +460,14 @@ def test_a_policy_that_acts_on_categories_gets_them_though_the_caller_asked_for_
     [again] = moderator.decide([check])
     assert isinstance(again, Decision)
     assert (again.action, again.cached) == (Action.BLOCK, True)
+
+
+def test_what_one_model_said_is_not_taken_for_the_word_of_another() -> None:
+    engine = FakeEngine(model="guard-0.6B")
+    moderator = Moderator(engine=engine, cache=VerdictCache(size=9, ttl_s=60))
+    check = Check(Conversation.of(prompt="bread"), BUILT_IN["balanced"])
+    moderator.decide([check])
+    engine.model = "guard-8B"
+    [outcome] = moderator.decide([check])
+    assert isinstance(outcome, Decision)
+    assert (outcome.model, outcome.cached, engine.asked) == ("guard-8B", False, ["bread", "bread"])
