@@ -50,7 +50,7 @@ class VerdictCache:
         self.size = size
 
     def get(self, key: bytes, detail: Detail) -> Verdict | None:
-        """The remembered verdict, with at least this detail; `key` stands for the text and the model (see `Fingerprint`)."""
+        """The remembered verdict, with at least this detail; `key` stands for the text and for the model."""
         with self._lock:
             verdict = self._entries.get((key, Detail.FULL))
             if verdict is None and detail is Detail.SEVERITY:
