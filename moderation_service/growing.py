@@ -63,7 +63,7 @@ class Pacing:
     first_bytes: int = 32
     """The first piece is judged at a boundary from this size on; smaller than the others, so that text shows soon."""
     piece_bytes: int = 128
-    """Every later piece is at least of this size, but for the last one."""
+    """Every later piece is at least of this size, but for the last one and those that are hurried."""
     hold_bytes: int = 320
     """No boundary within so much text: it is judged all the same, up to its last space."""
     largest_bytes: int = 4096
@@ -165,6 +165,7 @@ class GrowingAnswer:
         self._whole_at = 2 * self._pacing.context_bytes
         self._ended = False
         self._flush_to = 0
+        self._hurried = False
         self._blocked = False
         self._out: Piece | None = None
         self._judged_pending = -1
@@ -238,6 +239,13 @@ class GrowingAnswer:
         self._flush_to = self._cleared + len(self._pending)
         self._judged_pending = -1
 
+    def hurry(self) -> None:
+        """Take the next piece at a boundary from the first piece's size on, because text comes slowly.
+
+        The cost stays linear, with more context for each bit of text.
+        """
+        self._hurried = True
+
     def next_piece(self) -> Piece | None:
         """What to judge now; None while more text should come first, or while a piece is out."""
         if self._out is not None or self._blocked or len(self._pending) == self._judged_pending:
@@ -252,6 +260,7 @@ class GrowingAnswer:
         if is_last or size >= self._whole_at:
             room = max(room, self._pacing.whole_bytes)
             self._whole_at = 2 * size
+        self._hurried = False
         self._out = Piece(_tail(self._before, room), new, self._cleared, is_last)
         return self._out
 
@@ -281,7 +290,7 @@ class GrowingAnswer:
         """How many of the pending characters make the next piece; 0 to wait."""
         pacing, pending = self._pacing, self._pending
         size = _size(pending)
-        least = pacing.piece_bytes if self._cleared else pacing.first_bytes
+        least = pacing.piece_bytes if self._cleared and not self._hurried else pacing.first_bytes
         in_full = self._ended or self._cleared < self._flush_to
         if not pending or (size < least and not in_full):
             return 0

@@ -99,6 +99,11 @@ class _Choice:
                         found.append((channel, piece))
         return found
 
+    def hurry(self) -> None:
+        """Have text judged in smaller pieces for once."""
+        for channel in self._channels.values():
+            channel.hurry()
+
     def block(self, decision: Decision) -> None:
         """Nothing more of this choice is shown."""
         self.cut = decision
@@ -189,6 +194,11 @@ class GuardedAnswer:
             self._out = [(choice, *found) for choice in self._choices.values() for found in choice.pieces()]
             return [piece for _, _, piece in self._out]
         return ()
+
+    def hurry(self) -> None:
+        """Have text judged in smaller pieces for once, because it comes slowly."""
+        for choice in self._choices.values():
+            choice.hurry()
 
     def settle(self, rulings: Sequence[Ruling | ModerationError]) -> None:
         """The rulings on the pieces taken, in their order. Raises the first error among them."""

@@ -37,6 +37,8 @@ _WHOLE = Pacing(largest_bytes=2**62)
 _HUNG_UP = getattr(select, "POLLRDHUP", 0)
 _WRITE_BYTES = 16 * 1024
 _OVERLOAD_PAUSE_S = 0.25
+_PATIENCE_S = 1.0
+"""A model that writes slowly is judged in smaller pieces, when so much time has passed since the last check."""
 _MAX_CHOICES = 128
 
 
@@ -74,7 +76,7 @@ class GuardedSession:
         """How many texts the guard was asked about."""
         self._asked, self._judge, self._upstream, self._options = asked, judge, upstream, options
         self._created, self._headers, self._client = created, headers, client
-        self._started = self._heard_at = monotonic()
+        self._started = self._heard_at = self._judged_at = monotonic()
         self._background = Background()
         self._prompt: list[Decision] | None = None if asked.to_judge else []
         self._answer = GuardedAnswer(
@@ -261,7 +263,8 @@ class GuardedSession:
             poller.register(call, select.POLLIN)
         if self._client is not None:
             poller.register(self._client, _HUNG_UP)
-        wait_s = min(ends_at, until or ends_at) - monotonic()
+        hurried_at = self._judged_at + _PATIENCE_S
+        wait_s = min(ends_at, until or ends_at, ends_at if self._is_late else hurried_at) - monotonic()
         # With neither there is nothing to wait for: something has just ended.
         has_work = is_checking or call is not None
         ready = {number for number, _ in poller.poll(max(0.0, wait_s * 1000) if has_work else 0)}
@@ -294,9 +297,16 @@ class GuardedSession:
             checks = [Check(one, asked.policy, judge.detail, asked.languages, judge.metadata) for one in asked.to_judge]
             self.checks += len(checks)
             self._background.start(lambda: judge.moderator.decide(checks))
-        elif pieces := self._answer.take_pieces():
+            return
+        if self._is_late:
+            self._answer.hurry()
+        if pieces := self._answer.take_pieces():
             self.checks += len(pieces)
             self._background.start(lambda: self._rulings(pieces))
+
+    @property
+    def _is_late(self) -> bool:
+        return monotonic() >= self._judged_at + _PATIENCE_S
 
     def _rulings(self, pieces: Sequence[Piece]) -> list[Ruling | ModerationError]:
         """The rulings, asked for again while the engine is overloaded: an answer can wait, a new chat is refused."""
@@ -310,6 +320,7 @@ class GuardedSession:
 
     def _take_check(self) -> None:
         found = self._background.take()
+        self._judged_at = monotonic()
         if self._prompt is not None:
             self._answer.settle(cast("list[Ruling | ModerationError]", found))
             return

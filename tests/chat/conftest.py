@@ -46,9 +46,15 @@ def events(reply: Any) -> list[Any]:
     assert reply.status_code == 200, reply.json
     assert reply.headers["Content-Type"] == "text/event-stream; charset=utf-8"
     *frames, rest = reply.get_data(as_text=True).split("\n\n")
+    reply.close()
     assert rest == ""
     found = [frame.removeprefix("data: ") for frame in frames if not frame.startswith(":")]
     return [data if data == "[DONE]" else json.loads(data) for data in found]
+
+
+def documents_or_error(reply: Any) -> list[Any]:
+    """The same; an error that came before anything was shown is a status, and one document here."""
+    return events(reply) if reply.status_code == 200 else [reply.json]
 
 
 def text_of(documents: list[Any], *, index: int = 0, key: str = "content") -> str:
