@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,6 +14,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moderation_service.chat.answer import GuardedAnswer
+from moderation_service.chat.sse import EventReader, write_event
 from moderation_service.errors import ChatModelError, EngineUnavailable, ModerationError
 from moderation_service.growing import Pacing, Piece, Ruling
 from moderation_service.verdict import Action, Decision, Target
@@ -276,3 +278,61 @@ def test_nothing_of_a_blocked_passage_goes_on_however_it_comes(
                 assert seen == text
     tokens = [choice.get("logprobs") for one in shown for choice in one["choices"]]
     assert "bomb" not in json.dumps([token for token in tokens if token])
+
+
+PASSAGES = (
+    "First you mix the flour with some water. ",
+    "然后加一点盐，揉十分钟。",
+    "ثم اترك العجين يرتاح؟ ",
+    "ใส่เกลือเล็กน้อย แล้วนวดแป้ง ",
+    "```python\nfor loaf in oven:\n    print(loaf)\n```\n",
+    "\U0001f468\u200d\U0001f373\U0001f35e ",
+    "no stop here at all " * 30,
+)
+
+
+SPELLED = re.compile("b\u200b?o\u200b?m\u200b?b")
+
+
+def test_nothing_leaks_in_thousands_of_streams() -> None:
+    luck = random.Random(7)
+    for _ in range(3000):
+        text = "".join(luck.choices(PASSAGES, k=luck.randint(1, 8)))
+        at = luck.randint(0, len(text))
+        text = text[:at] + luck.choice(["bomb", "b\u200bo\u200bm\u200bb"]) + text[at:]
+        judged, shown, is_cut = stream_through(text, luck)
+        allowed_text = "".join(piece.new for piece in judged if not SPELLED.search(piece.text))
+        assert is_cut
+        assert shown.endswith("Sorry.")
+        assert allowed_text.startswith(shown.removesuffix("Sorry.").removesuffix("\n\n"))
+        assert SPELLED.search(shown) is None
+
+
+def stream_through(text: str, luck: random.Random) -> tuple[list[Piece], str, bool]:
+    """The text as events, cut anywhere, also within a character, with checks that take their time."""
+    sizes = luck.choice([(1, 1), (1, 4), (1, 40), (200, 2000)])
+    chunks, at = [], 0
+    while at < len(text):
+        size = luck.randint(*sizes)
+        chunks.append(write_event(chunk({"content": text[at : at + size]})))
+        at += size
+    data = b"".join(chunks)
+    reader, answer = EventReader(max_bytes=100_000), GuardedAnswer(luck.choice([SMALL, Pacing()]))
+    judged: list[Piece] = []
+    shown: list[Mapping[str, Any]] = []
+    at = 0
+    while not answer.is_judged or at < len(data):
+        if at < len(data):
+            size = luck.randint(1, luck.choice([3, 300, 30_000]))
+            for one in reader.feed(data[at : at + size]):
+                answer.add(json.loads(one.data))
+            at += size
+            if at >= len(data):
+                answer.end()
+        if luck.random() < 0.5 and (pieces := answer.take_pieces()):
+            judged.extend(pieces)
+            answer.settle(
+                [Ruling.of(piece, decision(blocks=SPELLED.search(piece.text) is not None)) for piece in pieces]
+            )
+        shown.extend(answer.release())
+    return judged, contents(shown), bool(answer.cut)

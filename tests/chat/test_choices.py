@@ -86,8 +86,11 @@ def test_tools_are_told_what_the_json_says(arguments: str, expected: str) -> Non
     assert tool_text(arguments) == expected
 
 
+WORDS = st.text(max_size=4)
 JSON = st.recursive(
-    st.text() | st.none() | st.integers(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    WORDS | st.none(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=3),
+    max_leaves=6,
 )
 
 

@@ -113,9 +113,9 @@ def test_a_server_that_does_not_answer_is_504(llm: FakeLLM, stream: bool) -> Non
 def test_an_answer_over_the_limit_is_an_error(llm: FakeLLM) -> None:
     chat = chat_of(llm, whole("x" * 2000), chat_max_answer_bytes=1024)
     assert error_of(chat.ask()) == (502, "server_error", "chat_model_error")
-    endless = (chunk({"content": "Some text. "}) for _ in range(100_000))
-    llm.behave = lambda request: sse(*endless)
-    assert Chat(llm, chat_max_answer_bytes=20_000).stream()[-1]["error"]["code"] == "chat_model_error"
+    llm.behave = lambda request: sse(*[chunk({"content": "Some text. "}) for _ in range(500)])
+    reply = Chat(llm, chat_max_answer_bytes=20_000).ask(stream=True)
+    assert documents_or_error(reply)[-1]["error"]["code"] == "chat_model_error"
 
 
 # In the middle of a stream it is an event, and nothing comes after it.
