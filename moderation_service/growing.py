@@ -246,13 +246,17 @@ class GrowingAnswer:
         """
         self._hurried = True
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a piece to judge now."""
+        is_open = self._out is None and not self._blocked and len(self._pending) != self._judged_pending
+        return is_open and self._cut() > 0
+
     def next_piece(self) -> Piece | None:
         """What to judge now; None while more text should come first, or while a piece is out."""
-        if self._out is not None or self._blocked or len(self._pending) == self._judged_pending:
+        if not self.is_ready:
             return None
         length = self._cut()
-        if not length:
-            return None
         new = self._pending[:length]
         is_last = self._ended and length == len(self._pending)
         size = self._cleared_bytes + _size(new)

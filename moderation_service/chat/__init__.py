@@ -9,6 +9,7 @@ from __future__ import annotations
 from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .session import GuardedSession
+from .turns import Turns
 from .upstream import ChatUpstream
 
-__all__ = ["ChatModelRefused", "ChatOptions", "ChatUpstream", "GuardedSession"]
+__all__ = ["ChatModelRefused", "ChatOptions", "ChatUpstream", "GuardedSession", "Turns"]

@@ -84,6 +84,11 @@ class _Choice:
         for channel in self._channels.values():
             channel.end()
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is something to judge now."""
+        return self.cut is None and any(channel.is_ready for channel in self._channels.values())
+
     def pieces(self) -> list[tuple[GrowingAnswer, Piece]]:
         """What to judge now, of all channels."""
         if self.cut is not None:
@@ -187,6 +192,11 @@ class GuardedAnswer:
         """The reply is complete."""
         for choice in self._choices.values():
             choice.end()
+
+    @property
+    def wants_check(self) -> bool:
+        """Whether there is something to judge now."""
+        return not self._out and any(choice.is_ready for choice in self._choices.values())
 
     def take_pieces(self) -> Sequence[Piece]:
         """What to judge now, of all choices; nothing while pieces are out."""

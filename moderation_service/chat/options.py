@@ -26,6 +26,7 @@ class ChatOptions:
     check_timeout_s: float = 30.0
     max_answer_bytes: int = 8 * 1024 * 1024
     max_streams: int = 24
+    checks_at_once: int = 32
     prompt_first: bool = False
     blocked_prompt_is_error: bool = False
     pacing: Pacing = Pacing()
@@ -37,6 +38,9 @@ class ChatOptions:
         if settings.chat_upstream is None:
             return None
         least = settings.chat_piece_bytes
+        # The embedded engine computes: more of it at once would only take turns, and keep everything else waiting. Of
+        # the calls to model servers half are left for what else is asked of this worker.
+        checks_at_once = 2 if settings.engine == "lite" else max(1, settings.upstream_concurrency // 2)
         return cls(
             url=settings.chat_upstream,
             api_key=settings.chat_upstream_api_key.value if settings.chat_upstream_api_key else None,
@@ -49,6 +53,7 @@ class ChatOptions:
             check_timeout_s=settings.deadline_s,
             max_answer_bytes=settings.chat_max_answer_bytes,
             max_streams=settings.chat_max_streams,
+            checks_at_once=checks_at_once,
             prompt_first=settings.chat_prompt_first,
             blocked_prompt_is_error=settings.chat_blocked_prompt == "error",
             pacing=Pacing(

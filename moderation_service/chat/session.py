@@ -29,6 +29,7 @@ from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .reply import ModelReply
 from .sse import COMMENT, DONE, write_event
+from .turns import Turns
 from .upstream import ChatUpstream
 
 __all__ = ["Begun", "GuardedSession"]
@@ -56,6 +57,9 @@ class Begun:
 class GuardedSession:
     """One chat. `client` is the socket to watch, where the server tells it; `created` the time in the replies.
 
+    All chats of a worker share `turns`, so many at once, at judging their answers. What comes while a chat waits for
+    its turn is judged with it: the more there is to do, the larger are the pieces, and the less is to do.
+
     Call `begin` first; if a stream follows, then `chunks` or `close`.
     """
 
@@ -68,6 +72,7 @@ class GuardedSession:
         options: ChatOptions,
         created: int,
         headers: Mapping[str, str],
+        turns: Turns,
         client: socket.socket | None = None,
     ) -> None:
         self.ended = "client_gone"
@@ -76,6 +81,8 @@ class GuardedSession:
         """How many texts the guard was asked about."""
         self._asked, self._judge, self._upstream, self._options = asked, judge, upstream, options
         self._created, self._headers, self._client = created, headers, client
+        self._turns = turns
+        self._has_turn = False
         self._started = self._heard_at = self._judged_at = monotonic()
         self._background = Background()
         self._prompt: list[Decision] | None = None if asked.to_judge else []
@@ -125,6 +132,9 @@ class GuardedSession:
         """Break off what is under way. May be called more than once."""
         self._reply.stop()
         self._background.close()
+        if self._has_turn:
+            self._has_turn = False
+            self._turns.give_back()
 
     @property
     def decisions(self) -> list[Decision]:
@@ -292,17 +302,33 @@ class GuardedSession:
     def _start_check(self) -> None:
         if self._background.is_busy or self._reply.failure is not None:
             return
-        judge, asked = self._judge, self._asked
         if self._prompt is None:
+            judge, asked = self._judge, self._asked
             checks = [Check(one, asked.policy, judge.detail, asked.languages, judge.metadata) for one in asked.to_judge]
             self.checks += len(checks)
             self._background.start(lambda: judge.moderator.decide(checks))
             return
         if self._is_late:
             self._answer.hurry()
-        if pieces := self._answer.take_pieces():
-            self.checks += len(pieces)
-            self._background.start(lambda: self._rulings(pieces))
+        if self._has_turn or self._answer.wants_check:
+            self._check_answer()
+
+    def _check_answer(self) -> None:
+        """Have the next pieces judged, or wait for a turn first: they are not cut before, so that they can grow."""
+        if not self._has_turn and not self._turns.try_take():
+            self._background.start(self._turns.take, undo=self._turns.give_back)
+            return
+        self._has_turn = False
+        pieces = self._answer.take_pieces()
+        self.checks += len(pieces)
+
+        def judge() -> list[Ruling | ModerationError]:
+            try:
+                return self._rulings(pieces)
+            finally:
+                self._turns.give_back()
+
+        self._background.start(judge)
 
     @property
     def _is_late(self) -> bool:
@@ -320,6 +346,9 @@ class GuardedSession:
 
     def _take_check(self) -> None:
         found = self._background.take()
+        if found is None:  # it is this chat's turn
+            self._has_turn = True
+            return
         self._judged_at = monotonic()
         if self._prompt is not None:
             self._answer.settle(cast("list[Ruling | ModerationError]", found))

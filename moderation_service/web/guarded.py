@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..answer_judge import AnswerJudge
-from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession
+from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
 from ..errors import ChatModelError, Overloaded
 from ..logs import log_event
 from ..verdict import Decision
@@ -45,6 +45,7 @@ class GuardedDoor:
         self._options = options
         self._upstream = ChatUpstream(options)
         self._places = threading.BoundedSemaphore(options.max_streams)
+        self._turns = Turns(options.checks_at_once)
 
     def answer(
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
@@ -68,6 +69,7 @@ class GuardedDoor:
             options=self._options,
             created=int(time.time()),
             headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
+            turns=self._turns,
             client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
         )
 
