@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ from fakes import FakeEngine
 from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
+from processes import running
 
 from moderation_service.conversation import Limits
 from moderation_service.errors import (
@@ -24,6 +27,7 @@ from moderation_service.errors import (
     TooLarge,
 )
 from moderation_service.policy import BUILT_IN, Policies
+from moderation_service.web.pages import openapi_document
 from moderation_service.wires import litellm
 
 PATH = "/beta/litellm_basic_guardrail_api"
@@ -463,6 +467,33 @@ def test_the_call_id_is_in_the_audit_record_and_no_text_is(tmp_path: Path) -> No
     assert [record["metadata"] for record in records] == [{"litellm_call_id": CALL}] * 2
     assert "bomb" not in file.read_text()
     assert "secret" not in file.read_text()
+
+
+def test_the_examples_of_the_openapi_document_hold(caller: Caller) -> None:
+    route = openapi_document()["paths"][PATH]["post"]
+    replies = route["responses"]["200"]["content"]["application/json"]["examples"]
+    for name, example in route["requestBody"]["content"]["application/json"]["examples"].items():
+        assert caller.send(example["value"]) == (200, replies[name]["value"])
+
+
+# Several workers
+
+
+def test_a_question_is_known_to_workers_that_were_not_asked_it() -> None:
+    with running("--workers", "2") as service:
+        calls = [{"litellm_call_id": f"call-{number}"} for number in range(10)]
+        for call_id in calls:
+            asked = request({"role": "user", "content": "how much arsenic"}, **call_id)
+            assert service.request("POST", PATH, asked).json == NONE
+        asked_workers = set(service.workers())
+        for worker in asked_workers:
+            os.kill(worker, signal.SIGKILL)
+        while asked_workers & set(service.workers()):
+            assert service.request("GET", "/healthz").status == 200
+        for call_id in calls:
+            # The engine blocks this answer only when it is told its question.
+            assert service.request("POST", PATH, response("Take two spoons. ", **call_id)).json == BLOCKED
+        assert service.request("POST", PATH, response("Take two spoons. ", litellm_call_id="other")).json == NONE
 
 
 JSON = st.recursive(
