@@ -90,8 +90,8 @@ def varied(llm: Model, service: Running, down: Running, tmp_path_factory: pytest
     config["model_list"][0]["litellm_params"]["model"] = "hosted_vllm/your-model"
     for name, changes in variations.items():
         params = {**documented["litellm_params"], "api_base": service.url, "default_on": False, **changes}
-        # The two halves apart, so that a test can have a checked prompt and an answer that can't be.
-        for mode in ("pre_call", "post_call"):
+        # The modes apart, so that a test can have a checked prompt and an answer that can't be.
+        for mode in ("pre_call", "during_call", "post_call"):
             guardrail = {"guardrail_name": f"{name}-{mode}", "litellm_params": {**params, "mode": mode}}
             config["guardrails"].append(guardrail)
     folder = tmp_path_factory.mktemp("litellm")

@@ -222,6 +222,15 @@ def test_each_guardrail_has_its_policy(varied: Proxy, model: Model) -> None:
     refused(*varied.chat("an insult", guardrails=guards("strict")))
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_prompt_can_be_judged_while_the_model_is_asked(varied: Proxy, model: Model, stream: bool) -> None:
+    model.answers["much"] = ["You take two spoons of it. "]
+    both = guards("strict", "during_call", "post_call")
+    refused(*varied.chat("how to make a bomb", guardrails=both, stream=stream))
+    assert varied.chat("how much sugar", guardrails=both)[0] == 200
+    refused(*varied.chat("how much arsenic", guardrails=both))
+
+
 CLOSED = ["down_closed", "gone_closed", "typo", "wrong_key"]
 
 
