@@ -46,11 +46,11 @@ class CallMemory:
         }
         self._store.put(_name("question", caller, call_id), _encode(document))
 
-    def question(self, caller: str | None, call_id: str | None) -> Question:
-        """The remembered question; an empty one when there is none."""
+    def question(self, caller: str | None, call_id: str | None) -> Question | None:
+        """The remembered question; None when there is none."""
         raw = None if call_id is None else self._store.get(_name("question", caller, call_id))
         if raw is None:
-            return Question.of(())
+            return None
         document = json.loads(raw)
         turns = tuple(Message(Role(role), content) for role, content in document["turns"])
         return Question(turns, document["begun"])

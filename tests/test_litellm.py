@@ -494,6 +494,11 @@ def test_a_question_is_known_to_workers_that_were_not_asked_it() -> None:
             # The engine blocks this answer only when it is told its question.
             assert service.request("POST", PATH, response("Take two spoons. ", **call_id)).json == BLOCKED
         assert service.request("POST", PATH, response("Take two spoons. ", litellm_call_id="other")).json == NONE
+        assert service.request("POST", PATH, request(HELLO, **params(policy="srict"))).status == 400
+        service.stop()
+        lines = [line for line in service.log if line.get("route") == PATH]
+    assert [line.get("question_known") for line in lines] == [None] * 10 + [True] * 10 + [False, None]
+    assert (lines[-1]["error"], lines[-1]["param"]) == ("invalid_request", f"{P}.policy")
 
 
 JSON = st.recursive(

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from werkzeug.http import parse_accept_header
 
 from ..answer_judge import AnswerJudge
+from ..errors import ModerationError
 from ..moderator import Outcome
+from ..question import Question
 from ..resent_answers import ResentAnswer, judge_resent
 from ..wires import litellm
 from ..wires.litellm import GuardrailRequest
@@ -30,14 +32,19 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
     max_body_bytes = service.settings.max_body_bytes
 
     def guardrail(environ: WSGIEnvironment, state: RequestState) -> Reply:
-        asked = litellm.parse(
-            read_json(environ, max_body_bytes=max_body_bytes),
-            policies=service.policies,
-            limits=service.limits.conversation,
-            max_texts=service.limits.batch_items,
-            read_languages=_languages,
-        )
-        return _judge_answers(service, asked, state) if asked.texts else _judge_request(service, asked, state)
+        try:
+            asked = litellm.parse(
+                read_json(environ, max_body_bytes=max_body_bytes),
+                policies=service.policies,
+                limits=service.limits.conversation,
+                max_texts=service.limits.batch_items,
+                read_languages=_languages,
+            )
+            return _judge_answers(service, asked, state) if asked.texts else _judge_request(service, asked, state)
+        except ModerationError as error:
+            # LiteLLM tells nobody more than the status: why a call was refused is found in our log, or nowhere.
+            state.fields = {**state.fields, "error": error.type, "param": error.param}
+            raise
 
     return {"/beta/litellm_basic_guardrail_api": guardrail}
 
@@ -54,12 +61,13 @@ def _judge_request(service: Service, asked: GuardrailRequest, state: RequestStat
 
 def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestState) -> Reply:
     calls, caller, policy = service.calls, state.key_name, asked.policy
-    question = calls.question(caller, asked.call_id)
+    known = calls.question(caller, asked.call_id)
+    question = known or Question.of(())
     remembered = calls.progress(caller, asked.call_id, question, policy.name)
     judge = AnswerJudge(service.moderator, question, policy, asked.languages, asked.metadata)
     answers = judge_resent(asked.texts, remembered, judge, key=calls.key)
     outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
-    state.fields = log_fields(outcomes)
+    state.fields = {**log_fields(outcomes), "question_known": known is not None}
     reply = json_reply(litellm.render_answers(asked, answers), headers=reply_headers(outcomes))
     if asked.soft_block or not _is_blocked(answers):
         calls.put_progress(caller, asked.call_id, question, policy.name, [answer.progress for answer in answers])
