@@ -232,6 +232,25 @@ class Settings(ChatSettings):
     cache_ttl_s: float = _declare(
         3600.0, "Cache", "How long a verdict is remembered.", unit="seconds", minimum=1, maximum=30 * 86400
     )
+    question_memory_bytes: int = _declare(
+        16 * 1024 * 1024,
+        "Remembered questions",
+        "Memory, shared by the workers, for the questions of answers that will come on their own (docs/litellm.md); 0 "
+        "switches it off. It is never written to a disk. Too low: under load a question is forgotten before its answer "
+        "comes, and the answer is judged alone.",
+        unit="bytes",
+        minimum=0,
+        maximum=4 * 1024 * 1024 * 1024,
+    )
+    question_memory_ttl_s: float = _declare(
+        600.0,
+        "Remembered questions",
+        "How long a question is remembered. Too low: the end of a long answer is judged without its question. Too "
+        "high: texts of users stay in memory for longer than they are needed.",
+        unit="seconds",
+        minimum=1,
+        maximum=86400,
+    )
     log_level: str = _declare(
         "info",
         "Records",

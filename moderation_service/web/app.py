@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..settings import Settings
-from . import dify, health, moderate, openai, pages
+from . import dify, health, litellm, moderate, openai, pages
 from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
@@ -23,7 +23,11 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["moderation"] = service
     guarded = GuardedDoor.of(service)
-    direct = {**moderate.direct_routes(service), **openai.direct_routes(service, guarded)}
+    direct = {
+        **moderate.direct_routes(service),
+        **openai.direct_routes(service, guarded),
+        **litellm.direct_routes(service),
+    }
     register_lifecycle(app, service, direct=direct, error_shapes=openai.ERROR_SHAPES)
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))

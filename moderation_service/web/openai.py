@@ -24,7 +24,7 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes"]
+__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "reply_headers"]
 
 ERROR_SHAPES: Mapping[str, ErrorShape] = {"/v1/": render_error}
 """Under this prefix every error has OpenAI's shape, also that of an address which does not exist."""
@@ -45,7 +45,7 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         )
         outcomes = service.moderator.decide(asked.checks)
         state.fields = log_fields(outcomes)
-        return json_reply(openai_moderations.render(asked, outcomes), headers=_reply_headers(outcomes))
+        return json_reply(openai_moderations.render(asked, outcomes), headers=reply_headers(outcomes))
 
     def chat(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
@@ -56,7 +56,7 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         )
         outcomes = service.moderator.decide([asked.check])
         state.fields = log_fields(outcomes)
-        outcome, headers, created = outcomes[0], _reply_headers(outcomes), int(time.time())
+        outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
         if not isinstance(outcome, Decision):
             raise outcome
         if asked.stream:
@@ -92,7 +92,7 @@ def _headers_of(environ: WSGIEnvironment) -> Headers:
     )
 
 
-def _reply_headers(outcomes: Sequence[Outcome]) -> Mapping[str, str]:
+def reply_headers(outcomes: Sequence[Outcome]) -> Mapping[str, str]:
     """The strictest action and whether any verdict was degraded, for what reads headers only."""
     decisions = [one for one in outcomes if isinstance(one, Decision)]
     if not decisions:

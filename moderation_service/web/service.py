@@ -8,6 +8,7 @@ from .. import __version__
 from ..access import ApiKeys, load_api_keys
 from ..audit import AuditFile
 from ..cache import VerdictCache
+from ..call_memory import CallMemory
 from ..conversation import Limits
 from ..engines import Engine, create_engine, create_fallback
 from ..metrics import Metrics
@@ -15,6 +16,7 @@ from ..moderator import Moderator, Observer
 from ..policy import Policies
 from ..policy_file import load_policies
 from ..settings import Settings
+from ..shared_store import SharedStore
 from ..wires.native import NativeLimits
 
 __all__ = ["Service", "build_service"]
@@ -30,6 +32,7 @@ class Service:
     keys: ApiKeys
     metrics: Metrics
     limits: NativeLimits
+    calls: CallMemory
 
 
 def build_service(settings: Settings, *, engine: Engine | None = None, fallback: Engine | None = None) -> Service:
@@ -57,4 +60,6 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
         batch_items=settings.max_batch_items,
         metadata_bytes=settings.max_metadata_bytes,
     )
-    return Service(settings, moderator, policies, keys, metrics, limits)
+    # Here, because the workers are forked from the process that makes the service.
+    calls = CallMemory(SharedStore(size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s))
+    return Service(settings, moderator, policies, keys, metrics, limits, calls)

@@ -1,4 +1,7 @@
-"""`moderation-service` with the fake engine in place of the real ones; the word `slow` takes half a second."""
+"""`moderation-service` with the fake engine in place of the real ones; the word `slow` takes half a second.
+
+An answer with `two spoons` is harmful if its question has `arsenic`, and only then.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from fakes import FakeEngine
+from fakes import FakeEngine, verdict
 
 from moderation_service import engines
 from moderation_service.conversation import Conversation
 from moderation_service.errors import ModerationError
 from moderation_service.settings import Settings
-from moderation_service.verdict import Verdict
+from moderation_service.verdict import Detail, Severity, Target, Verdict
 
 
 class SlowEngine(FakeEngine):
@@ -28,6 +31,11 @@ class SlowEngine(FakeEngine):
         if "bug" in text:
             raise ValueError(text)
         return super().judge(conversations, **options)
+
+    def _judge(self, conversation: Conversation, detail: Detail) -> Verdict | ModerationError:
+        if "two spoons" in (conversation.response or "") and "arsenic" in conversation.prompt:
+            return verdict(Severity.UNSAFE, target=Target.RESPONSE)
+        return super()._judge(conversation, detail)
 
 
 def create_engine(settings: Settings, **options: object) -> SlowEngine:

@@ -1,0 +1,82 @@
+"""`POST /beta/litellm_basic_guardrail_api`: LiteLLM's generic guardrail."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from werkzeug.http import parse_accept_header
+
+from ..answer_judge import AnswerJudge
+from ..errors import ModerationError
+from ..moderator import Outcome
+from ..question import Question
+from ..resent_answers import ResentAnswer, judge_resent
+from ..wires import litellm
+from ..wires.litellm import GuardrailRequest
+from .body import read_json
+from .lifecycle import DirectRoute, RequestState
+from .moderate import log_fields
+from .openai import reply_headers
+from .reply import Reply, json_reply
+from .service import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+__all__ = ["direct_routes"]
+
+
+def direct_routes(service: Service) -> dict[str, DirectRoute]:
+    """The route of the guardrail."""
+    max_body_bytes = service.settings.max_body_bytes
+
+    def guardrail(environ: WSGIEnvironment, state: RequestState) -> Reply:
+        try:
+            asked = litellm.parse(
+                read_json(environ, max_body_bytes=max_body_bytes),
+                policies=service.policies,
+                limits=service.limits.conversation,
+                max_texts=service.limits.batch_items,
+                read_languages=_languages,
+            )
+            return _judge_answers(service, asked, state) if asked.texts else _judge_request(service, asked, state)
+        except ModerationError as error:
+            # LiteLLM tells nobody more than the status: why a call was refused is found in our log, or nowhere.
+            state.fields = {**state.fields, "error": error.type, "param": error.param}
+            raise
+
+    return {"/beta/litellm_basic_guardrail_api": guardrail}
+
+
+def _judge_request(service: Service, asked: GuardrailRequest, state: RequestState) -> Reply:
+    outcomes: Sequence[Outcome] = []
+    if asked.question is not None:
+        # Remembered before the verdict: in LiteLLM's mode `during_call` the answer may be here first.
+        service.calls.put_question(state.key_name, asked.call_id, asked.question)
+        outcomes = service.moderator.decide(litellm.checks(asked, asked.question))
+    state.fields = log_fields(outcomes)
+    return json_reply(litellm.render_request(outcomes), headers=reply_headers(outcomes))
+
+
+def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestState) -> Reply:
+    calls, caller, policy = service.calls, state.key_name, asked.policy
+    known = calls.question(caller, asked.call_id)
+    question = known or Question.of(())
+    remembered = calls.progress(caller, asked.call_id, question, policy.name)
+    judge = AnswerJudge(service.moderator, question, policy, asked.languages, asked.metadata)
+    answers = judge_resent(asked.texts, remembered, judge, key=calls.key)
+    outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
+    state.fields = {**log_fields(outcomes), "question_known": known is not None}
+    reply = json_reply(litellm.render_answers(asked, answers), headers=reply_headers(outcomes))
+    if asked.soft_block or not _is_blocked(answers):
+        calls.put_progress(caller, asked.call_id, question, policy.name, [answer.progress for answer in answers])
+    return reply
+
+
+def _is_blocked(answers: Sequence[ResentAnswer]) -> bool:
+    return any(answer.is_blocked for answer in answers)
+
+
+def _languages(header: str) -> Sequence[str]:
+    return list(parse_accept_header(header).values())
