@@ -115,9 +115,17 @@ class _Lifecycle:
         state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(16))
         environ[_STATE] = state
         route = self._direct.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
-        if route is not None:
-            return self._answer(route, environ, state, start_response)
+        self._metrics.begun()
+        try:
+            if route is not None:
+                return self._answer(route, environ, state, start_response)
+            return self._ask_flask(environ, state, start_response)
+        finally:
+            self._metrics.ended()
 
+    def _ask_flask(
+        self, environ: WSGIEnvironment, state: RequestState, start_response: StartResponse
+    ) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             headers += (("X-Request-Id", state.request_id), ("X-Content-Type-Options", "nosniff"))
             self._record(environ, state, int(status[:3]))

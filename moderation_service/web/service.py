@@ -32,14 +32,22 @@ class Service:
     limits: NativeLimits
 
 
-def build_service(settings: Settings, *, engine: Engine | None = None, fallback: Engine | None = None) -> Service:
+def build_service(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    fallback: Engine | None = None,
+    metrics: Metrics | None = None,
+) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
+
+    `metrics` are those of the service that this one takes over from; it goes on counting.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
     policies = load_policies(settings.policies_file, default=settings.default_policy)
     keys = load_api_keys(settings)
-    metrics = Metrics(version=__version__)
+    metrics = metrics or Metrics(version=__version__)
     observers: list[Observer] = [metrics]
     if settings.audit_file is not None:
         observers.append(AuditFile(settings.audit_file))
@@ -57,4 +65,5 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
         batch_items=settings.max_batch_items,
         metadata_bytes=settings.max_metadata_bytes,
     )
+    metrics.configured(slots=settings.workers * settings.threads)
     return Service(settings, moderator, policies, keys, metrics, limits)
