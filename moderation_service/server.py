@@ -125,6 +125,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "logconfig_dict": logging_config(settings.log_level),
             "control_socket_disable": True,
             "when_ready": self._on_ready,
+            "worker_exit": self._on_worker_exit,
             "child_exit": _on_child_exit,
             "on_exit": lambda arbiter: self._on_exit(),
         }
@@ -165,6 +166,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
         metrics = None if self._service is None else self._service.metrics
         self._service = build_service(settings, metrics=metrics)
         return create_app(service=self._service)
+
+    def _on_worker_exit(self, arbiter: object, worker: object) -> None:
+        if self._service is not None and self._service.tracing is not None:
+            self._service.tracing.close()
 
     def _on_ready(self, arbiter: object) -> None:
         _keep_memory_shared()

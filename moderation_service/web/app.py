@@ -8,6 +8,7 @@ from ..settings import Settings
 from . import dify, health, moderate, openai, pages
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
+from .tracing import TracingLayer
 
 __all__ = ["create_app"]
 
@@ -23,6 +24,8 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.extensions["moderation"] = service
     direct = {**moderate.direct_routes(service), **openai.direct_routes(service)}
     register_lifecycle(app, service, direct=direct, error_shapes=openai.ERROR_SHAPES)
+    if service.tracing is not None:
+        app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service))
     app.register_blueprint(dify.blueprint(service))

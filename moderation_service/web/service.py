@@ -15,6 +15,7 @@ from ..moderator import Moderator, Observer
 from ..policy import Policies
 from ..policy_file import load_policies
 from ..settings import Settings
+from ..tracing import TracedEngine, Tracing, create_tracing
 from ..wires.native import NativeLimits
 
 __all__ = ["Service", "build_service"]
@@ -30,6 +31,7 @@ class Service:
     keys: ApiKeys
     metrics: Metrics
     limits: NativeLimits
+    tracing: Tracing | None = None
 
 
 def build_service(
@@ -38,10 +40,12 @@ def build_service(
     engine: Engine | None = None,
     fallback: Engine | None = None,
     metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
 ) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
 
-    `metrics` are those of the service that this one takes over from; it goes on counting.
+    `metrics` are those of the service that this one takes over from; it goes on counting. `tracing` replaces what the
+    settings say of traces.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
@@ -51,8 +55,14 @@ def build_service(
     observers: list[Observer] = [metrics]
     if settings.audit_file is not None:
         observers.append(AuditFile(settings.audit_file))
+    if settings.traces and tracing is None:
+        tracing = create_tracing(version=__version__)
     if engine is None:
-        engine, fallback = create_engine(settings, events=metrics), create_fallback(settings)
+        outgoing = None if tracing is None else tracing.outgoing
+        engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
+    if tracing is not None:
+        engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
+        fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
@@ -66,4 +76,4 @@ def build_service(
         metadata_bytes=settings.max_metadata_bytes,
     )
     metrics.configured(slots=settings.workers * settings.threads)
-    return Service(settings, moderator, policies, keys, metrics, limits)
+    return Service(settings, moderator, policies, keys, metrics, limits, tracing)
