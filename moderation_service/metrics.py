@@ -7,6 +7,7 @@ when the module is first imported; `moderation_service.server` sets it before th
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -104,8 +105,11 @@ class Metrics:
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
 
-    def configured(self, *, slots: int) -> None:
+    def configured(self, *, slots: int, policies: Iterable[str]) -> None:
         """Settings were read and are in use."""
+        # A counter that is there from the beginning shows its first step; Prometheus sees none in one that appears.
+        for policy in policies:
+            self._degraded.labels(policy)
         self._slots.set(slots)
         self._reload_ok.set(1)
         self._reload_time.set_to_current_time()

@@ -75,5 +75,5 @@ def build_service(
         batch_items=settings.max_batch_items,
         metadata_bytes=settings.max_metadata_bytes,
     )
-    metrics.configured(slots=settings.workers * settings.threads)
+    metrics.configured(slots=settings.workers * settings.threads, policies=[policy.name for policy in policies])
     return Service(settings, moderator, policies, keys, metrics, limits, tracing)
