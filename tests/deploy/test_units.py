@@ -138,7 +138,7 @@ def test_up_says_when_the_service_in_front_of_the_model_is_ready_reloads_and_end
     model = FakeServer(behave)
     model.start()
     try:
-        with as_systemd_runs_it(UP, folder, free_port(), MODERATION_UP=f"--upstream {model.url}") as service:
+        with as_systemd_runs_it(UP, folder, free_port(), UP_OPTIONS=f"--upstream {model.url}") as service:
             asked = service.request("POST", "/moderate", {"prompt": BOMB}, X_API_Key=KEY)
             assert (asked.json["action"], asked.json["engine"]) == ("block", "vllm")
             renew_key(folder, UP, service)
