@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-vllm test-dify test-training lint bench dify-package clean
+.PHONY: help serve test test-vllm test-dify test-training test-deploy lint bench dify-package clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,9 @@ test-training: $(VENV)/bin/python ## rebuild the embedded engine's heads and com
 	@test -x .venv-training/bin/python || $(BIN)/python -m venv .venv-training
 	@.venv-training/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt -e '.[dev]'
 	@.venv-training/bin/python -m pytest -m training $(ARGS)
+
+test-deploy: $(VENV)/bin/python ## tests of image, compose files, units, alerts, dashboard and traces (promtool, 300 MB)
+	@PYTHON=$(BIN)/python tests/deploy/run.sh $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff check .

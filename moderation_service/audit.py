@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import weakref
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ request_context: ContextVar[tuple[str | None, str | None]] = ContextVar("request
 
 
 class AuditFile:
-    """Appends to a file; an `Observer` of the moderator.
+    """Appends to a file; an `Observer` of the moderator. `close()` closes it.
 
     Every line is one `write` on a descriptor opened for appending, so that lines of several workers do not mix.
     """
@@ -33,6 +34,8 @@ class AuditFile:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise ConfigurationError(f"audit_file: {path} can't be written: {error.strerror}.") from error
+        # A reload opens the file anew and only drops this object.
+        self.close = weakref.finalize(self, os.close, self._descriptor)
 
     def decided(self, check: Check, decision: Decision, fingerprint: bytes) -> None:
         """Write the decision down."""
@@ -58,10 +61,6 @@ class AuditFile:
 
     def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
         """Nothing to record."""
-
-    def close(self) -> None:
-        """Close the file."""
-        os.close(self._descriptor)
 
     def _write(self, check: Check, **fields: object) -> None:
         request_id, key_name = request_context.get()

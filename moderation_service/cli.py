@@ -99,7 +99,8 @@ def serve(config_file: Path | None, **flags: object) -> None:
     """Start the service.
 
     Settings come from the file given with --config, then from the environment, then from these flags; the last one
-    wins. `moderation-service config show` prints what that amounts to.
+    wins. `moderation-service config show` prints what that amounts to. SIGHUP makes a running service read the files
+    again: settings, policies, API keys.
     """
     from .server import base_url
     from .server import serve as run_server
@@ -116,7 +117,7 @@ def serve(config_file: Path | None, **flags: object) -> None:
             err=True,
         )
 
-    run_server(settings, when_ready=announce)
+    run_server(settings, when_ready=announce, reread=lambda: _load(config_file, flags).settings)
 
 
 _cli.add_command(up_command)

@@ -7,6 +7,7 @@ when the module is first imported; `moderation_service.server` sets it before th
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -14,6 +15,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 
 from .errors import ModerationError
 from .moderator import Check
+from .process_metrics import ProcessCollector
 from .verdict import Decision
 
 __all__ = ["METRIC_NAMES", "Metrics"]
@@ -38,6 +40,16 @@ METRIC_NAMES = (
     "moderation_upstream_ejected",
     "moderation_chats_total",
     "moderation_chats_open",
+    "moderation_requests_in_flight",
+    "moderation_request_slots",
+    "moderation_config_last_reload_successful",
+    "moderation_config_last_reload_success_timestamp_seconds",
+    "moderation_workers",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+    "process_max_fds",
+    "process_start_time_seconds",
 )
 """Every metric of the service, as documented in docs/operations.md."""
 
@@ -78,9 +90,37 @@ class Metrics:
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
+        self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
+                                multiprocess_mode="livesum", **make)  # fmt: skip
+        self._slots = Gauge("request_slots", "Requests that can be answered at the same time: workers x threads.",
+                            multiprocess_mode="mostrecent", **make)  # fmt: skip
+        self._reload_ok = Gauge("config_last_reload_successful", "1, or 0 when the last SIGHUP met a mistake.",
+                                multiprocess_mode="mostrecent", **make)  # fmt: skip
+        self._reload_time = Gauge("config_last_reload_success_timestamp_seconds", "When the settings in use were read.",
+                                  multiprocess_mode="mostrecent", **make)  # fmt: skip
+        # Made before the workers are forked: this process is the one whose children they are.
+        self._processes = ProcessCollector(pid=os.getpid(), with_children=_is_multiprocess())
+        if not _is_multiprocess():
+            self._registry.register(self._processes)
+        # Bound here: they are called for every request.
+        self.begun = self._in_flight.inc
+        self.ended = self._in_flight.dec
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
+
+    def configured(self, *, slots: int, policies: Iterable[str]) -> None:
+        """Settings were read and are in use."""
+        # A counter that is there from the beginning shows its first step; Prometheus sees none in one that appears.
+        for policy in policies:
+            self._degraded.labels(policy)
+        self._slots.set(slots)
+        self._reload_ok.set(1)
+        self._reload_time.set_to_current_time()
+
+    def reload_refused(self) -> None:
+        """Settings were read anew and had a mistake; the earlier ones stay in use."""
+        self._reload_ok.set(0)
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """An HTTP request was answered. `route` is the rule, never the path that was asked for."""
@@ -142,8 +182,13 @@ class Metrics:
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, summed over the workers."""
-        if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        if not _is_multiprocess():
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(self._processes)
         return generate_latest(registry)
+
+
+def _is_multiprocess() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ

@@ -5,31 +5,46 @@ from __future__ import annotations
 import contextlib
 import errno
 import gc
+import logging
 import os
 import shutil
 import socket
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
 
 from .access import check_exposure, load_api_keys
 from .errors import ConfigurationError, ModerationError
-from .logs import logging_config
+from .logs import log_event, logging_config
 from .settings import Settings
+from .terminal import Terminal
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIApplication
 
+    from .web.service import Service
+
 __all__ = ["base_url", "check_port_is_free", "prepare_process", "serve"]
 
 _METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+_log = logging.getLogger("moderation.server")
 
 
-def serve(settings: Settings, *, when_ready: Callable[[], None] | None = None) -> None:
+def serve(
+    settings: Settings,
+    *,
+    when_ready: Callable[[], None] | None = None,
+    reread: Callable[[], Settings] | None = None,
+) -> None:
     """Serve until SIGTERM or Ctrl-C; does not return. `when_ready` is called once the port answers.
+
+    On SIGHUP `reread` gives the settings anew; with them, the policies and the keys of their files new workers take
+    over from the old ones, which first finish what they have begun. A mistake leaves everything as it was.
 
     Raises ConfigurationError for settings that can't work and for a port that is taken.
     """
@@ -45,7 +60,7 @@ def serve(settings: Settings, *, when_ready: Callable[[], None] | None = None) -
             shutil.rmtree(metrics_dir, ignore_errors=True)
 
     try:
-        _Server(settings, when_ready=when_ready, on_exit=clean_up).run()
+        _Server(settings, when_ready=when_ready, reread=reread or (lambda: settings), on_exit=clean_up).run()
     except (ConfigurationError, ModerationError):
         clean_up()
         raise
@@ -69,12 +84,27 @@ class _Server(BaseApplication):  # type: ignore[misc]
     """gunicorn with our settings instead of its command line."""
 
     def __init__(
-        self, settings: Settings, *, when_ready: Callable[[], None] | None, on_exit: Callable[[], None]
+        self,
+        settings: Settings,
+        *,
+        when_ready: Callable[[], None] | None,
+        reread: Callable[[], Settings],
+        on_exit: Callable[[], None],
     ) -> None:
         self._settings = settings
         self._when_ready = when_ready
+        self._reread = reread
         self._on_exit = on_exit
+        self._service: Service | None = None
+        self.terminal = Terminal()
         super().__init__()
+
+    def run(self) -> None:
+        """Become the process that looks after the workers."""
+        try:
+            _Arbiter(self).run()
+        except RuntimeError as error:
+            raise ConfigurationError(f"The server can't run: {error}.") from error
 
     def load_config(self) -> None:
         settings = self._settings
@@ -95,6 +125,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "logconfig_dict": logging_config(settings.log_level),
             "control_socket_disable": True,
             "when_ready": self._on_ready,
+            "worker_exit": self._on_worker_exit,
             "child_exit": _on_child_exit,
             "on_exit": lambda arbiter: self._on_exit(),
         }
@@ -103,17 +134,64 @@ class _Server(BaseApplication):  # type: ignore[misc]
                 self.cfg.set(name, value)
 
     def load(self) -> WSGIApplication:
+        """Make the app."""
+        return self._make_app(self._settings)
+
+    def renew(self) -> bool:
+        """Read everything anew; False, and all as before, when there is a mistake in it."""
+        assert self._service is not None
+        gc.unfreeze()
+        try:
+            settings = self._reread()
+            check_exposure(settings, load_api_keys(settings))
+            # The port is open already, and others know it.
+            settings = replace(settings, host=self._settings.host, port=self._settings.port)
+            app = self._make_app(settings)
+        except (ConfigurationError, ModerationError) as error:
+            log_event(_log, logging.ERROR, "reload_refused", reason=str(error))
+            self._service.metrics.reload_refused()
+            _keep_memory_shared()
+            return False
+        # In this order, or what was in use before would be kept for good.
+        self._settings, self.callable = settings, app
+        _keep_memory_shared()
+        log_event(_log, logging.INFO, "reloaded")
+        return True
+
+    def _make_app(self, settings: Settings) -> WSGIApplication:
         # Imported only here: metrics must see the folder that serve() made.
         from .web import create_app
+        from .web.service import build_service
 
-        return create_app(self._settings)
+        metrics = None if self._service is None else self._service.metrics
+        self._service = build_service(settings, metrics=metrics)
+        return create_app(service=self._service)
+
+    def _on_worker_exit(self, arbiter: object, worker: object) -> None:
+        if self._service is not None and self._service.tracing is not None:
+            self._service.tracing.close()
 
     def _on_ready(self, arbiter: object) -> None:
-        # What was loaded stays for good; not touching it keeps its memory shared with the workers.
-        gc.collect()
-        gc.freeze()
+        _keep_memory_shared()
         if self._when_ready is not None:
             self._when_ready()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """gunicorn's process over the workers, with two changes to what SIGHUP does."""
+
+    def reload(self) -> None:
+        """Replace the workers, unless there is a mistake in the settings; end when the terminal was closed."""
+        if self.app.terminal.is_lost():
+            raise StopIteration
+        if self.app.renew():
+            super().reload()
+
+
+def _keep_memory_shared() -> None:
+    # What was loaded stays; a collector that does not touch it keeps its memory shared with the workers.
+    gc.collect()
+    gc.freeze()
 
 
 def _make_metrics_dir() -> Path:

@@ -263,6 +263,12 @@ class Settings(ChatSettings):
         "File to which one JSON line per decision is added: ids, verdict, policy version, a keyed hash of the text "
         "and the caller's `metadata`; never the text.",
     )
+    traces: bool = _declare(
+        False,
+        "Records",
+        "Send OpenTelemetry traces, which need the extra `otel`; where to, and how many of them, is said by the usual "
+        "`OTEL_` variables. See docs/monitoring.md.",
+    )
 
 
 def declarations() -> tuple[Setting, ...]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 from apps import error, make_client
@@ -185,3 +186,34 @@ def test_two_services_in_one_process_count_apart() -> None:
     one.post("/moderate", json={"prompt": "bread"})
     assert "moderation_cache_misses_total" in samples(one)
     assert samples(other)["moderation_cache_misses_total"] == 0
+
+
+def test_requests_being_answered_are_counted_while_they_are() -> None:
+    gate = threading.Event()
+    engine = FakeEngine(gate=gate)
+    client = make_client(engine=engine, workers=3, threads=7)
+    slow = threading.Thread(target=lambda: client.application.test_client().post("/moderate", json={"prompt": "bread"}))
+    slow.start()
+    assert engine.entered.wait(30)
+    during = samples(client)
+    gate.set()
+    slow.join()
+    assert during["moderation_requests_in_flight"] == 2  # the question for it is one of them
+    assert during["moderation_request_slots"] == 21
+    assert samples(client)["moderation_requests_in_flight"] == 1
+
+
+def test_a_request_that_fails_is_no_longer_in_flight() -> None:
+    client = make_client(engine=FakeEngine(raises=ValueError("bug")))
+    assert client.post("/moderate", json={"prompt": "bread"}).status_code == 500
+    assert client.get("/nothing/here").status_code == 404
+    assert samples(client)["moderation_requests_in_flight"] == 1
+
+
+def test_the_process_is_told_of_as_prometheus_users_expect() -> None:
+    before = samples(make_client())
+    assert 10e6 < before["process_resident_memory_bytes"] < 4e9
+    assert 3 <= before["process_open_fds"] < before["process_max_fds"]
+    assert time.time() - 86400 < before["process_start_time_seconds"] <= time.time() + 1
+    assert before["process_cpu_seconds_total"] > 0
+    assert before["moderation_workers"] == 1

@@ -347,6 +347,24 @@ def test_metrics_are_the_sum_of_all_workers(tmp_path: Path) -> None:
         assert answering
 
 
+def test_processes_are_told_of_together_and_their_cpu_time_never_falls() -> None:
+    with running("--workers", "2") as started:
+        while len(started.workers()) < 2:
+            assert started.request("GET", "/healthz").status == 200
+        for _ in range(300):
+            started.moderate("bread")
+        before = samples(started)
+        assert before["moderation_workers"] == 2
+        assert before["process_resident_memory_bytes"] > 10e6
+        first = started.workers()[0]
+        os.kill(first, signal.SIGKILL)
+        while first in started.workers() or len(started.workers()) < 2:
+            assert started.request("GET", "/healthz").status == 200
+        after = samples(started)
+        assert after["process_cpu_seconds_total"] >= before["process_cpu_seconds_total"] > 0
+        assert after["process_start_time_seconds"] == before["process_start_time_seconds"]
+
+
 def test_a_worker_that_dies_is_replaced_and_its_counts_stay() -> None:
     with running("--workers", "2") as started:
         started.moderate("bread")

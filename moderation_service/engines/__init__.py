@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ..settings import Settings
@@ -13,15 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["Deadline", "Engine", "create_engine", "create_fallback"]
 
 
-def create_engine(settings: Settings, *, events: UpstreamEvents | None = None) -> Engine:
+def create_engine(
+    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+) -> Engine:
     """The engine that the settings name; `events` is told how its servers are doing.
+
+    `outgoing` gives header lines that verdict calls to a model server carry besides their own, such as `traceparent`.
 
     Each is imported only when it is used. Raises ConfigurationError.
     """
     if settings.engine == "vllm":
         from .vllm import create
 
-        return create(settings, events=events)
+        return create(settings, events=events, outgoing=outgoing)
     return _lite()
 
 

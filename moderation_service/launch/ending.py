@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
+from ..terminal import Terminal
 from .process import ENDING_SIGNALS
 
 __all__ = ["Ending", "StopRequested"]
@@ -27,9 +29,14 @@ class _Child(Protocol):
 
 @dataclass(slots=True)
 class Ending:
-    """Turns the first SIGTERM, SIGINT or SIGHUP into an exception; the second ends the children at once."""
+    """Turns the first SIGTERM, SIGINT or closed terminal into an exception; the second ends the children at once.
+
+    SIGHUP while the terminal is there, or where there never was one, means `reload`.
+    """
 
     children: list[_Child] = field(default_factory=list)
+    reload: Callable[[], None] = lambda: None
+    _terminal: Terminal = field(default_factory=Terminal)
     _began: bool = False
     _before: dict[int, object] = field(default_factory=dict)
 
@@ -49,8 +56,11 @@ class Ending:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if not self._began:
+        if number == signal.SIGHUP and not self._terminal.is_lost():
+            self.reload()
+        elif not self._began:
             self._began = True
             raise StopRequested(number)
-        for child in self.children:
-            child.hurry()
+        else:
+            for child in self.children:
+                child.hurry()

@@ -80,6 +80,12 @@ class ChildProcess:
         """The exit code, negative for a signal; None while it runs."""
         return self._process.poll()
 
+    def reload(self) -> None:
+        """Tell the leader to read its files again; for signal handlers."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGHUP)
+
     def stop(self, *, grace_s: float) -> None:
         """End it: SIGTERM to the leader, which tells its children; after `grace_s`, SIGKILL to the whole group."""
         with contextlib.suppress(ProcessLookupError):
@@ -137,6 +143,8 @@ def _in_child(parent: int) -> None:
         _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
+    # SIGHUP means "read your files again"; until the program listens to it, it must not end it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 

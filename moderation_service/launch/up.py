@@ -172,6 +172,7 @@ def _supervise(
         argv = (sys.executable, "-m", "moderation_service", "serve", *service_args)
         service = ChildProcess(argv, env=environment, sleep=outside.sleep)
         ending.children.append(service)
+        ending.reload = service.reload
         while (code := service.poll()) is None:
             if supervisor is not None:
                 supervisor.tick()

@@ -9,6 +9,7 @@ from . import dify, health, litellm, moderate, openai, pages
 from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
+from .tracing import TracingLayer
 
 __all__ = ["create_app"]
 
@@ -29,6 +30,8 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **litellm.direct_routes(service),
     }
     register_lifecycle(app, service, direct=direct, error_shapes=openai.ERROR_SHAPES)
+    if service.tracing is not None:
+        app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))

@@ -25,12 +25,17 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["DirectRoute", "RequestState", "current_state", "register_lifecycle"]
+__all__ = ["METHODS", "QUIET", "TRACE", "DirectRoute", "RequestState", "current_state", "register_lifecycle"]
 
+TRACE = "moderation.trace"
+"""Where in the environment the ids of the request's trace are, when traces are on; they join the log line."""
+METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
+"""The methods that are called by their names in logs and traces."""
+QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+"""Routes that machines ask every few seconds: neither logged, when all is well, nor traced."""
 _STATE = "moderation.request"
+_NO_TRACE: Mapping[str, object] = {}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
-_METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
-_QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 _OPEN_ENDPOINTS = frozenset({"health.healthz", "health.readyz", "pages.index", "pages.openapi", "static", None})
 
 
@@ -46,6 +51,12 @@ class RequestState:
         self.key_name: str | None = None
         self.fields: Mapping[str, object] = {}
 
+    @staticmethod
+    def of(environ: WSGIEnvironment) -> RequestState:
+        """The state of a request that has come through the layer."""
+        state: RequestState = environ[_STATE]
+        return state
+
 
 DirectRoute = Callable[["WSGIEnvironment", RequestState], Reply | StreamedReply]
 """A route that answers from the WSGI environment; it raises as any other route does."""
@@ -53,8 +64,7 @@ DirectRoute = Callable[["WSGIEnvironment", RequestState], Reply | StreamedReply]
 
 def current_state() -> RequestState:
     """The state of the request that Flask is handling."""
-    state: RequestState = request.environ[_STATE]
-    return state
+    return RequestState.of(request.environ)
 
 
 def register_lifecycle(
@@ -143,9 +153,17 @@ class _Lifecycle:
         state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(16))
         environ[_STATE] = state
         route = self._direct.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
-        if route is not None:
-            return self._answer(route, environ, state, start_response)
+        self._metrics.begun()
+        try:
+            if route is not None:
+                return self._answer(route, environ, state, start_response)
+            return self._ask_flask(environ, state, start_response)
+        finally:
+            self._metrics.ended()
 
+    def _ask_flask(
+        self, environ: WSGIEnvironment, state: RequestState, start_response: StartResponse
+    ) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             headers += (("X-Request-Id", state.request_id), ("X-Content-Type-Options", "nosniff"))
             self._record(environ, state, int(status[:3]))
@@ -204,17 +222,18 @@ class _Lifecycle:
     def _record(self, environ: WSGIEnvironment, state: RequestState, status: int) -> None:
         seconds = perf_counter() - state.started
         self._metrics.answered(state.route, status, seconds)
-        quiet = state.route in _QUIET and status < 400
+        quiet = state.route in QUIET and status < 400
         if self._log_level == "debug" or (self._log_level == "info" and not quiet):
             method = environ["REQUEST_METHOD"]
             access_line(
                 {
                     "request_id": state.request_id,
-                    "method": method if method in _METHODS else "other",
+                    "method": method if method in METHODS else "other",
                     "route": state.route,
                     "status": status,
                     "ms": round(seconds * 1000, 3),
                     "key": state.key_name,
+                    **environ.get(TRACE, _NO_TRACE),
                     **state.fields,
                 }
             )

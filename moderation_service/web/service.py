@@ -17,6 +17,7 @@ from ..policy import Policies
 from ..policy_file import load_policies
 from ..settings import Settings
 from ..shared_store import SharedStore
+from ..tracing import TracedEngine, Tracing, create_tracing
 from ..wires.native import NativeLimits
 
 __all__ = ["Service", "build_service"]
@@ -33,21 +34,38 @@ class Service:
     metrics: Metrics
     limits: NativeLimits
     calls: CallMemory
+    tracing: Tracing | None = None
 
 
-def build_service(settings: Settings, *, engine: Engine | None = None, fallback: Engine | None = None) -> Service:
+def build_service(
+    settings: Settings,
+    *,
+    engine: Engine | None = None,
+    fallback: Engine | None = None,
+    metrics: Metrics | None = None,
+    tracing: Tracing | None = None,
+) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
+
+    `metrics` are those of the service that this one takes over from; it goes on counting. `tracing` replaces what the
+    settings say of traces.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
     policies = load_policies(settings.policies_file, default=settings.default_policy)
     keys = load_api_keys(settings)
-    metrics = Metrics(version=__version__)
+    metrics = metrics or Metrics(version=__version__)
     observers: list[Observer] = [metrics]
     if settings.audit_file is not None:
         observers.append(AuditFile(settings.audit_file))
+    if settings.traces and tracing is None:
+        tracing = create_tracing(version=__version__)
     if engine is None:
-        engine, fallback = create_engine(settings, events=metrics), create_fallback(settings)
+        outgoing = None if tracing is None else tracing.outgoing
+        engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
+    if tracing is not None:
+        engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
+        fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
@@ -62,4 +80,5 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
     )
     # Here, because the workers are forked from the process that makes the service.
     calls = CallMemory(SharedStore(size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s))
-    return Service(settings, moderator, policies, keys, metrics, limits, calls)
+    metrics.configured(slots=settings.workers * settings.threads, policies=[policy.name for policy in policies])
+    return Service(settings, moderator, policies, keys, metrics, limits, calls, tracing)

@@ -34,7 +34,7 @@ def commands(page):
 def test_both_languages_have_the_same_commands_and_outputs():
     english, chinese = PAGES
     assert commands(english) == commands(chinese)
-    for language in ("sh", "text", "ini"):
+    for language in ("sh", "text"):
         assert blocks(english, language) == blocks(chinese, language)
 
 
@@ -47,13 +47,23 @@ def test_every_command_is_understood(line, tmp_path, monkeypatch):
 
 
 def test_the_unit_starts_a_command_that_is_understood(tmp_path, monkeypatch):
-    (unit,) = blocks(PAGES[0], "ini")
-    parser = configparser.ConfigParser(interpolation=None)
+    monkeypatch.chdir(tmp_path)
+    parser = configparser.RawConfigParser(strict=False)
     parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read_string(unit)
+    parser.read(DOCS.parent / "manifests" / "systemd" / "moderation-service-up.service")
     program, up, *arguments = shlex.split(parser["Service"]["ExecStart"])
     assert (Path(program).name, up) == ("moderation-service", "up")
-    assert up_command.make_context("up", arguments).params["config"] == Path("/etc/moderation/service.yaml")
+    assert arguments.pop() == "$UP_OPTIONS"
+    assert up_command.make_context("up", arguments).params["config"] == Path("/etc/moderation/config.yaml")
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_options_shown_for_the_unit_are_understood(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shown = re.findall(r"`UP_OPTIONS=([^`]*)`", (DOCS / page).read_text(encoding="utf-8"))
+    assert shown
+    for options in shown:
+        up_command.make_context("up", shlex.split(options))
 
 
 def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -64,10 +65,12 @@ class Run:
 
     def __init__(self, arguments, environment, output):
         self.output = output
-        with output.open("wb") as stream:
+        self.terminal, end_of_program = pty.openpty()
+        with output.open("wb") as stream, os.fdopen(end_of_program) as stdin:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "moderation_service", "up", *map(str, arguments)],
                 env=environment,
+                stdin=stdin,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -93,6 +96,11 @@ class Run:
         self.process.send_signal(number)
         return self.process.wait(PATIENCE_S)
 
+    def close_terminal(self):
+        if self.terminal is not None:
+            os.close(self.terminal)
+            self.terminal = None
+
 
 @pytest.fixture
 def start(environment, tmp_path):
@@ -100,6 +108,7 @@ def start(environment, tmp_path):
 
         def run(*arguments, env=None):
             made = Run(arguments, {**environment, **(env or {})}, tmp_path / "output")
+            stack.callback(made.close_terminal)
             stack.callback(made.process.wait, PATIENCE_S)
             stack.callback(made.process.terminate)
             return made
@@ -162,7 +171,25 @@ def test_a_closed_terminal_while_vllm_loads_leaves_nothing_behind(bring_up, fake
     fake_vllm.behave("silent")
     run = bring_up()
     run.until(lambda: fake_vllm.starts)
+    run.close_terminal()
     assert run.end(signal.SIGHUP) == 0
+    assert fake_vllm.survivors == []
+
+
+def test_sighup_makes_the_service_read_its_files_again_and_leaves_vllm_alone(bring_up, fake_vllm, tmp_path):
+    policies = tmp_path / "policies.yaml"
+    policies.write_text("policies: {own: {extends: balanced}}\n")
+    run = bring_up("--", "--workers", "1", "--policies-file", str(policies))
+    run.until(lambda: fake_vllm.starts)
+    run.process.send_signal(signal.SIGHUP)  # vLLM loads: there is nothing to read again yet
+    run.until_said("is ready: http://")
+    policies.write_text("policies: {renewed: {extends: balanced}}\n")
+    run.process.send_signal(signal.SIGHUP)
+    run.until_said('"event": "reloaded"')
+    reply = requests.post(f"{run.url}/moderate", json={"prompt": BOMB, "policy": "renewed"}, timeout=20)
+    assert (reply.status_code, reply.json()["engine"]) == (200, "vllm")
+    assert len(fake_vllm.starts) == 1
+    assert run.end(signal.SIGTERM) == 0
     assert fake_vllm.survivors == []
 
 

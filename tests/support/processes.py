@@ -14,7 +14,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 __all__ = ["SERVE_FAKE", "SERVE_LITE", "Reply", "Running", "environment", "free_port", "run_command", "running"]
 
@@ -153,12 +153,17 @@ def send(connection: http.client.HTTPConnection, method: str, path: str, body: o
 
 @contextmanager
 def running(
-    *flags: str, command: Sequence[str] = SERVE_FAKE, new_session: bool = False, **variables: str
+    *flags: str,
+    command: Sequence[str] = SERVE_FAKE,
+    new_session: bool = False,
+    stdin: IO[str] | None = None,
+    **variables: str,
 ) -> Iterator[Running]:
     """A service that is ready, on a port of its own, and that has ended afterwards."""
     port = free_port()
     process = subprocess.Popen(
         [*command, "--port", str(port), *flags],
+        stdin=stdin,
         stderr=subprocess.PIPE,
         env=environment(**variables),
         start_new_session=new_session,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ...errors import ConfigurationError
 from ...settings import Settings
 from .engine import UpstreamOptions, VllmEngine
@@ -10,7 +12,9 @@ from .replicas import UpstreamEvents
 __all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create"]
 
 
-def create(settings: Settings, *, events: UpstreamEvents | None = None) -> VllmEngine:
+def create(
+    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+) -> VllmEngine:
     """The engine as the settings describe it. Raises ConfigurationError when they name no server."""
     if not settings.upstreams:
         raise ConfigurationError("upstreams: engine vllm needs the address of at least one server.")
@@ -25,5 +29,6 @@ def create(settings: Settings, *, events: UpstreamEvents | None = None) -> VllmE
         max_windows=settings.upstream_max_windows,
         connect_timeout_s=settings.upstream_connect_timeout_s,
         timeout_s=settings.upstream_timeout_s,
+        outgoing=outgoing,
     )
     return VllmEngine(options, events=events)

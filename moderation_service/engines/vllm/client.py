@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -83,8 +83,17 @@ _STAGES = {
 class Client:
     """Calls one server. Safe to use from many threads; made in the process that uses it."""
 
-    def __init__(self, url: str, *, api_key: Secret | None, pool_size: int, connect_timeout_s: float) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: Secret | None,
+        pool_size: int,
+        connect_timeout_s: float,
+        outgoing: Callable[[], bytes] | None = None,
+    ) -> None:
         self._url = url
+        self._outgoing = outgoing
         self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s)
         self._session = requests.Session()
         # Proxy variables and .netrc are for programs that go out to the internet.
@@ -112,7 +121,8 @@ class Client:
 
     def _post(self, head: bytes, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
         content = _ENCODE(body).encode()
-        request = b"%s%d\r\n\r\n%s" % (head, len(content), content)
+        more = b"" if self._outgoing is None else self._outgoing()
+        request = b"%s%d\r\n%s\r\n%s" % (head, len(content), more, content)
         try:
             status, headers, reply = self._pool.exchange(request, timeout_s=timeout_s)
         except BrokenConnection as error:

@@ -41,7 +41,10 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpstreamOptions:
-    """Where the model servers are and how they are used; the settings `upstream_...` by the same names."""
+    """Where the model servers are and how they are used; the settings `upstream_...` by the same names.
+
+    `outgoing` gives more header lines for a verdict call, each with its line end.
+    """
 
     urls: tuple[str, ...]
     api_key: Secret | None = None
@@ -53,6 +56,7 @@ class UpstreamOptions:
     max_windows: int = 64
     connect_timeout_s: float = 2.0
     timeout_s: float = 15.0
+    outgoing: Callable[[], bytes] | None = None
 
 
 class VllmEngine:
@@ -267,6 +271,7 @@ def _guard_server(url: str, options: UpstreamOptions) -> GuardServer:
         # As many as can be in use at once: a burst then costs no new connections the next time.
         pool_size=options.concurrency,
         connect_timeout_s=options.connect_timeout_s,
+        outgoing=options.outgoing,
     )
     return GuardServer(client, model=options.model, dialect=options.dialect, context_tokens=options.context_tokens)
 

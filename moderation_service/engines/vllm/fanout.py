@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from ...errors import Overloaded
@@ -50,7 +51,8 @@ class FanOut:
         for _ in range(min(len(items), self._per_request) - 1):
             if not self._slots.acquire(blocking=False):
                 break
-            helpers.append(self._pool().submit(self._help, work))
+            # In the caller's context: what a helper asks belongs to the same request, and so to its trace.
+            helpers.append(self._pool().submit(copy_context().run, self._help, work))
         work.run()
         for helper in helpers:
             # A helper that never began has no slot to give back of its own accord.
