@@ -139,8 +139,8 @@ def test_only_settings_read_the_environment() -> None:
         if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "os.getenv"))
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
-    # prometheus-client reads from there and nowhere else; `up` and `download` read the hubs' own variables (HF_TOKEN and
-    # the like).
+    # prometheus-client reads from there and nowhere else; `up` and `download` read the hubs' variables (HF_TOKEN and
+    # its like).
     assert readers <= {"cli", "server", "metrics", "launch.command", "launch.download_command"}
 
 
