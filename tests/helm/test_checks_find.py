@@ -143,7 +143,7 @@ OWN_DEFECTS: dict[str, Plant] = {
     "a container that keeps capabilities": lambda o: main(guard(o))["securityContext"].pop("capabilities"),
     "a container that may write anywhere": lambda o: main(guard(o))["securityContext"].pop("readOnlyRootFilesystem"),
     "a container without a writable /tmp": lambda o: main(gateway(o))["volumeMounts"].pop(1),
-    "a folder for metrics that can't be written": lambda o: main(gateway(o))["env"][1].update(value="/var/metrics"),
+    "a folder for metrics that can't be written": lambda o: main(gateway(o))["env"][3].update(value="/var/metrics"),
     "a pod with a token": lambda o: charts.pod_spec(guard(o)).pop("automountServiceAccountToken"),
     "a pod with variables for Services": lambda o: charts.pod_spec(guard(o)).pop("enableServiceLinks"),
     "a container without limits": lambda o: main(gateway(o))["resources"].pop("limits"),

@@ -141,12 +141,12 @@ def _named_ports(objects: list[Object]) -> Iterator[tuple[Object, dict[str, str]
         elif one["kind"] == "NetworkPolicy":
             for rule in spec.get("ingress", []):
                 for port in rule.get("ports", []):
-                    if isinstance(port["port"], str):
+                    if isinstance(port.get("port"), str):
                         yield one, spec["podSelector"]["matchLabels"], port["port"]
             for rule in spec.get("egress", []):
                 for peer in rule.get("to", []):
                     for port in rule.get("ports", []):
-                        if isinstance(port["port"], str) and "namespaceSelector" not in peer:
+                        if isinstance(port.get("port"), str) and "namespaceSelector" not in peer:
                             yield one, peer["podSelector"]["matchLabels"], port["port"]
 
 
@@ -219,7 +219,7 @@ def check_peers(objects: list[Object], existing: Existing) -> Iterator[str]:
             for rule in spec["egress"]
             if "to" not in rule
             for port in rule["ports"]
-            if port["port"] == 53
+            if port.get("port") == 53
         }
         if protocols != {"UDP", "TCP"}:
             yield f"NetworkPolicy of {component}: can't ask the DNS"

@@ -22,9 +22,7 @@
 {{/* The service's settings file: what was given in `gateway.config`, and what follows from the rest of the values. */}}
 {{- define "moderation.settings" -}}
 {{- $settings := deepCopy .Values.gateway.config -}}
-{{- $_ := set $settings "host" .Values.listenAddress -}}
-{{- $_ = set $settings "port" (int .Values.gateway.containerPort) -}}
-{{- $_ = set $settings "engine" (ternary "lite" "vllm" (eq .Values.engine "lite")) -}}
+{{- $_ := set $settings "engine" (ternary "lite" "vllm" (eq .Values.engine "lite")) -}}
 {{- with include "moderation.upstreams" . -}}
 {{- $_ = set $settings "upstreams" (splitList " " .) -}}
 {{- end -}}
@@ -73,7 +71,7 @@
 {{- fail "A Service named vllm makes Kubernetes set VLLM_PORT in the namespace's pods, which stops vLLM; choose another fullnameOverride." -}}
 {{- end -}}
 {{- range .Values.gateway.extraEnv -}}
-{{- if has .name (list "MODERATION_CONFIG" "PROMETHEUS_MULTIPROC_DIR" "HOME" "TMPDIR") -}}
+{{- if has .name (list "MODERATION_CONFIG" "MODERATION_HOST" "MODERATION_PORT" "PROMETHEUS_MULTIPROC_DIR" "HOME" "TMPDIR") -}}
 {{- fail (printf "gateway.extraEnv: %s is set by the chart." .name) -}}
 {{- end -}}
 {{- if and (eq .name "MODERATION_UPSTREAM_API_KEY") (include "moderation.upstreamKeyRef" $) -}}
