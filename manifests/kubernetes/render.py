@@ -30,7 +30,7 @@ VARIANTS = {
 }
 ABOUT = {
     "vllm.yaml": "The service and Qwen3Guard-Gen-0.6B on vLLM, on one GPU.",
-    "external.yaml": "The service in front of a model server that runs already; put its address into `upstreams` below.",
+    "external.yaml": "The service in front of a model server that runs already: put its address into `upstreams`.",
     "lite.yaml": "The service with the embedded engine alone: no GPU, for trying things out.",
 }
 HEADER = """\
