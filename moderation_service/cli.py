@@ -14,6 +14,7 @@ import click
 from . import __version__
 from .errors import ConfigurationError, ModerationError
 from .launch.command import up_command
+from .launch.download_command import download_command
 from .settings import ENV_PREFIX, Loaded, Secret, Setting, declarations, load_settings
 
 __all__ = ["main"]
@@ -121,6 +122,7 @@ def serve(config_file: Path | None, **flags: object) -> None:
 
 
 _cli.add_command(up_command)
+_cli.add_command(download_command)
 
 
 @_cli.command(context_settings=_CONTEXT)

@@ -141,8 +141,9 @@ def test_only_settings_read_the_environment() -> None:
         if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "os.getenv"))
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
-    # prometheus-client reads from there and nowhere else; `up` reads the hubs' own variables (HF_TOKEN and the like).
-    assert readers <= {"cli", "server", "metrics", "launch.command"}
+    # prometheus-client reads from there and nowhere else; `up` and `download` read the hubs' variables (HF_TOKEN and
+    # its like).
+    assert readers <= {"cli", "server", "metrics", "launch.command", "launch.download_command"}
 
 
 def test_every_module_says_what_it_is_for_and_what_it_promises() -> None:

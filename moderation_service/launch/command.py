@@ -11,10 +11,11 @@ from typing import Any
 import click
 
 from ..errors import ConfigurationError
-from ..settings import Secret, Settings, load_settings
+from ..settings import Settings, load_settings
 from .errors import LaunchError
 from .guard import GUARDS
 from .hub import Source
+from .hub_options import from_environment, hub_options
 from .progress import Console
 
 __all__ = ["up_command"]
@@ -30,16 +31,7 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 )
 @click.option("--model", metavar="NAME", help="Another model on the hub, such as a fine-tuned one: ORGANISATION/NAME.")
 @click.option("--model-dir", type=_FOLDER, help="A folder that has the model already; nothing is downloaded.")
-@click.option(
-    "--source",
-    type=click.Choice([source.value for source in Source]),
-    default=Source.HUGGINGFACE.value,
-    show_default=True,
-    help="The hub to download from.",
-)
-@click.option("--revision", metavar="REV", help="A branch, tag or commit of the model.  [default: main or master]")
-@click.option("--hub-endpoint", metavar="URL", help="A mirror of the hub.  [HF_ENDPOINT, MODELSCOPE_ENDPOINT]")
-@click.option("--cache-dir", type=_FOLDER, help="Where models are kept.  [default: ~/.cache/moderation-service/models]")
+@hub_options
 @click.option("--max-model-len", type=click.IntRange(min=512), metavar="N", help="Context length in tokens.")
 @click.option(
     "--gpu-memory-utilization",
@@ -119,11 +111,7 @@ def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
     from .up import UpOptions
 
     source = Source(given["source"])
-    # The names under which the hubs' own programs read them.
-    token_name, endpoint_name = (
-        ("HF_TOKEN", "HF_ENDPOINT") if source is Source.HUGGINGFACE else ("MODELSCOPE_API_TOKEN", "MODELSCOPE_ENDPOINT")
-    )
-    token = environ.get(token_name)
+    token, mirror = from_environment(source, environ)
     service_args = [
         word
         for name in ("config", "host", "port")
@@ -136,8 +124,8 @@ def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
         model_dir=given["model_dir"],
         source=source,
         revision=given["revision"],
-        endpoint=given["hub_endpoint"] or environ.get(endpoint_name) or None,
-        token=Secret(token) if token else None,
+        endpoint=given["hub_endpoint"] or mirror,
+        token=token,
         cache_dir=given["cache_dir"],
         context=given["max_model_len"],
         fraction=given["gpu_memory_utilization"],
