@@ -118,7 +118,7 @@ class Exchange:
         self.judged: set[str] = set()
         self.channels: dict[Any, Channel] = {}
         self.cleared: set[str] = set()
-        self.blocked: set[Any] = set()
+        self.blocked: dict[Any, str] = {}
         self.begun = ""
         self.streamed = False
         self.given_up = False
@@ -395,14 +395,14 @@ class Answer:
         message = self.call.unchecked()
         self.exchange.streamed = True
         if isinstance(event.get("type"), str):
-            self.exchange.blocked.add(RESPONSES)
+            self.exchange.blocked[RESPONSES] = message
             return {"type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": message}
         choices = event.get("choices")
         indexes = (
             [one.get("index") or 0 for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
         )
         fresh = [index for index in indexes or [0] if index not in self.exchange.blocked]
-        self.exchange.blocked.update(fresh)
+        self.exchange.blocked.update(dict.fromkeys(fresh, message))
         return {
             "object": "chat.completion.chunk",
             "choices": [{"index": index, "delta": {"content": message}, "finish_reason": None} for index in fresh],
@@ -425,8 +425,9 @@ class Answer:
 
     def _block(self, choice: Any, message: str) -> str:
         """Mark the choice, and return the message, set off from what was shown before it."""
-        self.exchange.blocked.add(choice)
-        return f"\n\n{message}" if self.exchange.shown(choice) else message
+        text = f"\n\n{message}" if self.exchange.shown(choice) else message
+        self.exchange.blocked[choice] = text
+        return text
 
     # Chat completions.
 
@@ -469,7 +470,7 @@ class Answer:
                 place = {name: event[name] for name in ("item_id", "output_index", "content_index") if name in event}
                 message = self._block(RESPONSES, blocked)
                 if "response" in event:
-                    return self._after_block(event, kind, message)
+                    return self._after_block(event, kind)
                 return {"type": "response.output_text.delta", **place, "delta": message}
         return event
 
@@ -489,11 +490,11 @@ class Answer:
                 self.exchange.cleared.add(text.strip())
         return None
 
-    def _after_block(self, event: dict, kind: str, message: str = "") -> dict:
+    def _after_block(self, event: dict, kind: str) -> dict:
         """An event after the block, with nothing in it; the last one repeats the output, so it gets another."""
         if "response" not in event or kind not in ("completed", "incomplete", "failed"):
             return {"type": "response.in_progress"}
-        text = (self.exchange.shown(RESPONSES) + message) or self.call.unchecked()
+        text = self.exchange.shown(RESPONSES) + self.exchange.blocked[RESPONSES]
         item = {"type": "message", "id": "msg_moderation", "status": "incomplete", "role": "assistant"}
         output = [{**item, "content": [{"type": "output_text", "text": text, "annotations": []}]}]
         return {**event, "response": {**event["response"], "output": output}}
