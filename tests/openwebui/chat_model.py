@@ -131,7 +131,7 @@ def chat_model() -> Iterator[ChatModel]:
     """The model on a free port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.model = ChatModel(f"http://127.0.0.1:{server.server_port}/v1")
-    thread = threading.Thread(target=server.serve_forever)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     try:
         yield server.model
