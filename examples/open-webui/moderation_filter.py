@@ -463,32 +463,19 @@ class Answer:
             if blocked is not None:
                 shown += self._block(RESPONSES, blocked)
             return {**{name: value for name, value in event.items() if name != "logprobs"}, "delta": shown}
-        texts = response_texts(event)
-        if texts or kind.endswith(".done") or kind in ("completed", "incomplete", "failed"):
-            blocked = await self._finish(texts)
+        for text in response_texts(event):
+            # Mostly what was in the deltas; it has what is still held, and it is judged as a whole once.
+            if text.strip() in self.exchange.cleared:
+                continue
+            blocked = await self.call.check_piece(text)
             if blocked is not None:
                 place = {name: event[name] for name in ("item_id", "output_index", "content_index") if name in event}
                 message = self._block(RESPONSES, blocked)
                 if "response" in event:
                     return self._after_block(event, kind)
                 return {"type": "response.output_text.delta", **place, "delta": message}
+            self.exchange.cleared.add(text.strip())
         return event
-
-    async def _finish(self, texts: list[str]) -> str | None:
-        """Judge what is still held, and what an event says that was in no delta; the event itself shows both."""
-        for key, channel in list(self.exchange.channels.items()):
-            if key[0] == RESPONSES and channel.held:
-                _, blocked = await self._release(key, "", is_end=True)
-                if blocked is not None:
-                    return blocked
-            self.exchange.cleared.add("".join(channel.parts).strip())
-        for text in texts:
-            if text.strip() not in self.exchange.cleared:
-                blocked = await self.call.check_piece(text)
-                if blocked is not None:
-                    return blocked
-                self.exchange.cleared.add(text.strip())
-        return None
 
     def _after_block(self, event: dict, kind: str) -> dict:
         """An event after the block, with nothing in it; the last one repeats the output, so it gets another."""
