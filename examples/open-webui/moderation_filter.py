@@ -523,7 +523,10 @@ def prompts_of(turns: list[dict[str, str]], *, with_system: bool) -> list[list[d
     system = "\n".join(turn["content"] for turn in turns if turn["role"] == "system")
     if with_system and system.strip():
         found.append([{"role": "user", "content": system}])
-    spoken = [turn for turn in turns if turn["role"] != "system"]
+    # An answer without text, such as one that only calls tools, does not part what stands around it.
+    spoken = [
+        turn for turn in turns if turn["role"] == "user" or (turn["role"] == "assistant" and turn["content"].strip())
+    ]
     end = len(spoken)
     while end and spoken[end - 1]["role"] == "assistant":
         end -= 1

@@ -215,7 +215,8 @@ def _prompts(turns: Sequence[_Turn]) -> list[Conversation]:
     system = "\n".join(turn.text for turn in turns if turn.role is Role.SYSTEM and turn.text)
     if system.strip():
         found.append(Conversation.of(prompt=system))
-    spoken = [turn for turn in turns if turn.role is not Role.SYSTEM]
+    # An answer without text, such as one that only calls tools, does not part what stands around it.
+    spoken = [turn for turn in turns if turn.role is Role.USER or (turn.role is Role.ASSISTANT and turn.text.strip())]
     end = len(spoken)
     while end and spoken[end - 1].role is Role.ASSISTANT:
         end -= 1

@@ -52,7 +52,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        if not self.path.endswith(("/chat/completions", "/responses")):
+        if not self.path.endswith(("/chat/completions", "/responses", "/messages")):
             self.send_error(404)
             return
         self.server.model.asked.append(request)

@@ -146,8 +146,11 @@ class OpenWebUI:
 
     # A browser.
 
-    def browse(self, prompt: str, *, stream: bool = True, language: str = "en-US") -> BrowserChat:
-        """Ask in a new chat, and wait until nothing more happens."""
+    def browse(self, prompt: str, *, stream: bool = True, language: str = "en-US", title: bool = False) -> BrowserChat:
+        """Ask in a new chat, and wait until nothing more happens.
+
+        With `title` Open WebUI makes the chat itself and asks for its title at the same time, as it does by default.
+        """
         import socketio
 
         chat = BrowserChat()
@@ -157,14 +160,17 @@ class OpenWebUI:
         client.connect(self.url, socketio_path="/ws/socket.io", auth={"token": token}, transports=["websocket"])
         try:
             client.call("user-join", {"auth": {"token": token}}, timeout=_CHAT_S)
-            chat_id, question, answer = self._new_chat(prompt)
+            question, answer, messages = self._messages(prompt)
             body = {
                 "stream": stream, "model": self.model, "messages": [{"role": "user", "content": prompt}], "params": {},
-                "features": {}, "variables": {"{{USER_LANGUAGE}}": language}, "background_tasks": {},
-                "session_id": client.get_sid("/"), "chat_id": chat_id, "id": answer, "parent_id": question["id"],
-                "user_message": question,
+                "features": {}, "variables": {"{{USER_LANGUAGE}}": language}, "session_id": client.get_sid("/"),
+                "id": answer, "user_message": question, "background_tasks": {"title_generation": True} if title else {},
             }  # fmt: skip
-            self.call("POST", "/api/chat/completions", body)
+            if title:
+                body["parent_id"] = None
+            else:
+                body |= {"chat_id": self._new_chat(messages, answer), "parent_id": question["id"]}
+            chat_id = self.call("POST", "/api/chat/completions", body)["chat_id"]
             _wait(lambda: any(e["type"] == "chat:active" and not e["data"]["active"] for e in list(chat.events)))
             chat.saved = self.call("GET", f"/api/v1/chats/{chat_id}")["chat"]["history"]["messages"][answer]
         finally:
@@ -172,8 +178,8 @@ class OpenWebUI:
             client.shutdown()
         return chat
 
-    def _new_chat(self, prompt: str) -> tuple[str, dict[str, Any], str]:
-        """A saved chat with the question and an empty answer, as the page makes one."""
+    def _messages(self, prompt: str) -> tuple[dict[str, Any], str, dict[str, Any]]:
+        """A question, the id of its answer, and both as a chat's messages, the answer still empty."""
         question, answer = str(uuid.uuid4()), str(uuid.uuid4())
         asked: dict[str, Any] = {
             "id": question, "parentId": None, "childrenIds": [answer], "role": "user", "content": prompt,
@@ -183,12 +189,15 @@ class OpenWebUI:
             "id": answer, "parentId": question, "childrenIds": [], "role": "assistant", "content": "",
             "model": self.model, "modelIdx": 0,
         }  # fmt: skip
-        messages = {question: asked, answer: empty}
+        return asked, answer, {question: asked, answer: empty}
+
+    def _new_chat(self, messages: dict[str, Any], current: str) -> str:
+        """A saved chat with these messages, as the page makes one; its id."""
         chat = {
-            "id": "", "title": "test", "models": [self.model], "params": {}, "tags": [], "messages": [asked, empty],
-            "history": {"messages": messages, "currentId": answer},
+            "id": "", "title": "test", "models": [self.model], "params": {}, "tags": [],
+            "messages": list(messages.values()), "history": {"messages": messages, "currentId": current},
         }  # fmt: skip
-        return self.call("POST", "/api/v1/chats/new", {"chat": chat})["id"], asked, answer
+        return str(self.call("POST", "/api/v1/chats/new", {"chat": chat})["id"])
 
 
 def _wait(condition: Any) -> None:

@@ -163,6 +163,7 @@ def test_what_the_real_product_sent_goes_through_unchanged(runner: Callable[...,
         ],
         [*THANKS, {"role": "assistant", "content": "The bomb is"}],
         [*THANKS, {"role": "assistant", "content": None}, {"role": "tool", "content": "a bomb"}],
+        [{"role": "user", "content": "a bomb"}, {"role": "assistant", "content": " "}, *THANKS],
         [{"role": "narrator", "content": "a bomb"}, *THANKS],
     ],
 )

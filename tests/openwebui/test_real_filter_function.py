@@ -195,3 +195,19 @@ def test_these_routes_do_not(guarded, model, path):
     assert answer.status == 400
     assert REFUSAL in answer.raw
     assert model.asked == []
+
+
+@pytest.mark.parametrize(("provider", "passes"), [("", False), ("litellm", True)])
+def test_the_messages_api_goes_past_it_with_some_providers(guarded, webui, model, provider, passes):
+    webui.connect({model.url: "sk-model"}, provider=provider)
+    try:
+        guarded().chat("a bomb", path="/api/v1/messages", max_tokens=100)
+        assert ("bomb" in str(model.asked)) is passes
+    finally:
+        webui.connect({model.url: "sk-model"})
+
+
+def test_the_title_of_a_new_chat_is_asked_for_past_the_function(guarded, model):
+    chat = guarded().browse("a bomb", title=True)
+    assert chat.saved["error"] == {"content": REFUSAL}
+    assert [str(one["messages"]).count("### Task:") > 0 for one in model.asked] == [True]

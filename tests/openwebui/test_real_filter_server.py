@@ -132,3 +132,8 @@ def test_the_route_to_the_provider_goes_past_the_filter(behind, guard, model):
     user = behind(guard).new_user()
     assert user.chat("a bomb", path="/openai/chat/completions").status == 200
     assert "bomb" in str(model.asked)
+
+
+def test_the_title_of_a_new_chat_is_judged(behind, guard, model):
+    chat = behind(guard).browse("a bomb", title=True)
+    assert (chat.saved["error"], model.asked) == ({"content": REFUSAL}, [])
