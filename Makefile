@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-vllm test-dify test-training test-deploy lint bench dify-package clean
+.PHONY: help serve test test-vllm test-dify test-open-webui test-training test-deploy lint bench dify-package clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -48,6 +48,9 @@ endif
 test-dify: $(VENV)/.installed-dev ## set up and run the tests of the Dify plugin and apps (Python 3.12 or 3.13, 750 MB)
 	@$(PYTHON) tools/dify/prepare_venv.py
 	@$(BIN)/python -m pytest -m dify $(ARGS)
+
+test-open-webui: $(VENV)/bin/python ## tests that drive a real Open WebUI, which they install (Python 3.11 or 3.12, 3 GB)
+	@PYTHON=$(BIN)/python tests/openwebui/run.sh $(ARGS)
 
 clean: ## remove the virtual environments and caches
 	rm -rf .venv .venv-* .tools build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

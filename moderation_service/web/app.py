@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..settings import Settings
-from . import dify, health, litellm, moderate, openai, pages
+from . import dify, health, litellm, moderate, open_webui, openai, pages
 from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
@@ -35,6 +35,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))
+    app.register_blueprint(open_webui.blueprint(service))
     app.register_blueprint(health.blueprint(service))
     app.register_blueprint(pages.blueprint(service))
     return app

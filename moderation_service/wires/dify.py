@@ -24,6 +24,7 @@ from ..errors import InvalidRequest
 from ..moderator import Check, Outcome
 from ..policy import Policies
 from ..verdict import Decision, Detail
+from .unchecked import UNCHECKED_MESSAGES, unchecked_message
 
 __all__ = [
     "CONTEXT_CHARS",
@@ -47,18 +48,6 @@ _PING = "ping"
 _INPUT = "app.moderation.input"
 _OUTPUT = "app.moderation.output"
 _MAX_APP_ID_CHARS = 64
-
-UNCHECKED_MESSAGES: Mapping[str, str] = {
-    "en": "The safety check is not available right now. Please try again later.",
-    "zh": "安全检查暂时不可用，请稍后再试。",
-    "ja": "安全性の確認を現在行えません。しばらくしてからもう一度お試しください。",
-    "ko": "지금은 안전 검사를 할 수 없습니다. 잠시 후 다시 시도해 주세요.",
-    "pt": "A verificação de segurança não está disponível no momento. Tente novamente mais tarde.",
-    "es": "La comprobación de seguridad no está disponible en este momento. Inténtelo de nuevo más tarde.",
-    "fr": "Le contrôle de sécurité est momentanément indisponible. Veuillez réessayer plus tard.",
-    "de": "Die Sicherheitsprüfung ist gerade nicht verfügbar. Bitte später noch einmal versuchen.",
-}
-"""What the end user reads when a text could not be checked, per language."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +114,7 @@ def render(request: DifyRequest, outcomes: Sequence[Outcome], *, languages: Sequ
         return {"result": "pong"}
     blocked = [one for one in outcomes if isinstance(one, Decision) and not one.allowed]
     if blocked:
-        return _flagged(next((one.message for one in blocked if one.message), None) or _unchecked(languages))
+        return _flagged(next((one.message for one in blocked if one.message), None) or unchecked_message(languages))
     if len(outcomes) != len(request.checks) or not all(isinstance(one, Decision) for one in outcomes):
         return render_failure(languages=languages)
     # Dify reads `action` in every answer, also in one that says that nothing is wrong.
@@ -134,19 +123,11 @@ def render(request: DifyRequest, outcomes: Sequence[Outcome], *, languages: Sequ
 
 def render_failure(*, languages: Sequence[str] = ()) -> dict[str, object]:
     """The reply when the text could not be checked: withheld."""
-    return _flagged(_unchecked(languages))
+    return _flagged(unchecked_message(languages))
 
 
 def _flagged(message: str) -> dict[str, object]:
     return {"flagged": True, "action": "direct_output", "preset_response": message}
-
-
-def _unchecked(languages: Sequence[str]) -> str:
-    for tag in languages:
-        message = UNCHECKED_MESSAGES.get(tag.lower().partition("-")[0])
-        if message is not None:
-            return message
-    return UNCHECKED_MESSAGES["en"]
 
 
 def _input_text(params: Mapping[str, object]) -> str:
