@@ -15,7 +15,7 @@ def test_without_the_extra_the_start_says_what_to_install(monkeypatch: pytest.Mo
     with pytest.raises(ConfigurationError) as caught:
         make_service(traces=True)
     assert str(caught.value) == (
-        "traces: opentelemetry is not installed; install the extra: pip install 'moderation-service[otel]'."
+        "traces: OpenTelemetry is not installed; install the extra: pip install 'moderation-service[otel]'."
     )
 
 
