@@ -49,7 +49,7 @@ METRIC_NAMES = (
     "process_max_fds",
     "process_start_time_seconds",
 )
-"""Every metric of the service, as documented in docs/operations.md."""
+"""Every metric of the service, as documented in docs/monitoring.md."""
 
 
 class Metrics:

@@ -147,6 +147,16 @@ def test_a_reload_does_not_open_a_service_that_others_can_reach(tmp_path: Path) 
         assert service.request("GET", "/policies").status == 401
 
 
+def test_a_host_that_is_read_anew_does_not_open_the_one_in_use(tmp_path: Path) -> None:
+    keys, file = tmp_path / "keys", tmp_path / "moderation.yaml"
+    keys.write_text(f"app:{OLD}\n")
+    file.write_text(f"host: 0.0.0.0\nworkers: 1\napi_keys_file: {keys}\n")
+    with running("--config", str(file)) as service:
+        file.write_text("host: 127.0.0.1\nworkers: 1\n")
+        assert refuse_to_reload(service).startswith("host: 0.0.0.0 can be reached from other machines and no API key")
+        assert service.request("GET", "/policies").status == 401
+
+
 def test_the_audit_file_is_opened_anew_so_that_it_can_be_renamed(tmp_path: Path) -> None:
     file = tmp_path / "audit.jsonl"
     with running("--workers", "1", "--audit-file", str(file)) as service:
