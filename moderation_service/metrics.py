@@ -51,7 +51,7 @@ METRIC_NAMES = (
     "process_max_fds",
     "process_start_time_seconds",
 )
-"""Every metric of the service, as documented in docs/operations.md."""
+"""Every metric of the service, as documented in docs/monitoring.md."""
 
 
 class Metrics:
@@ -102,9 +102,6 @@ class Metrics:
         self._processes = ProcessCollector(pid=os.getpid(), with_children=_is_multiprocess())
         if not _is_multiprocess():
             self._registry.register(self._processes)
-        # Bound here: they are called for every request.
-        self.begun = self._in_flight.inc
-        self.ended = self._in_flight.dec
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
@@ -122,8 +119,13 @@ class Metrics:
         """Settings were read anew and had a mistake; the earlier ones stay in use."""
         self._reload_ok.set(0)
 
+    def begun(self) -> None:
+        """An HTTP request has come in; `answered` follows in any case."""
+        self._in_flight.inc()
+
     def answered(self, route: str, status: int, seconds: float) -> None:
         """An HTTP request was answered. `route` is the rule, never the path that was asked for."""
+        self._in_flight.dec()
         children = self._route_children.get((route, status))
         if children is None:
             children = (self._requests.labels(route, str(status)), self._seconds.labels(route))

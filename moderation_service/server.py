@@ -142,10 +142,9 @@ class _Server(BaseApplication):  # type: ignore[misc]
         assert self._service is not None
         gc.unfreeze()
         try:
-            settings = self._reread()
+            # The port is open already, and others know it; what matters for its exposure is where it is.
+            settings = replace(self._reread(), host=self._settings.host, port=self._settings.port)
             check_exposure(settings, load_api_keys(settings))
-            # The port is open already, and others know it.
-            settings = replace(settings, host=self._settings.host, port=self._settings.port)
             app = self._make_app(settings)
         except (ConfigurationError, ModerationError) as error:
             log_event(_log, logging.ERROR, "reload_refused", reason=str(error))

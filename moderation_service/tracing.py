@@ -35,7 +35,7 @@ def create_tracing(*, version: str, exporter: Callable[[], Any] | None = None) -
         import opentelemetry.sdk.trace  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
-            f"traces: {error.name} is not installed; install the extra: pip install 'moderation-service[otel]'."
+            "traces: OpenTelemetry is not installed; install the extra: pip install 'moderation-service[otel]'."
         ) from error
     return Tracing(version=version, exporter=exporter or otlp.OTLPSpanExporter)
 

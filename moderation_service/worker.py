@@ -72,6 +72,13 @@ class Worker(gthread.ThreadWorker):  # type: ignore[misc]
                 self.accept(listener)
             listener.close()
 
+    def finish_request(self, conn: Any, fs: Any) -> None:
+        """As in the stock worker, but a connection without a first byte is not closed unheard by a worker that ends."""
+        if not self.alive and not fs.cancelled() and fs.exception() is None and fs.result() is gthread._DEFER:
+            self.enqueue_req(conn)  # `handle` now waits for it with the stock worker's patience
+            return
+        super().finish_request(conn, fs)
+
     def handle_error(self, req: object, client: socket.socket, addr: object, exc: BaseException) -> None:
         """Answer what gunicorn could not read, or an exception that left the app, in our error shape."""
         name = type(exc).__name__

@@ -203,6 +203,11 @@ def test_requests_being_answered_are_counted_while_they_are() -> None:
     assert samples(client)["moderation_requests_in_flight"] == 1
 
 
+def test_degraded_decisions_are_counted_from_zero_so_that_the_first_one_shows() -> None:
+    found = {name: value for name, value in samples(make_client()).items() if "degraded" in name}
+    assert found == {f"moderation_degraded_total{{policy={name}}}": 0 for name in ("strict", "balanced", "loose")}
+
+
 def test_a_request_that_fails_is_no_longer_in_flight() -> None:
     client = make_client(engine=FakeEngine(raises=ValueError("bug")))
     assert client.post("/moderate", json={"prompt": "bread"}).status_code == 500

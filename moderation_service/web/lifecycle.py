@@ -154,16 +154,9 @@ class _Lifecycle:
         environ[_STATE] = state
         route = self._direct.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
         self._metrics.begun()
-        try:
-            if route is not None:
-                return self._answer(route, environ, state, start_response)
-            return self._ask_flask(environ, state, start_response)
-        finally:
-            self._metrics.ended()
+        if route is not None:
+            return self._answer(route, environ, state, start_response)
 
-    def _ask_flask(
-        self, environ: WSGIEnvironment, state: RequestState, start_response: StartResponse
-    ) -> Iterable[bytes]:
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             headers += (("X-Request-Id", state.request_id), ("X-Content-Type-Options", "nosniff"))
             self._record(environ, state, int(status[:3]))

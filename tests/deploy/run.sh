@@ -21,7 +21,8 @@ if ! command -v promtool >/dev/null && [[ ! -x "$tools/usr/bin/promtool" ]]; the
   mkdir -p "$tools"
   # The lists of a fresh machine are empty; without root those that are there must do.
   [[ "$(id -u)" != 0 ]] || apt-get update -qq >/dev/null 2>&1 || true
-  (cd "$tools" && apt-get download -qq prometheus >/dev/null && dpkg-deb -x prometheus_*.deb .)
+  (cd "$tools" && apt-get -o APT::Sandbox::User=root download -qq prometheus >/dev/null && dpkg-deb -x prometheus_*.deb .) ||
+    { echo "promtool and prometheus could not be had from Debian; put them on the path" >&2; exit 1; }
   rm -f "$tools"/prometheus_*.deb
 fi
 if ! command -v systemd-analyze >/dev/null && [[ "$(id -u)" == 0 ]]; then

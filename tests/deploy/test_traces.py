@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -233,3 +235,15 @@ def test_a_client_that_leaves_in_the_middle_ends_the_span_too() -> None:
     tracing.close()
     (span,) = exporter.get_finished_spans()
     assert (span.name, span.attributes["http.response.status_code"]) == ("POST unmatched", 200)
+
+
+def test_without_the_setting_nothing_of_it_is_loaded() -> None:
+    code = (
+        "import sys\n"
+        "from moderation_service.web import create_app\n"
+        "client = create_app().test_client()\n"
+        "assert client.post('/moderate', json={'prompt': 'bread'}).status_code == 200\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout == "[]\n"
