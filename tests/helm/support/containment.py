@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import os
 import shlex
+import signal
 import subprocess
 import sys
 import time
@@ -47,8 +48,8 @@ class Contained(pods.Running):
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return int(children.read_text().split()[0])
 
-    def send(self, signal: int) -> None:
-        os.kill(self.pid, signal)
+    def send(self, number: int) -> None:
+        os.kill(self.pid, number)
 
 
 @contextmanager
@@ -62,14 +63,26 @@ def started(objects: list[Object], workload: Object, name: str, folder: Path, *a
     script.write_text(_script(objects, spec, pod, folder, container), encoding="utf-8")
     log = folder / "log"
     with log.open("wb") as output:
-        words = ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-e", str(script)]
+        # Whoever is killed takes along what it started, tests included.
+        words = [
+            "setpriv",
+            "--pdeathsig=KILL",
+            "unshare",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child",
+            "sh",
+            "-e",
+            str(script),
+        ]
         process = subprocess.Popen(words, stdout=output, stderr=output)
     running = Contained(container, process, log)
     try:
         yield running
     finally:
         if process.poll() is None:
-            process.kill()
+            running.send(signal.SIGKILL)
         process.wait(30)
 
 
@@ -133,7 +146,10 @@ def _script(objects: list[Object], spec: Object, pod: Object, folder: Path, cont
     privileges = "--no-new-privs" if own["allowPrivilegeEscalation"] is False else ""
     identity = f"--reuid={user} --regid={group} --groups={rights['fsGroup']}"
     words = ["env", "-i", *(f"{name}={value}" for name, value in container.env.items()), *container.argv]
-    lines += [f"cd {root}/app", f"exec chroot {root} setpriv {identity} {dropped} {privileges} {shlex.join(words)}"]
+    lines += [
+        f"cd {root}/app",
+        f"exec chroot {root} setpriv --pdeathsig=KILL {identity} {dropped} {privileges} {shlex.join(words)}",
+    ]
     return "\n".join(lines) + "\n"
 
 
