@@ -126,28 +126,28 @@ def test_it_can_be_kept_in_the_service_to_answer_by_its_fail_mode(tmp_path: Path
 
 
 def test_a_pod_that_ends_under_load_loses_no_request(tmp_path: Path, model_server: FakeServer) -> None:
-    def slowly(request: Request) -> Any:
-        time.sleep(0.3)
+    """While preStop sleeps, new requests still arrive; those under way at SIGTERM are answered after it."""
+
+    def behave(request: Request) -> Any:
+        time.sleep(3 if "long" in json.dumps(request.body) else 0.05)
         return guard(request)
 
-    gateway = make_gateway(tmp_path, model_server.url)
-    ending = threading.Event()
+    gateway = make_gateway(tmp_path, model_server.url, preStopSeconds=3, config={"graceful_timeout_s": 60})
+    left_the_service = threading.Event()
 
     def client(number: int) -> list[int]:
-        """Ask until the pod has left its Service, which is when SIGTERM is sent, at the latest."""
         statuses = []
-        while not ending.is_set():
+        while not left_the_service.is_set():
             statuses.append(gateway.ask(f"How do I bake bread number {number}.{len(statuses)}?")[0])
-        return statuses
+        # The last ones are still under way when SIGTERM comes.
+        return [*statuses, gateway.ask(f"How do I bake a long bread number {number}?")[0]]
 
     with gateway.container.started(tmp_path / "log") as running:
         running.wait_for("readinessProbe")
-        model_server.behave = slowly
+        model_server.behave = behave
         with concurrent.futures.ThreadPoolExecutor(16) as pool:
             clients = [pool.submit(client, number) for number in range(16)]
-            # Endpoints are updated while preStop sleeps: new requests arrive until shortly before SIGTERM, and those
-            # under way at that moment must be answered.
-            timer = threading.Timer(0.9, ending.set)
+            timer = threading.Timer(1, left_the_service.set)
             timer.start()
             code = running.end(gateway.grace_s)
             timer.join()

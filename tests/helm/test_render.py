@@ -74,7 +74,7 @@ def without_files(objects: list[Object]) -> list[Object]:
 def test_the_objects_are_those_that_were_looked_at(file: Path, request: pytest.FixtureRequest) -> None:
     golden = GOLDEN / f"{file.stem}.yaml"
     rendered = without_files(charts.without_random(render(values_of(file))))
-    if request.config.getoption("--write-golden"):
+    if request.config.getoption("--write-golden", default=False):
         golden.parent.mkdir(exist_ok=True)
         golden.write_text(yaml.safe_dump_all(rendered, allow_unicode=True, width=120), encoding="utf-8")
     assert charts.load(golden.read_text(encoding="utf-8")) == rendered, (
@@ -193,6 +193,8 @@ def test_an_address_in_a_setting_may_be_called() -> None:
 
     assert others({"engine": "lite"}) == []
     assert others({"engine": "lite", "gateway": {"config": {"some_upstream": "https://chat.example.org"}}}) != []
+    collector = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
+    assert others({"engine": "lite", "gateway": {"extraEnv": collector}}) != []
     assert others({"engine": "external", "external": {"urls": ["http://guard:8000"]}}) != []
     narrow = {"gateway": {"egress": [{"ports": [{"port": 8000, "protocol": "TCP"}]}]}}
     assert others({"engine": "external", "external": {"urls": ["http://g:80"]}, "networkPolicy": narrow}) == []

@@ -127,6 +127,7 @@ def test_a_bad_value_is_refused_by_its_name(values: str, message: str) -> None:
             "MODERATION_UPSTREAM_API_KEY is set by the chart",
         ),
         ("vllm: {extraEnv: [{name: VLLM_API_KEY, value: a}]}", "vllm.extraEnv: VLLM_API_KEY is set by the chart"),
+        ("vllm: {extraArgs: [--port=9]}", "vllm.extraArgs: --port is set by the chart"),
         ("vllm: {model: {extraEnv: [{name: HF_TOKEN, value: a}]}}", "a token is named in vllm.model.token"),
         ("gateway: {apiKeys: {existingSecret: a, keys: ['a:bcdefghij']}}", "give keys or existingSecret, not both"),
         ("gateway: {policies: {existingConfigMap: a, content: b}}", "give content or existingConfigMap, not both"),

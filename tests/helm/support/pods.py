@@ -2,7 +2,7 @@
 
 There is no container runtime here. Volumes become folders, and the paths at which they are mounted are replaced by
 those folders wherever they are mentioned: in the command, the variables and the files of ConfigMaps. What only a
-container runtime does is not imitated: the user, the read-only root, the limits.
+container runtime does is not imitated here; user, capabilities and read-only root are in containment.py.
 """
 
 from __future__ import annotations
@@ -81,13 +81,16 @@ class Running:
             connection.close()
 
     def wait_for(self, name: str, *, value: bool = True) -> None:
-        """Until the probe says so; as often as its threshold allows, but every tenth of a second."""
-        probe = self.container.spec[name]
-        deadline = time.monotonic() + min(60, probe["periodSeconds"] * probe["failureThreshold"])
+        """Until the probe says so. It is asked every tenth of a second, and given a minute."""
+        deadline = time.monotonic() + 60
         while self.probe(name) is not value:
             assert self.process.poll() is None, self.log.read_text()
             assert time.monotonic() < deadline, f"{name} is not {value}: {self.log.read_text()}"
             time.sleep(0.1)
+
+    def send(self, number: int) -> None:
+        """Send a signal to the container's process."""
+        self.process.send_signal(number)
 
     def end(self, grace_s: int) -> int:
         """What the kubelet does to end a pod: preStop, then SIGTERM, then wait for the grace period. The exit code."""
@@ -95,7 +98,7 @@ class Running:
         hook = self.container.spec.get("lifecycle", {}).get("preStop", {}).get("exec")
         if hook:
             subprocess.run(hook["command"], check=True, timeout=grace_s)
-        self.process.send_signal(signal.SIGTERM)
+        self.send(signal.SIGTERM)
         return self.process.wait(max(1, grace_s - (time.monotonic() - began)))
 
 
@@ -115,7 +118,7 @@ def make(
 
     for mount in spec["volumeMounts"]:
         if mount["mountPath"] != "/dev/shm":
-            _fill(places[mount["mountPath"]], volumes[mount["name"]], objects, here)
+            fill(places[mount["mountPath"]], volumes[mount["name"]], objects, here)
     env = {"PATH": os.environ["PATH"]}
     for entry in spec.get("env", []):
         value = entry.get("value", "")
@@ -128,7 +131,8 @@ def make(
     return Container(spec, argv, env, places)
 
 
-def _fill(folder: Path, volume: Object, objects: list[Object], here: Callable[[str], str]) -> None:
+def fill(folder: Path, volume: Object, objects: list[Object], here: Callable[[str], str]) -> None:
+    """The content of a volume; `here` is applied to that of ConfigMaps."""
     folder.mkdir(parents=True, exist_ok=True)
     sources = volume.get("projected", {}).get("sources", [volume])
     for source in sources:

@@ -41,13 +41,16 @@
 {{- toYaml $settings -}}
 {{- end -}}
 
-{{/* Addresses in `gateway.config` that the service will call, such as that of a chat model. */}}
+{{/* Addresses in `gateway.config` and `gateway.extraEnv` that the service will call: a chat model, a trace collector. */}}
 {{- define "moderation.callsOthers" -}}
 {{- $found := eq .Values.engine "external" -}}
 {{- range $value := .Values.gateway.config -}}
 {{- range $one := (kindIs "slice" $value | ternary $value (list $value)) -}}
 {{- if and (kindIs "string" $one) (regexMatch "^https?://" $one) }}{{ $found = true }}{{ end -}}
 {{- end -}}
+{{- end -}}
+{{- range .Values.gateway.extraEnv -}}
+{{- if regexMatch "^https?://" (default "" .value) }}{{ $found = true }}{{ end -}}
 {{- end -}}
 {{- if $found }}true{{ end -}}
 {{- end -}}
@@ -123,6 +126,11 @@
 {{- end -}}
 {{- if and .persistence.existingClaim .persistence.volume -}}
 {{- fail "vllm.persistence: give existingClaim or volume, not both." -}}
+{{- end -}}
+{{- range .extraArgs -}}
+{{- if regexMatch "^--(host|port|api-key|served-model-name|uds|root-path|ssl-[a-z-]+)(=|$)" . -}}
+{{- fail (printf "vllm.extraArgs: %s is set by the chart." (regexFind "^[a-z-]+" .)) -}}
+{{- end -}}
 {{- end -}}
 {{- if and .apiKey.existingSecret .apiKey.value -}}
 {{- fail "vllm.apiKey: give value or existingSecret, not both." -}}
