@@ -2,10 +2,12 @@
 
 Both stand in front of the same stand-in in C (`mock_vllm.c`, needs `cc`), which answers at once or after 20 ms: to this
 service as vLLM with Qwen3Guard does, to LiteLLM as a guardrail server does ("let it pass") and as a language model.
-LiteLLM is its proxy as `tests/litellm/run.sh` installs it, without a database, logging errors only, with as many worker
-processes. What is closest to `POST /moderate` there is `POST /guardrails/apply_guardrail`: one text in, one call to the
-guard, one verdict out. The rows below it are what a chat costs there, without and with a guardrail on the prompt, and
-with this service as that guardrail; of that row LiteLLM's share is shown, and the service's in brackets.
+LiteLLM is its proxy as `tests/litellm/run.sh` installs it, without a database, logging errors only. Both have one
+worker process: LiteLLM's supervisor of several replaces those that are busy for too long.
+
+What is closest to `POST /moderate` there is `POST /guardrails/apply_guardrail`: one text in, one call to the guard, one
+verdict out. The rows below it are what a chat costs there, without and with a guardrail on the prompt, and with this
+service as that guardrail; of that row LiteLLM's share is shown, and the service's in brackets.
 
 CPU is user and system time of all processes of a server, per request. It is comparable between rows of one run;
 requests per second depend on what else the machine does, and the load runs on the same cores.
@@ -57,13 +59,14 @@ def main() -> None:
     options = parser.parse_args()
     if not LITELLM.exists():
         raise SystemExit("LiteLLM is missing: tests/litellm/run.sh installs it.")
+    os.environ["MODERATION_WORKERS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         mock = Path(folder) / "mock_vllm"
         subprocess.run(["cc", "-O2", "-o", mock, HERE / "mock_vllm.c"], check=True)
         for delay_ms in (0, 20):
             print(f"\nThe model and the guard answer {f'after {delay_ms} ms' if delay_ms else 'at once'}:\n")
             compare(mock, folder, delay_ms, options)
-    print(f"\n{machine()}; 2 workers each; model, guard and load on the same machine.")
+    print(f"\n{machine()}; one worker each; model, guard and load on the same machine.")
 
 
 def compare(mock: Path, folder: str, delay_ms: float, options: argparse.Namespace) -> None:
@@ -172,7 +175,7 @@ def litellm(folder: str, model: str, passing: str, guard: str) -> Iterator[tuple
     file = Path(folder) / "litellm.yaml"
     file.write_text(yaml.safe_dump(config))
     port = free_port()
-    command = [str(LITELLM), "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "2"]
+    command = [str(LITELLM), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
     # Without the first it waits for a download at its start; with more than errors logged it is slower.
     environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
