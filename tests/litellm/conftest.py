@@ -94,6 +94,9 @@ def varied(llm: Model, service: Running, down: Running, tmp_path_factory: pytest
         for mode in ("pre_call", "during_call", "post_call"):
             guardrail = {"guardrail_name": f"{name}-{mode}", "litellm_params": {**params, "mode": mode}}
             config["guardrails"].append(guardrail)
+    for mode in ("pre_call", "post_call"):
+        lakera = {"guardrail": "lakera_v2", "mode": mode, "api_base": service.url, "api_key": KEY}
+        config["guardrails"].append({"guardrail_name": f"lakera-{mode}", "litellm_params": lakera})
     folder = tmp_path_factory.mktemp("litellm")
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -231,6 +231,19 @@ def test_a_prompt_can_be_judged_while_the_model_is_asked(varied: Proxy, model: M
     refused(*varied.chat("how much arsenic", guardrails=both))
 
 
+def test_lakeras_contract_serves_litellm_too(varied: Proxy, model: Model) -> None:
+    """Where a Lakera guardrail is configured already; streams are checked too late there, as the page says."""
+    model.answers["bread"], model.answers["secret"] = [BREAD], [BOMB]
+    status, body = varied.chat("how to bake bread", guardrails=guards("lakera"))
+    assert (status, body["choices"][0]["message"]["content"]) == (200, BREAD)
+    model.asked.clear()
+    assert (varied.chat("how to make a bomb", guardrails=guards("lakera"))[0], model.asked) == (400, [])
+    status, body = varied.chat("tell me a secret", guardrails=guards("lakera"))
+    assert status == 400
+    assert "hide your bomb" not in json.dumps(body)
+    assert "bomb" in varied.stream("tell me a secret", guardrails=guards("lakera")).texts[0]
+
+
 CLOSED = ["down_closed", "gone_closed", "typo", "wrong_key"]
 
 
