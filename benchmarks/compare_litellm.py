@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -26,10 +27,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
-from bench_gateway import KEY, TEXT, model_server, moderate, process, service
+from bench_gateway import KEY, TEXT, model_server, process, service
 from load import cpu_seconds, free_port, machine, memory_mb, post, run_load
 
 HERE = Path(__file__).resolve().parent
@@ -40,8 +42,11 @@ GUARDRAIL_PATH = "/beta/litellm_basic_guardrail_api"
 AS_CHAT = f"/v1/chat/completions?{GUARDRAIL_PATH}"
 CLIENTS = (1, 16)
 WARM = 20
+RUNS = itertools.count(1)
 
 Request = Callable[[int], bytes]
+Maker = Callable[[str], Request]
+"""The requests of one run, by its name."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +106,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def measured(
-    title: str, port: int, pid: int, make: Request, options: argparse.Namespace, *, also: int | None = None
+    title: str, port: int, pid: int, make: Maker, options: argparse.Namespace, *, also: int | None = None
 ) -> Row:
     """The cheapest of some rounds; `also` is a second server that the first one asks."""
     cells = {}
@@ -118,33 +123,49 @@ def measured(
     return Row(title, cells)
 
 
-def guardrail_call(number: int) -> bytes:
+def text_of(run: str, number: int) -> str:
+    """A text that no other request has, so that no verdict comes from a cache."""
+    return TEXT.format(n=f"{run}-{number}")
+
+
+def moderate(run: str) -> Request:
+    return lambda number: post("/moderate", json.dumps({"prompt": text_of(run, number)}).encode(), key=KEY)
+
+
+def guardrail_call(run: str) -> Request:
     """What LiteLLM sends for a chat of one message."""
-    text = TEXT.format(n=number)
-    body = {
-        "input_type": "request",
-        "litellm_call_id": f"bench-{number}",
-        "structured_messages": [{"role": "user", "content": text}],
-        "texts": [text],
-        "request_data": {},
-        "request_headers": {"user-agent": "bench"},
-        "additional_provider_specific_params": {},
-    }
-    return post(GUARDRAIL_PATH, json.dumps(body).encode(), key=KEY)
 
-
-def apply_guardrail(number: int) -> bytes:
-    body = {"guardrail_name": "passing", "text": TEXT.format(n=number)}
-    return post("/guardrails/apply_guardrail", json.dumps(body).encode(), key=MASTER_KEY)
-
-
-def chat(*guardrails: str) -> Request:
     def make(number: int) -> bytes:
-        messages = [{"role": "user", "content": TEXT.format(n=number)}]
+        text = text_of(run, number)
+        body = {
+            "input_type": "request",
+            "litellm_call_id": f"bench-{run}-{number}",
+            "structured_messages": [{"role": "user", "content": text}],
+            "texts": [text],
+            "request_data": {},
+            "request_headers": {"user-agent": "bench"},
+            "additional_provider_specific_params": {},
+        }
+        return post(GUARDRAIL_PATH, json.dumps(body).encode(), key=KEY)
+
+    return make
+
+
+def apply_guardrail(run: str) -> Request:
+    def make(number: int) -> bytes:
+        body = {"guardrail_name": "passing", "text": text_of(run, number)}
+        return post("/guardrails/apply_guardrail", json.dumps(body).encode(), key=MASTER_KEY)
+
+    return make
+
+
+def chat(*guardrails: str) -> Maker:
+    def make(run: str, number: int) -> bytes:
+        messages = [{"role": "user", "content": text_of(run, number)}]
         body = {"model": "chat", "messages": messages, "guardrails": list(guardrails)}
         return post("/v1/chat/completions", json.dumps(body).encode(), key=MASTER_KEY)
 
-    return make
+    return lambda run: partial(make, run)
 
 
 @contextlib.contextmanager
