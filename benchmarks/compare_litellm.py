@@ -114,7 +114,10 @@ def measured(
         found = []
         for _ in range(options.rounds):
             before = cpu_seconds(also) if also else 0.0
-            one = run_load(port=port, pid=pid, clients=clients, seconds=options.seconds, make_request=make, warm=WARM)
+            requests = make(str(next(RUNS)))
+            one = run_load(
+                port=port, pid=pid, clients=clients, seconds=options.seconds, make_request=requests, warm=WARM
+            )
             assert set(one.statuses) == {200}, one
             asked = one.requests + WARM + clients
             elsewhere = (cpu_seconds(also) - before) / asked * 1e6 if also else 0.0
