@@ -222,6 +222,13 @@ def test_each_guardrail_has_its_policy(varied: Proxy, model: Model) -> None:
     refused(*varied.chat("an insult", guardrails=guards("strict")))
 
 
+def test_a_model_can_have_guardrails_of_its_own(varied: Proxy, model: Model) -> None:
+    model.answers["secret"] = ["An insult. "]
+    assert varied.chat("an insult")[0] == 200
+    refused(*varied.chat("an insult", model="strict-chat"))
+    refused(*varied.chat("tell me a secret", model="strict-chat"))
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_prompt_can_be_judged_while_the_model_is_asked(varied: Proxy, model: Model, stream: bool) -> None:
     model.answers["much"] = ["You take two spoons of it. "]
