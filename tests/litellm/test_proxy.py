@@ -225,8 +225,9 @@ def test_each_guardrail_has_its_policy(varied: Proxy, model: Model) -> None:
 def test_a_model_can_have_guardrails_of_its_own(varied: Proxy, model: Model) -> None:
     model.answers["secret"] = ["An insult. "]
     assert varied.chat("an insult")[0] == 200
-    refused(*varied.chat("an insult", model="strict-chat"))
-    refused(*varied.chat("tell me a secret", model="strict-chat"))
+    for named in ({}, {"guardrails": []}, {"guardrails": guards("soft")}):
+        refused(*varied.chat("an insult", model="strict-chat", **named))
+        refused(*varied.chat("tell me a secret", model="strict-chat", **named))
 
 
 @pytest.mark.parametrize("stream", [False, True])
