@@ -2,10 +2,12 @@
 
 Both stand in front of the same stand-in in C (`mock_vllm.c`, needs `cc`), which answers at once or after 20 ms: to this
 service as vLLM with Qwen3Guard does, to LiteLLM as a guardrail server does ("let it pass") and as a language model.
-LiteLLM is its proxy as `tests/litellm/run.sh` installs it, without a database, logging errors only, with as many worker
-processes. What is closest to `POST /moderate` there is `POST /guardrails/apply_guardrail`: one text in, one call to the
-guard, one verdict out. The rows below it are what a chat costs there, without and with a guardrail on the prompt, and
-with this service as that guardrail; of that row LiteLLM's share is shown, and the service's in brackets.
+LiteLLM is its proxy as `tests/litellm/run.sh` installs it, without a database, logging errors only. Both have one
+worker process: LiteLLM's supervisor of several replaces those that are busy for too long.
+
+What is closest to `POST /moderate` there is `POST /guardrails/apply_guardrail`: one text in, one call to the guard, one
+verdict out. The rows below it are what a chat costs there, without and with a guardrail on the prompt, and with this
+service as that guardrail; of that row LiteLLM's share is shown, and the service's in brackets.
 
 CPU is user and system time of all processes of a server, per request. It is comparable between rows of one run;
 requests per second depend on what else the machine does, and the load runs on the same cores.
@@ -16,6 +18,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -24,10 +27,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import yaml
-from bench_gateway import KEY, TEXT, model_server, moderate, process, service
+from bench_gateway import KEY, TEXT, model_server, process, service
 from load import cpu_seconds, free_port, machine, memory_mb, post, run_load
 
 HERE = Path(__file__).resolve().parent
@@ -38,8 +42,11 @@ GUARDRAIL_PATH = "/beta/litellm_basic_guardrail_api"
 AS_CHAT = f"/v1/chat/completions?{GUARDRAIL_PATH}"
 CLIENTS = (1, 16)
 WARM = 20
+RUNS = itertools.count(1)
 
 Request = Callable[[int], bytes]
+Maker = Callable[[str], Request]
+"""The requests of one run, by its name."""
 
 
 @dataclass(frozen=True)
@@ -57,13 +64,14 @@ def main() -> None:
     options = parser.parse_args()
     if not LITELLM.exists():
         raise SystemExit("LiteLLM is missing: tests/litellm/run.sh installs it.")
+    os.environ["MODERATION_WORKERS"] = "1"
     with tempfile.TemporaryDirectory() as folder:
         mock = Path(folder) / "mock_vllm"
         subprocess.run(["cc", "-O2", "-o", mock, HERE / "mock_vllm.c"], check=True)
         for delay_ms in (0, 20):
             print(f"\nThe model and the guard answer {f'after {delay_ms} ms' if delay_ms else 'at once'}:\n")
             compare(mock, folder, delay_ms, options)
-    print(f"\n{machine()}; 2 workers each; model, guard and load on the same machine.")
+    print(f"\n{machine()}; one worker each; model, guard and load on the same machine.")
 
 
 def compare(mock: Path, folder: str, delay_ms: float, options: argparse.Namespace) -> None:
@@ -98,7 +106,7 @@ def print_table(rows: list[Row]) -> None:
 
 
 def measured(
-    title: str, port: int, pid: int, make: Request, options: argparse.Namespace, *, also: int | None = None
+    title: str, port: int, pid: int, make: Maker, options: argparse.Namespace, *, also: int | None = None
 ) -> Row:
     """The cheapest of some rounds; `also` is a second server that the first one asks."""
     cells = {}
@@ -106,7 +114,10 @@ def measured(
         found = []
         for _ in range(options.rounds):
             before = cpu_seconds(also) if also else 0.0
-            one = run_load(port=port, pid=pid, clients=clients, seconds=options.seconds, make_request=make, warm=WARM)
+            requests = make(str(next(RUNS)))
+            one = run_load(
+                port=port, pid=pid, clients=clients, seconds=options.seconds, make_request=requests, warm=WARM
+            )
             assert set(one.statuses) == {200}, one
             asked = one.requests + WARM + clients
             elsewhere = (cpu_seconds(also) - before) / asked * 1e6 if also else 0.0
@@ -115,33 +126,49 @@ def measured(
     return Row(title, cells)
 
 
-def guardrail_call(number: int) -> bytes:
+def text_of(run: str, number: int) -> str:
+    """A text that no other request has, so that no verdict comes from a cache."""
+    return TEXT.format(n=f"{run}-{number}")
+
+
+def moderate(run: str) -> Request:
+    return lambda number: post("/moderate", json.dumps({"prompt": text_of(run, number)}).encode(), key=KEY)
+
+
+def guardrail_call(run: str) -> Request:
     """What LiteLLM sends for a chat of one message."""
-    text = TEXT.format(n=number)
-    body = {
-        "input_type": "request",
-        "litellm_call_id": f"bench-{number}",
-        "structured_messages": [{"role": "user", "content": text}],
-        "texts": [text],
-        "request_data": {},
-        "request_headers": {"user-agent": "bench"},
-        "additional_provider_specific_params": {},
-    }
-    return post(GUARDRAIL_PATH, json.dumps(body).encode(), key=KEY)
 
-
-def apply_guardrail(number: int) -> bytes:
-    body = {"guardrail_name": "passing", "text": TEXT.format(n=number)}
-    return post("/guardrails/apply_guardrail", json.dumps(body).encode(), key=MASTER_KEY)
-
-
-def chat(*guardrails: str) -> Request:
     def make(number: int) -> bytes:
-        messages = [{"role": "user", "content": TEXT.format(n=number)}]
+        text = text_of(run, number)
+        body = {
+            "input_type": "request",
+            "litellm_call_id": f"bench-{run}-{number}",
+            "structured_messages": [{"role": "user", "content": text}],
+            "texts": [text],
+            "request_data": {},
+            "request_headers": {"user-agent": "bench"},
+            "additional_provider_specific_params": {},
+        }
+        return post(GUARDRAIL_PATH, json.dumps(body).encode(), key=KEY)
+
+    return make
+
+
+def apply_guardrail(run: str) -> Request:
+    def make(number: int) -> bytes:
+        body = {"guardrail_name": "passing", "text": text_of(run, number)}
+        return post("/guardrails/apply_guardrail", json.dumps(body).encode(), key=MASTER_KEY)
+
+    return make
+
+
+def chat(*guardrails: str) -> Maker:
+    def make(run: str, number: int) -> bytes:
+        messages = [{"role": "user", "content": text_of(run, number)}]
         body = {"model": "chat", "messages": messages, "guardrails": list(guardrails)}
         return post("/v1/chat/completions", json.dumps(body).encode(), key=MASTER_KEY)
 
-    return make
+    return lambda run: partial(make, run)
 
 
 @contextlib.contextmanager
@@ -172,7 +199,7 @@ def litellm(folder: str, model: str, passing: str, guard: str) -> Iterator[tuple
     file = Path(folder) / "litellm.yaml"
     file.write_text(yaml.safe_dump(config))
     port = free_port()
-    command = [str(LITELLM), "--config", str(file), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "2"]
+    command = [str(LITELLM), "--config", str(file), "--host", "127.0.0.1", "--port", str(port)]
     # Without the first it waits for a download at its start; with more than errors logged it is slower.
     environment = {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"}
     quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}

@@ -86,7 +86,7 @@ LAYERS = [
     ("server", "worker"),
     ("web",),
     ("wires",),
-    ("answer_judge",),
+    ("answer_judge", "call_memory", "resent_answers"),
     ("moderator",),
     ("engines",),
     ("growing", "question"),

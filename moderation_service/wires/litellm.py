@@ -20,13 +20,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Limits, Message, Role, check_text, is_blank
+from ..conversation import Limits, Message, Role, check_text
 from ..errors import EngineUnavailable, InvalidRequest, ModerationError, Overloaded, TooLarge
 from ..moderator import Check, Outcome
 from ..policy import Policies, Policy
 from ..question import Question
 from ..resent_answers import ResentAnswer
 from ..verdict import Decision
+from .gateway_chats import question_of, read_turns
 
 __all__ = ["GuardrailRequest", "checks", "parse", "render_answers", "render_request"]
 
@@ -34,7 +35,6 @@ _MAX_CALL_ID_CHARS = 256
 _PARAMS = "additional_provider_specific_params"
 _KNOWN_PARAMS = ("language", "policy", "soft_block")
 _SOFT_BLOCK = "incremental_diff"
-_ROLES = {Role.USER.value: Role.USER, Role.ASSISTANT.value: Role.ASSISTANT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,51 +183,10 @@ def _texts(value: object) -> Sequence[str]:
 
 def _question(messages: object, texts: Sequence[str], *, limits: Limits) -> Question | None:
     """What a request asks; None when there is nothing to judge, such as in one with a picture alone."""
-    turns = _turns(messages, limits=limits)
-    if not turns:
-        # Other kinds of calls (completions, embeddings) have no roles; all texts are the user's, and one text: what is
-        # harmless in parts need not be so together.
-        text = "\n".join(text for text in texts if text.strip())
-        turns = [_turn(Role.USER, text, param="texts")] if text else []
-    if not turns:
-        return None
-    question = Question.of(turns)
-    asked = question.turns[-1].content
-    if asked or not question.begun:
-        # Characters that show nothing can still be read by a model; what can't be judged is not let through.
-        check_text(asked, param="structured_messages")
-    return question
-
-
-def _turns(messages: object, *, limits: Limits) -> list[Message]:
-    """The user's and the assistant's turns that have text."""
-    if messages is None:
-        return []
-    if not isinstance(messages, list):
-        raise InvalidRequest("`structured_messages` must be a list of messages.", param="structured_messages")
-    if len(messages) > limits.messages:
-        reason = f"`structured_messages` has {len(messages)} messages; the limit is {limits.messages}."
-        raise TooLarge(reason, param="structured_messages")
-    turns = []
-    for index, message in enumerate(messages):
-        param = f"structured_messages[{index}]"
-        if not isinstance(message, Mapping):
-            raise InvalidRequest(f"`{param}` must be an object.", param=param)
-        role, text = message.get("role"), _content(message.get("content"))
-        if isinstance(role, str) and role in _ROLES and text.strip():
-            turns.append(_turn(_ROLES[role], text, param=f"{param}.content"))
-    return turns
-
-
-def _turn(role: Role, text: str, *, param: str) -> Message:
-    return Message(role, text if is_blank(text) else check_text(text, param=param))
-
-
-def _content(content: object) -> str:
-    """The text of a message, all of its parts that have one; pictures, sound and files have none."""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        return ""
-    parts = [part.get("text") or part.get("refusal") for part in content if isinstance(part, Mapping)]
-    return "\n".join(part for part in parts if isinstance(part, str))
+    turns = [] if messages is None else read_turns(messages, limits=limits, param="structured_messages")
+    if turns:
+        return question_of(turns, param="structured_messages")
+    # Other kinds of calls (completions, embeddings) have no roles; all texts are the user's, and one text: what is
+    # harmless in parts need not be so together.
+    text = "\n".join(text for text in texts if text.strip())
+    return question_of([Message(Role.USER, check_text(text, param="texts"))], param="texts") if text else None

@@ -87,13 +87,19 @@ def varied(llm: Model, service: Running, down: Running, tmp_path_factory: pytest
     }
     config["guardrails"] = []
     # With this provider LiteLLM asks for chat completions on its other routes too; that is what the model here knows.
-    config["model_list"][0]["litellm_params"]["model"] = "hosted_vllm/your-model"
+    (documented_model,) = config["model_list"]
+    documented_model["litellm_params"]["model"] = "hosted_vllm/your-model"
+    of_its_own = {**documented_model["litellm_params"], "guardrails": ["strict-pre_call", "strict-post_call"]}
+    config["model_list"].append({"model_name": "strict-chat", "litellm_params": of_its_own})
     for name, changes in variations.items():
         params = {**documented["litellm_params"], "api_base": service.url, "default_on": False, **changes}
         # The modes apart, so that a test can have a checked prompt and an answer that can't be.
         for mode in ("pre_call", "during_call", "post_call"):
             guardrail = {"guardrail_name": f"{name}-{mode}", "litellm_params": {**params, "mode": mode}}
             config["guardrails"].append(guardrail)
+    for mode in ("pre_call", "post_call"):
+        lakera = {"guardrail": "lakera_v2", "mode": mode, "api_base": service.url, "api_key": KEY}
+        config["guardrails"].append({"guardrail_name": f"lakera-{mode}", "litellm_params": lakera})
     folder = tmp_path_factory.mktemp("litellm")
     file = folder / "config.yaml"
     file.write_text(yaml.safe_dump(config), encoding="utf-8")

@@ -98,7 +98,7 @@ def litellm_proxy(config: Path, log: Path, **variables: str) -> Iterator[Proxy]:
     if not LITELLM.exists():
         raise RuntimeError(".venv-litellm is missing: run tests/litellm/run.sh, which installs it")
     port = free_port()
-    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "NICE") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     environment = {
         **kept,
         "LANG": "C.UTF-8",

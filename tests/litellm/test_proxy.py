@@ -222,6 +222,14 @@ def test_each_guardrail_has_its_policy(varied: Proxy, model: Model) -> None:
     refused(*varied.chat("an insult", guardrails=guards("strict")))
 
 
+def test_a_model_can_have_guardrails_of_its_own(varied: Proxy, model: Model) -> None:
+    model.answers["secret"] = ["An insult. "]
+    assert varied.chat("an insult")[0] == 200
+    for named in ({}, {"guardrails": []}, {"guardrails": guards("soft")}):
+        refused(*varied.chat("an insult", model="strict-chat", **named))
+        refused(*varied.chat("tell me a secret", model="strict-chat", **named))
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_a_prompt_can_be_judged_while_the_model_is_asked(varied: Proxy, model: Model, stream: bool) -> None:
     model.answers["much"] = ["You take two spoons of it. "]
@@ -229,6 +237,19 @@ def test_a_prompt_can_be_judged_while_the_model_is_asked(varied: Proxy, model: M
     refused(*varied.chat("how to make a bomb", guardrails=both, stream=stream))
     assert varied.chat("how much sugar", guardrails=both)[0] == 200
     refused(*varied.chat("how much arsenic", guardrails=both))
+
+
+def test_lakeras_contract_serves_litellm_too(varied: Proxy, model: Model) -> None:
+    """Where a Lakera guardrail is configured already; streams are checked too late there, as the page says."""
+    model.answers["bread"], model.answers["secret"] = [BREAD], [BOMB]
+    status, body = varied.chat("how to bake bread", guardrails=guards("lakera"))
+    assert (status, body["choices"][0]["message"]["content"]) == (200, BREAD)
+    model.asked.clear()
+    assert (varied.chat("how to make a bomb", guardrails=guards("lakera"))[0], model.asked) == (400, [])
+    status, body = varied.chat("tell me a secret", guardrails=guards("lakera"))
+    assert status == 400
+    assert "hide your bomb" not in json.dumps(body)
+    assert "bomb" in varied.stream("tell me a secret", guardrails=guards("lakera")).texts[0]
 
 
 CLOSED = ["down_closed", "gone_closed", "typo", "wrong_key"]
