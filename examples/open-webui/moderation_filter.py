@@ -48,6 +48,8 @@ UNTOLD_DELTAS = ("function_call_arguments.delta", "mcp_call_arguments.delta", "a
 BOUNDARY = re.compile(r"\n|[。！？；｡]|[.!?…:;؟۔।][.!?…\"'’”»)\]}*_`]{0,8}\s")
 """Where a sentence or a line ends."""
 CONTEXT_TURNS = 16
+CONTEXT_CHARS = 20_000
+"""Of the turns before a judged text so many, the newest, go along; what is older was judged when it was new."""
 PROMPT_CHARS = 4000
 """Most of the user's text that goes along with each piece of the answer; it has been judged in full before."""
 WHOLE_CHARS = 16_000
@@ -198,7 +200,8 @@ class Filter:
         try:
             return await Answer(call).hold(event)
         except Exception as error:
-            log.exception("moderation guard: %s in the stream hook", type(error).__name__)
+            # Not the error itself: it may quote the text.
+            log.error("moderation guard: %s in the stream hook", type(error).__name__)
             return Answer(call).fail(event)
 
     async def outlet(
@@ -211,7 +214,7 @@ class Filter:
         try:
             blocked = await call.check_finished(body["messages"])
         except Exception as error:
-            log.exception("moderation guard: %s in the outlet hook", type(error).__name__)
+            log.error("moderation guard: %s in the outlet hook", type(error).__name__)
             blocked = call.unchecked()
         if blocked is not None:
             replace_answer(body["messages"][-1], blocked)
@@ -280,14 +283,15 @@ class Call:
         self.metadata: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
         self.message_id = self.metadata.get("message_id") or ""
         # An API call has no message id, and a chat with several models has one request: only both together tell
-        # answers apart. Without a request nothing can be kept, and each event is judged by itself.
+        # answers apart, and the guard those of two guards. Without a request nothing can be kept, and each event is
+        # judged by itself.
         state = getattr(request, "state", None)
         self.is_kept = state is not None
         exchanges = {}
         if state is not None:
             exchanges = getattr(state, "moderation_guard", None) or {}
             state.moderation_guard = exchanges
-        self.exchange: Exchange = exchanges.setdefault(self.message_id, Exchange())
+        self.exchange: Exchange = exchanges.setdefault((id(guard), self.message_id), Exchange())
 
     @property
     def is_browser(self) -> bool:
@@ -508,8 +512,10 @@ def turns_of(messages: list[dict]) -> list[dict[str, str]]:
 
 def conversation(before: list[dict[str, str]], role: str, text: str) -> list[dict[str, str]]:
     """`text` as the turn to judge, with the newest turns before it as context."""
-    context = [turn for turn in before if turn["role"] != "system" and turn["content"].strip()]
-    return [*context[-CONTEXT_TURNS:], {"role": role, "content": text}]
+    spoken = [turn for turn in before if turn["role"] != "system" and turn["content"].strip()][-CONTEXT_TURNS:]
+    while spoken and sum(len(turn["content"]) for turn in spoken) > CONTEXT_CHARS:
+        del spoken[0]
+    return [*spoken, {"role": role, "content": text}]
 
 
 def prompts_of(turns: list[dict[str, str]], *, with_system: bool) -> list[list[dict[str, str]]]:
