@@ -40,8 +40,7 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Names of one and the same thing; some providers send two of them."""
 TEXT_FIELDS = (*REASONING_FIELDS, "refusal", "content")
 """Of a chat completion's delta, in the order in which they are shown."""
-CALL_FIELDS = ("tool_calls", "function_call")
-OTHER_FIELDS = ("role", "annotations", "images")
+OTHER_FIELDS = ("role", "function_call", "annotations", "images")
 """Passed on as they are. Anything else in a delta may repeat the text (logprobs, reasoning_details) and is left out."""
 UNTOLD_DELTAS = ("function_call_arguments.delta", "mcp_call_arguments.delta", "audio.delta", "output_audio.delta")
 """Deltas of the Responses API that are no text for people. Kinds not named here are taken for text."""
@@ -121,6 +120,7 @@ class Exchange:
         self.channels: dict[Any, Channel] = {}
         self.cleared: set[str] = set()
         self.blocked: dict[Any, str] = {}
+        self.calls: dict[Any, list] = {}
         self.begun = ""
         self.streamed = False
         self.given_up = False
@@ -442,19 +442,25 @@ class Answer:
         texts = {field: text for field in TEXT_FIELDS if (text := text_of(delta.get(field)))}
         for field in [field for field in REASONING_FIELDS if field in texts][1:]:
             del texts[field]
-        calls = {field: delta[field] for field in CALL_FIELDS if delta.get(field)}
+        calls = self.exchange.calls.pop(index, []) + (delta.get("tool_calls") or [])
         kept = {field: delta[field] for field in OTHER_FIELDS if field in delta}
         for field in TEXT_FIELDS:
             # What is held in one field is shown before another begins, and before a call of tools.
-            is_end = bool(end or calls or texts.keys() - {field})
+            is_end = bool(end or calls or delta.get("function_call") or texts.keys() - {field})
             shown, blocked = await self._release((index, field), texts.get(field, ""), is_end=is_end)
             if shown:
                 kept[field] = shown
             if blocked is not None:
                 # Calls of tools go no further either, so that no tool runs for a blocked answer.
+                kept = {name: kept[name] for name in TEXT_FIELDS if name in kept}
                 kept["content"] = kept.get("content", "") + self._block(index, blocked)
                 return {"index": index, "delta": kept, "finish_reason": "content_filter" if end else None}
-        return {"index": index, "delta": kept | calls, "finish_reason": end}
+        if calls and kept.keys() & set(TEXT_FIELDS) and not end:
+            # Open WebUI shows a call before the text of the same event, so it waits for the next.
+            self.exchange.calls[index] = calls
+        elif calls:
+            kept["tool_calls"] = calls
+        return {"index": index, "delta": kept, "finish_reason": end}
 
     # The Responses API.
 

@@ -331,11 +331,24 @@ def test_text_waits_for_its_verdict_before_tools_are_called(runner: Callable[...
     call = {"index": 0, "id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
     called = [delta({"tool_calls": [call]}), delta({}, finish="tool_calls")]
     chat = streamed(runner, [delta({"content": "I will look. "}), *called])
-    assert chat.events[1]["choices"][0]["delta"] == {"content": "I will look. ", "tool_calls": [call]}
+    # Open WebUI shows a call before the text of the same event.
+    assert [event["choices"][0]["delta"] for event in chat.events] == [
+        {},
+        {"content": "I will look. "},
+        {"tool_calls": [call]},
+    ]
     assert chat.finish() == "tool_calls"
+    more = {"index": 0, "function": {"arguments": "}"}}
+    chat = streamed(runner, [delta({"content": "x"}), called[0], delta({"tool_calls": [more]}), called[1]])
+    assert chat.events[2]["choices"][0]["delta"] == {"tool_calls": [call, more]}
     chat = streamed(runner, [delta({"content": "I take a bomb"}), *called])
     assert (chat.text(), chat.finish()) == (REFUSAL, "content_filter")
     assert "tool_calls" not in chat.sent
+    old = {"name": "search", "arguments": "{}"}
+    chat = streamed(
+        runner, [delta({"content": "I take a bomb", "function_call": old}), delta({}, finish="function_call")]
+    )
+    assert (chat.text(), "function_call" in json.dumps(chat.events[0])) == (REFUSAL, False)
 
 
 def test_fields_that_repeat_the_text_are_left_out(runner: Callable[..., Any]) -> None:
