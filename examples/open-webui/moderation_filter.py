@@ -40,14 +40,15 @@ REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Names of one and the same thing; some providers send two of them."""
 TEXT_FIELDS = (*REASONING_FIELDS, "refusal", "content")
 """Of a chat completion's delta, in the order in which they are shown."""
-CALL_FIELDS = ("tool_calls", "function_call")
-OTHER_FIELDS = ("role", "annotations", "images")
+OTHER_FIELDS = ("role", "function_call", "annotations", "images")
 """Passed on as they are. Anything else in a delta may repeat the text (logprobs, reasoning_details) and is left out."""
 UNTOLD_DELTAS = ("function_call_arguments.delta", "mcp_call_arguments.delta", "audio.delta", "output_audio.delta")
 """Deltas of the Responses API that are no text for people. Kinds not named here are taken for text."""
 BOUNDARY = re.compile(r"\n|[。！？；｡]|[.!?…:;؟۔।][.!?…\"'’”»)\]}*_`]{0,8}\s")
 """Where a sentence or a line ends."""
 CONTEXT_TURNS = 16
+CONTEXT_CHARS = 20_000
+"""Of the turns before a judged text so many, the newest, go along; what is older was judged when it was new."""
 PROMPT_CHARS = 4000
 """Most of the user's text that goes along with each piece of the answer; it has been judged in full before."""
 WHOLE_CHARS = 16_000
@@ -119,6 +120,7 @@ class Exchange:
         self.channels: dict[Any, Channel] = {}
         self.cleared: set[str] = set()
         self.blocked: dict[Any, str] = {}
+        self.calls: dict[Any, list] = {}
         self.begun = ""
         self.streamed = False
         self.given_up = False
@@ -198,7 +200,8 @@ class Filter:
         try:
             return await Answer(call).hold(event)
         except Exception as error:
-            log.exception("moderation guard: %s in the stream hook", type(error).__name__)
+            # Not the error itself: it may quote the text.
+            log.error("moderation guard: %s in the stream hook", type(error).__name__)
             return Answer(call).fail(event)
 
     async def outlet(
@@ -211,7 +214,7 @@ class Filter:
         try:
             blocked = await call.check_finished(body["messages"])
         except Exception as error:
-            log.exception("moderation guard: %s in the outlet hook", type(error).__name__)
+            log.error("moderation guard: %s in the outlet hook", type(error).__name__)
             blocked = call.unchecked()
         if blocked is not None:
             replace_answer(body["messages"][-1], blocked)
@@ -280,14 +283,15 @@ class Call:
         self.metadata: Mapping[str, Any] = metadata if isinstance(metadata, Mapping) else {}
         self.message_id = self.metadata.get("message_id") or ""
         # An API call has no message id, and a chat with several models has one request: only both together tell
-        # answers apart. Without a request nothing can be kept, and each event is judged by itself.
+        # answers apart, and the guard those of two guards. Without a request nothing can be kept, and each event is
+        # judged by itself.
         state = getattr(request, "state", None)
         self.is_kept = state is not None
         exchanges = {}
         if state is not None:
             exchanges = getattr(state, "moderation_guard", None) or {}
             state.moderation_guard = exchanges
-        self.exchange: Exchange = exchanges.setdefault(self.message_id, Exchange())
+        self.exchange: Exchange = exchanges.setdefault((id(guard), self.message_id), Exchange())
 
     @property
     def is_browser(self) -> bool:
@@ -438,19 +442,25 @@ class Answer:
         texts = {field: text for field in TEXT_FIELDS if (text := text_of(delta.get(field)))}
         for field in [field for field in REASONING_FIELDS if field in texts][1:]:
             del texts[field]
-        calls = {field: delta[field] for field in CALL_FIELDS if delta.get(field)}
+        calls = self.exchange.calls.pop(index, []) + (delta.get("tool_calls") or [])
         kept = {field: delta[field] for field in OTHER_FIELDS if field in delta}
         for field in TEXT_FIELDS:
             # What is held in one field is shown before another begins, and before a call of tools.
-            is_end = bool(end or calls or texts.keys() - {field})
+            is_end = bool(end or calls or delta.get("function_call") or texts.keys() - {field})
             shown, blocked = await self._release((index, field), texts.get(field, ""), is_end=is_end)
             if shown:
                 kept[field] = shown
             if blocked is not None:
                 # Calls of tools go no further either, so that no tool runs for a blocked answer.
+                kept = {name: kept[name] for name in TEXT_FIELDS if name in kept}
                 kept["content"] = kept.get("content", "") + self._block(index, blocked)
                 return {"index": index, "delta": kept, "finish_reason": "content_filter" if end else None}
-        return {"index": index, "delta": kept | calls, "finish_reason": end}
+        if calls and kept.keys() & set(TEXT_FIELDS) and not end:
+            # Open WebUI shows a call before the text of the same event, so it waits for the next.
+            self.exchange.calls[index] = calls
+        elif calls:
+            kept["tool_calls"] = calls
+        return {"index": index, "delta": kept, "finish_reason": end}
 
     # The Responses API.
 
@@ -508,8 +518,10 @@ def turns_of(messages: list[dict]) -> list[dict[str, str]]:
 
 def conversation(before: list[dict[str, str]], role: str, text: str) -> list[dict[str, str]]:
     """`text` as the turn to judge, with the newest turns before it as context."""
-    context = [turn for turn in before if turn["role"] != "system" and turn["content"].strip()]
-    return [*context[-CONTEXT_TURNS:], {"role": role, "content": text}]
+    spoken = [turn for turn in before if turn["role"] != "system" and turn["content"].strip()][-CONTEXT_TURNS:]
+    while spoken and sum(len(turn["content"]) for turn in spoken) > CONTEXT_CHARS:
+        del spoken[0]
+    return [*spoken, {"role": role, "content": text}]
 
 
 def prompts_of(turns: list[dict[str, str]], *, with_system: bool) -> list[list[dict[str, str]]]:

@@ -26,6 +26,7 @@ from ..moderator import Check
 from ..policy import Policies, Policy
 
 __all__ = [
+    "CONTEXT_CHARS",
     "CONTEXT_TURNS",
     "FILTER_ID",
     "FilterRequest",
@@ -41,8 +42,9 @@ __all__ = [
 
 FILTER_ID = "moderation-guard"
 CONTEXT_TURNS = 16
-"""Turns before the judged text that are sent along as context. Open WebUI sends the whole chat with every message; what
-is older was judged when it was new."""
+CONTEXT_CHARS = 20_000
+"""Of the turns before the judged text so many, the newest, are its context. Open WebUI sends the whole chat with every
+message; what is older was judged when it was new."""
 
 _MAX_RESPONSES = 16
 _MAX_PHRASE_BYTES = 400
@@ -235,6 +237,8 @@ def _prompts(turns: Sequence[_Turn]) -> list[Conversation]:
 def _conversation(before: Sequence[_Turn], role: Role, text: str) -> Conversation:
     """`text` as the turn to judge, with the newest turns before it. Raises InvalidRequest if it is no visible text."""
     context = [turn for turn in before if turn.role is not Role.SYSTEM and turn.text.strip()][-CONTEXT_TURNS:]
+    while context and sum(len(turn.text) for turn in context) > CONTEXT_CHARS:
+        del context[0]
     messages = [{"role": turn.role.value, "content": turn.text} for turn in (*context, _Turn(role, text))]
     return Conversation.from_messages(messages, limits=Limits(messages=CONTEXT_TURNS + 1), param="body.messages")
 

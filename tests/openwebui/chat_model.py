@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["MODEL", "ChatModel", "chat_model", "say"]
+__all__ = ["MODEL", "USE_THE_TOOL", "ChatModel", "chat_model", "say"]
 
 MODEL = "chat-model"
+USE_THE_TOOL = "Please look it up."
+"""A prompt that gets some text and a call of the first tool, and then the usual answer."""
 _MARK = "Please decode: "
 _CHUNK = 3
 
@@ -58,6 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.model.asked.append(request)
         answer = _answer(request)
         events = _responses(answer) if self.path.endswith("/responses") else _chunks(answer)
+        if request["messages" if "messages" in request else "input"][-1].get("content") == USE_THE_TOOL:
+            events = _call(request["tools"][0]["function"]["name"])
         if request.get("stream"):
             self._stream(events, ended=b"" if self.path.endswith("/responses") else b"data: [DONE]\n\n")
         elif self.path.endswith("/responses"):
@@ -100,6 +104,15 @@ def _chunks(answer: str) -> Iterator[dict[str, Any]]:
     for piece in _pieces(answer):
         yield {**head, "choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}
     yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
+
+
+def _call(tool: str) -> Iterator[dict[str, Any]]:
+    """An answer that says something and then calls a tool."""
+    head = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": MODEL}
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": tool, "arguments": "{}"}}
+    for delta in ({"content": "I look it up."}, {"tool_calls": [call]}):
+        yield {**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
+    yield {**head, "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}
 
 
 def _responses(answer: str) -> Iterator[dict[str, Any]]:

@@ -20,8 +20,8 @@ from processes import environment, free_port
 __all__ = ["ApiAnswer", "BrowserChat", "OpenWebUI", "open_webui"]
 
 _EMAIL, _PASSWORD = "admin@example.com", "Admin-pass-1"
-_START_S = 180
-_CHAT_S = 60
+_START_S = 600
+_CHAT_S = 180
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,11 @@ class OpenWebUI:
             self.call("POST", f"/api/v1/functions/id/{name}/toggle/global")
         self.call("POST", f"/api/v1/functions/id/{name}/valves/update", valves)
 
+    def install_tool(self, name: str, source: str) -> None:
+        form = {"id": name, "name": name, "content": source, "meta": {"description": "", "manifest": {}}}
+        known = any(one["id"] == name for one in self.call("GET", "/api/v1/tools/"))
+        self.call("POST", f"/api/v1/tools/id/{name}/update" if known else "/api/v1/tools/create", form)
+
     def switch(self, name: str, on: bool) -> None:
         if self.call("GET", f"/api/v1/functions/id/{name}")["is_active"] != on:
             self.call("POST", f"/api/v1/functions/id/{name}/toggle")
@@ -146,7 +151,15 @@ class OpenWebUI:
 
     # A browser.
 
-    def browse(self, prompt: str, *, stream: bool = True, language: str = "en-US", title: bool = False) -> BrowserChat:
+    def browse(
+        self,
+        prompt: str,
+        *,
+        stream: bool = True,
+        language: str = "en-US",
+        title: bool = False,
+        tools: Sequence[str] = (),
+    ) -> BrowserChat:
         """Ask in a new chat, and wait until nothing more happens.
 
         With `title` Open WebUI makes the chat itself and asks for its title at the same time, as it does by default.
@@ -165,6 +178,7 @@ class OpenWebUI:
                 "stream": stream, "model": self.model, "messages": [{"role": "user", "content": prompt}], "params": {},
                 "features": {}, "variables": {"{{USER_LANGUAGE}}": language}, "session_id": client.get_sid("/"),
                 "id": answer, "user_message": question, "background_tasks": {"title_generation": True} if title else {},
+                "tool_ids": list(tools),
             }  # fmt: skip
             if title:
                 body["parent_id"] = None
@@ -203,7 +217,7 @@ class OpenWebUI:
 def _wait(condition: Any) -> None:
     end = time.monotonic() + _CHAT_S
     while not condition():
-        assert time.monotonic() < end, "nothing came in a minute"
+        assert time.monotonic() < end, "nothing came in three minutes"
         time.sleep(0.02)
 
 

@@ -177,6 +177,12 @@ def test_older_turns_are_context_and_are_not_judged_again(runner: Callable[..., 
     assert engine.asked == ["thanks"]
 
 
+def test_a_long_history_does_not_make_a_chat_unreadable(runner: Callable[..., Any], engine: FakeEngine) -> None:
+    history = [{"role": "user", "content": "x" * 9_000}, {"role": "assistant", "content": "y" * 9_000}] * 9
+    with serving(engine, max_body_bytes=40_000) as small:
+        assert asked(runner, [*history, *THANKS], guard_url=small).refused is None
+
+
 def test_what_was_judged_in_the_inlet_is_not_judged_again_in_the_request(
     runner: Callable[..., Any], engine: FakeEngine
 ) -> None:
@@ -325,11 +331,24 @@ def test_text_waits_for_its_verdict_before_tools_are_called(runner: Callable[...
     call = {"index": 0, "id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
     called = [delta({"tool_calls": [call]}), delta({}, finish="tool_calls")]
     chat = streamed(runner, [delta({"content": "I will look. "}), *called])
-    assert chat.events[1]["choices"][0]["delta"] == {"content": "I will look. ", "tool_calls": [call]}
+    # Open WebUI shows a call before the text of the same event.
+    assert [event["choices"][0]["delta"] for event in chat.events] == [
+        {},
+        {"content": "I will look. "},
+        {"tool_calls": [call]},
+    ]
     assert chat.finish() == "tool_calls"
+    more = {"index": 0, "function": {"arguments": "}"}}
+    chat = streamed(runner, [delta({"content": "x"}), called[0], delta({"tool_calls": [more]}), called[1]])
+    assert chat.events[2]["choices"][0]["delta"] == {"tool_calls": [call, more]}
     chat = streamed(runner, [delta({"content": "I take a bomb"}), *called])
     assert (chat.text(), chat.finish()) == (REFUSAL, "content_filter")
     assert "tool_calls" not in chat.sent
+    old = {"name": "search", "arguments": "{}"}
+    chat = streamed(
+        runner, [delta({"content": "I take a bomb", "function_call": old}), delta({}, finish="function_call")]
+    )
+    assert (chat.text(), "function_call" in json.dumps(chat.events[0])) == (REFUSAL, False)
 
 
 def test_fields_that_repeat_the_text_are_left_out(runner: Callable[..., Any]) -> None:
@@ -397,6 +416,25 @@ def test_chats_at_the_same_time_do_not_mix(runner: Callable[..., Any]) -> None:
                 assert (chat.text() == text, chat.text().endswith(REFUSAL)) == (n % 2 == 0, n % 2 == 1)
 
     run(work())
+
+
+def test_two_guards_in_a_row_do_not_mix(runner: Callable[..., Any]) -> None:
+    async def work() -> None:
+        async with runner() as first, runner(piece_chars=50) as second:
+            for text in (RECIPE * 3, HARMFUL):
+                chat = await second.ask(await first.ask(Chat(), THANKS), THANKS)
+                for event in answer(text):
+                    await second.event(chat, await first.call("stream", event, chat))
+                assert "bomb" not in chat.sent
+                assert chat.text() == text if text != HARMFUL else chat.text().endswith(REFUSAL)
+
+    run(work())
+
+
+def test_what_broke_is_logged_without_the_text(runner: Callable[..., Any], caplog: pytest.LogCaptureFixture) -> None:
+    streamed(runner, [delta({"content": {"bomb": "bomb"}}), {"choices": "bomb"}])
+    assert "TypeError in the stream hook" in caplog.text
+    assert "bomb" not in caplog.text
 
 
 def test_nothing_is_kept_when_a_request_is_over(runner: Callable[..., Any]) -> None:

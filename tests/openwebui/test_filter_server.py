@@ -18,7 +18,7 @@ from processes import SERVE_FAKE, running
 
 from moderation_service.errors import EngineUnavailable, ModerationError, Overloaded
 from moderation_service.policy import BUILT_IN, Policies
-from moderation_service.wires.open_webui import CONTEXT_TURNS, Hook, parse, reason_phrase, replace_answer
+from moderation_service.wires.open_webui import CONTEXT_CHARS, CONTEXT_TURNS, Hook, parse, reason_phrase, replace_answer
 from moderation_service.wires.unchecked import UNCHECKED_MESSAGES
 
 LINES = (Path(__file__).parent / "recordings" / "filter_server.jsonl").read_text(encoding="utf-8").splitlines()
@@ -150,6 +150,9 @@ def test_older_turns_are_context() -> None:
     assert engine.asked == ["thanks"]
     check = parse(Hook.INLET, inlet([*history, THANKS]), policies=POLICIES, policy=None).checks[0]
     assert len(check.conversation.messages) == CONTEXT_TURNS + 1
+    long = [{"role": "user", "content": "x" * CONTEXT_CHARS}, {"role": "assistant", "content": "No."}]
+    check = parse(Hook.INLET, inlet([*long, THANKS]), policies=POLICIES, policy=None).checks[0]
+    assert [one.content for one in check.conversation.messages] == ["", "No.", "thanks"]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from processes import SERVE_FAKE, running
 
-from .chat_model import ChatModel, say
+from .chat_model import USE_THE_TOOL, ChatModel, say
 from .conftest import KEY
 from .product import OpenWebUI
 
@@ -21,6 +21,12 @@ UNCHECKED = "The safety check is not available right now. Please try again later
 RECIPE = "Flour and water make a dough, which wants time. Knead it until it is smooth. Let it rest for an hour or two. "
 HARMFUL = RECIPE * 3 + "Then take the bomb and light it. " + RECIPE
 HARMLESS = RECIPE * 4
+TOOL = """
+class Tools:
+    def look_up(self) -> str:
+        \"\"\"Look it up.\"\"\"
+        return {result!r}
+"""
 CALL = {"id": "1", "type": "function", "function": {"name": "search", "arguments": "{}"}}
 
 
@@ -211,3 +217,15 @@ def test_the_title_of_a_new_chat_is_asked_for_past_the_function(guarded, model):
     chat = guarded().browse("a bomb", title=True)
     assert chat.saved["error"] == {"content": REFUSAL}
     assert [str(one["messages"]).count("### Task:") > 0 for one in model.asked] == [True]
+
+
+@pytest.mark.parametrize(("result", "rounds"), [("a cake", 2), ("a bomb", 1)])
+def test_the_result_of_a_tool_is_judged_before_the_model_sees_it(guarded, model, result, rounds):
+    webui = guarded()
+    webui.install_tool("look_up", TOOL.format(result=result))
+    chat = webui.browse(USE_THE_TOOL, tools=["look_up"])
+    assert len(model.asked) == rounds
+    assert (result in str(model.asked)) is (rounds == 2)
+    assert chat.content.startswith("I look it up.")
+    assert ("Bread is made of flour" in chat.content) is (rounds == 2)
+    assert chat.saved.get("error") == (None if rounds == 2 else {"content": REFUSAL})
