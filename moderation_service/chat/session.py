@@ -101,7 +101,9 @@ class GuardedSession:
         )
 
     def begin(self) -> Begun:
-        """Wait until it is known how the reply begins. Raises ModerationError; the session is closed then.
+        """Wait until it is known how the reply begins.
+
+        Raises ModerationError or ChatModelRefused; the session is closed then.
 
         Of a stream that is as soon as the prompt has passed and the model's server has answered, or when the first
         sign of life is due: until then an error is a status of its own.
@@ -122,9 +124,12 @@ class GuardedSession:
             yield from self._stream()
         except ClientGone:
             return
+        except ChatModelRefused as refused:
+            self.ended = _how(refused)
+            yield write_event(refused.document)
         except ModerationError as error:
             self.ended = _how(error)
-            yield write_event(error.document if isinstance(error, ChatModelRefused) else render_error(error))
+            yield write_event(render_error(error))
         finally:
             self.close()
 
@@ -363,4 +368,6 @@ class GuardedSession:
 def _how(error: BaseException) -> str:
     if isinstance(error, PromptBlocked):
         return "blocked_prompt"
+    if isinstance(error, ChatModelRefused):
+        return "refused"
     return error.type if isinstance(error, ModerationError) else "internal_error"
