@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from typing import cast
 
 from ..answer_judge import AnswerJudge
-from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked
+from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
 from ..growing import Pacing, Piece, Ruling
 from ..moderator import Check, Outcome
 from ..policy import Streaming
@@ -346,7 +346,7 @@ class GuardedSession:
             rulings = self._judge.of(pieces)
             is_refused = any(isinstance(ruling, Overloaded) for ruling in rulings)
             if not is_refused or monotonic() + _OVERLOAD_PAUSE_S > ends_at:
-                return rulings
+                return [_not_the_callers(ruling) if isinstance(ruling, TooLarge) else ruling for ruling in rulings]
             sleep(_OVERLOAD_PAUSE_S)
 
     def _take_check(self) -> None:
@@ -363,6 +363,13 @@ class GuardedSession:
             if isinstance(outcome, ModerationError):
                 raise outcome
         self._prompt = [outcome for outcome in outcomes if isinstance(outcome, Decision)]
+
+
+def _not_the_callers(error: TooLarge) -> ModerationError:
+    """Of a request, too much text would be the caller's fault; of an answer it is not."""
+    failure = ChatModelError("The chat model's answer is too long to be judged.")
+    failure.__cause__ = error
+    return failure
 
 
 def _how(error: BaseException) -> str:

@@ -15,7 +15,7 @@ from apps import Like
 from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
 from fakes import FakeEngine
 
-from moderation_service.errors import ConfigurationError, Overloaded
+from moderation_service.errors import ConfigurationError, Overloaded, TooLarge
 from moderation_service.setting import Secret
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
@@ -272,6 +272,11 @@ def test_an_engine_that_is_overloaded_for_a_moment_delays_the_answer_only(llm: F
 
     llm.behave = lambda request: sse(chunk({"content": SHOWN}), chunk({}, finish="stop"))
     assert text_of(Chat(llm, engine=Busy()).stream()) == SHOWN
+
+
+def test_an_answer_that_is_too_long_to_be_judged_is_not_the_callers_fault(llm: FakeLLM) -> None:
+    chat = chat_of(llm, whole("Endless."), engine=FakeEngine(errors={"endless": TooLarge("too many windows")}))
+    assert error_of(chat.ask()) == (502, "server_error", "chat_model_error")
 
 
 def test_a_bug_is_an_error_and_no_answer(llm: FakeLLM) -> None:
