@@ -20,6 +20,7 @@ from moderation_service.setting import Secret
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
 
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SHOWN = "A first sentence that is long enough. "
 ERROR = {"error": {"message": "Out of memory.", "type": "server_error", "param": None, "code": 500}}
 
@@ -157,6 +158,18 @@ def test_a_stream_that_breaks_ends_with_an_error(llm: FakeLLM, steps: tuple[Any,
     }
     assert text_of(found[:-1]) in ("", SHOWN)
     assert finish_of(found[:-1]) == []
+
+
+@pytest.mark.parametrize("server", ["vllm", "llamacpp"])
+def test_a_real_stream_cut_anywhere_is_an_error(llm: FakeLLM, server: str) -> None:
+    whole_reply = (RECORDINGS / server / "chat_stream.http").read_bytes()
+    end = whole_reply.index(b"data: [DONE]\n")
+    chat = Chat(llm, log_level="error")
+    for cut in range(0, end, max(1, end // 40)):
+        llm.behave = lambda request, cut=cut: [whole_reply[:cut]]
+        found = documents_or_error(chat.ask(stream=True))
+        assert found[-1]["error"]["code"] == "chat_model_error"
+        assert "[DONE]" not in found
 
 
 def test_a_stream_that_breaks_later_has_shown_what_was_cleared_and_no_more(llm: FakeLLM) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,14 @@ from apps import decision, keys
 from fake_llm import USAGE, FakeLLM, Step, chunk, fake_llm, http, says, sse, streamed, whole
 from fakes import FakeEngine
 
+from moderation_service.chat.http_reply import HttpReply
+from moderation_service.chat.sse import EventReader
 from moderation_service.errors import EngineUnavailable
 from moderation_service.setting import Secret
 
 from .conftest import HELLO, Chat, events, finish_of, text_of
 
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SORRY = "Sorry, I can't help with that."
 LONG = ["Bread needs flour and water. ", "Then comes some salt. ", "Now knead it all for ten minutes. "] * 4
 
@@ -102,6 +107,16 @@ def test_text_of_every_kind_passes_unchanged(llm: FakeLLM, text: str) -> None:
 def test_the_callers_request_id_reaches_the_model(chat: Chat) -> None:
     chat.ask(headers={"X-Request-Id": "trace-7"})
     assert chat.llm.requests[0].headers["x-request-id"] == "trace-7"
+
+
+@pytest.mark.parametrize("server", ["vllm", "llamacpp"])
+def test_a_stream_of_a_real_server_comes_through_event_for_event(llm: FakeLLM, server: str) -> None:
+    recorded = (RECORDINGS / server / "chat_stream.http").read_bytes()
+    sent = EventReader(max_bytes=100_000).feed(HttpReply().feed(recorded))
+    llm.behave = gives(recorded)
+    found = Chat(llm).stream(logprobs=True, stream_options={"include_usage": True})
+    assert found == [*[json.loads(event.data) for event in sent[:-1]], "[DONE]"]
+    assert any(choice.get("logprobs") for one in found[:-1] for choice in one["choices"])
 
 
 # Prompts that are blocked.
