@@ -166,7 +166,7 @@ def test_nothing_is_shown_before_the_prompt_has_passed(llm: FakeLLM) -> None:
 def test_a_blocked_prompt_breaks_the_call_to_the_model_off(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(chunk({"content": "x"}), threading.Event())
     Chat(llm).stream("a bomb")
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_judged_first_a_blocked_prompt_never_reaches_the_model(llm: FakeLLM) -> None:
@@ -214,7 +214,7 @@ def test_a_blocked_stream_ends_with_the_message_and_breaks_the_call_off(llm: Fak
     assert text_of(found).endswith("\n\n" + SORRY)
     assert "bomb" not in str(found)
     assert (finish_of(found), found[-1]) == (["content_filter"], "[DONE]")
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_one_of_several_streamed_answers_is_blocked(llm: FakeLLM) -> None:
