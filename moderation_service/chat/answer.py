@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ..errors import ChatModelError, ModerationError
 from ..growing import GrowingAnswer, Pacing, Piece, Ruling
 from ..verdict import Decision
-from ..wires.guarded_replies import refused_chunks, strictest
+from ..wires.guarded_replies import index_of, refused_chunks, strictest
 from ..wires.openai_choices import CONTENT, parts_of, tool_text
 
 __all__ = ["GuardedAnswer"]
@@ -172,14 +172,15 @@ class GuardedAnswer:
     def add(self, chunk: Mapping[str, object]) -> None:
         """A chunk of the stream, or the document of a whole reply. Raises ChatModelError for what is none."""
         choices = chunk.get("choices")
-        if not isinstance(choices, list) and choices is not None:
+        if not isinstance(choices, list):
+            # Also an event of another contract: its text would be in places where nobody looks for it.
             raise ChatModelError("The chat model answered something that is no completion.")
         head = {key: value for key, value in chunk.items() if key != "choices"}
         self.head = self.head or chunk
         self._number += 1
         try:
-            for position, choice in enumerate(choices or ()):
-                index = choice.get("index", position) if isinstance(choice, Mapping) else None
+            for position, choice in enumerate(choices):
+                index = index_of(choice, position) if isinstance(choice, Mapping) else None
                 if not isinstance(index, int) or not 0 <= index < _MAX_CHOICES:
                     raise ChatModelError("The chat model answered a choice that is none.")
                 self._choice(index).add(self._number, head, choice)

@@ -60,18 +60,13 @@ class GuardedDoor:
         )
         if not self._places.acquire(blocking=False):
             raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
+        try:
+            session = self._session(asked, environ, state)
+        except BaseException:
+            self._places.release()
+            raise
         metrics = self._service.metrics
         metrics.chat_began()
-        session = GuardedSession(
-            asked,
-            judge=AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages),
-            upstream=self._upstream,
-            options=self._options,
-            created=int(time.time()),
-            headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
-            turns=self._turns,
-            client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
-        )
 
         def ended() -> None:
             session.close()
@@ -92,6 +87,20 @@ class GuardedDoor:
         if begun.document is not None:
             return json_reply(begun.document, headers=shown)
         return StreamedReply(session.chunks(), ended, headers={**_STREAM_HEADERS, **shown})
+
+    def _session(
+        self, asked: guarded_chat.GuardedChat, environ: WSGIEnvironment, state: RequestState
+    ) -> GuardedSession:
+        return GuardedSession(
+            asked,
+            judge=AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages),
+            upstream=self._upstream,
+            options=self._options,
+            created=int(time.time()),
+            headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
+            turns=self._turns,
+            client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
+        )
 
     def models(self, environ: WSGIEnvironment) -> list[object]:
         """The models behind this door; none while their server can't be asked."""

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,11 +15,12 @@ from apps import Like
 from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
 from fakes import FakeEngine
 
-from moderation_service.errors import Overloaded
+from moderation_service.errors import ConfigurationError, Overloaded, TooLarge
 from moderation_service.setting import Secret
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
 
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SHOWN = "A first sentence that is long enough. "
 ERROR = {"error": {"message": "Out of memory.", "type": "server_error", "param": None, "code": 500}}
 
@@ -107,7 +112,7 @@ def test_an_answer_that_is_no_stream_although_one_was_asked_for_is_an_error(llm:
 def test_a_server_that_does_not_answer_is_504(llm: FakeLLM, stream: bool) -> None:
     chat = chat_of(llm, threading.Event(), chat_first_token_timeout_s=0.2)
     assert error_of(chat.ask(stream=stream)) == (504, "server_error", "chat_model_timeout")
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_an_answer_over_the_limit_is_an_error(llm: FakeLLM) -> None:
@@ -155,6 +160,18 @@ def test_a_stream_that_breaks_ends_with_an_error(llm: FakeLLM, steps: tuple[Any,
     assert finish_of(found[:-1]) == []
 
 
+@pytest.mark.parametrize("server", ["vllm", "llamacpp"])
+def test_a_real_stream_cut_anywhere_is_an_error(llm: FakeLLM, server: str) -> None:
+    whole_reply = (RECORDINGS / server / "chat_stream.http").read_bytes()
+    end = whole_reply.index(b"data: [DONE]\n")
+    chat = Chat(llm, log_level="error")
+    for cut in range(0, end, max(1, end // 40)):
+        llm.behave = lambda request, cut=cut: [whole_reply[:cut]]
+        found = documents_or_error(chat.ask(stream=True))
+        assert found[-1]["error"]["code"] == "chat_model_error"
+        assert "[DONE]" not in found
+
+
 def test_a_stream_that_breaks_later_has_shown_what_was_cleared_and_no_more(llm: FakeLLM) -> None:
     gate = threading.Event()
     reply = chat_of(llm, *broken(gate)).ask(stream=True)
@@ -178,7 +195,7 @@ def test_an_error_event_before_anything_else_is_a_status(llm: FakeLLM) -> None:
 def test_a_pause_that_is_too_long_is_an_error(llm: FakeLLM) -> None:
     found = chat_of(llm, *broken(threading.Event()), chat_idle_timeout_s=0.2).stream()
     assert found[-1]["error"]["code"] == "chat_model_timeout"
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_a_chat_that_takes_too_long_is_an_error(llm: FakeLLM) -> None:
@@ -243,7 +260,7 @@ def test_a_prompt_that_is_blocked_after_signs_of_life_is_still_blocked(llm: Fake
 def test_a_body_that_is_never_read_breaks_everything_off(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(chunk({"content": SHOWN}), threading.Event())
     Chat(llm).ask(stream=True).close()
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_no_more_chats_than_there_are_places(llm: FakeLLM) -> None:
@@ -268,6 +285,11 @@ def test_an_engine_that_is_overloaded_for_a_moment_delays_the_answer_only(llm: F
 
     llm.behave = lambda request: sse(chunk({"content": SHOWN}), chunk({}, finish="stop"))
     assert text_of(Chat(llm, engine=Busy()).stream()) == SHOWN
+
+
+def test_an_answer_that_is_too_long_to_be_judged_is_not_the_callers_fault(llm: FakeLLM) -> None:
+    chat = chat_of(llm, whole("Endless."), engine=FakeEngine(errors={"endless": TooLarge("too many windows")}))
+    assert error_of(chat.ask()) == (502, "server_error", "chat_model_error")
 
 
 def test_a_bug_is_an_error_and_no_answer(llm: FakeLLM) -> None:
@@ -299,3 +321,31 @@ def test_the_metrics_tell_how_chats_ended(llm: FakeLLM) -> None:
         "moderation_chats_open 0.0",
     ):
         assert line in text.splitlines()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody vouches for, with its key."""
+    file = tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, *subject, "-keyout", file, "-out", tmp_path / "public.pem"], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + (tmp_path / "public.pem").read_bytes())
+    return file
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
+def test_a_server_behind_tls_is_asked_if_its_certificate_is_good(
+    llm: FakeLLM, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    llm.tls.load_cert_chain(certificate)
+    llm.behave = lambda request: sse(*[chunk({"content": "word " * 2000}) for _ in range(20)], chunk({}, finish="stop"))
+    assert error_of(Chat(llm).ask()) == (503, "server_error", "chat_model_unavailable")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert text_of(Chat(llm).stream()) == "word " * 40_000
+
+
+def test_places_for_chats_leave_a_thread_for_everything_else(llm: FakeLLM) -> None:
+    with pytest.raises(ConfigurationError, match="chat_max_streams: must be less than threads"):
+        Chat(llm, threads=8, chat_max_streams=8)

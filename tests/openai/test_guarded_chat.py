@@ -221,7 +221,7 @@ def test_a_client_that_stops_reading_breaks_the_call_off(client: OpenAI, llm: Fa
     stream = create(client, stream=True)
     assert next(iter(stream)).choices
     stream.close()
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_async_clients_are_answered_side_by_side(address: str, llm: FakeLLM) -> None:
