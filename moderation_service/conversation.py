@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from .errors import InvalidRequest, TooLarge
 from .verdict import Target
 
-__all__ = ["Conversation", "Limits", "Message", "Role", "check_text"]
+__all__ = ["Conversation", "Limits", "Message", "Role", "check_text", "is_blank"]
 
 
 class Role(enum.Enum):
@@ -124,6 +124,11 @@ def check_text(value: object, *, param: str) -> str:
     return text
 
 
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: zero-width and control characters alone are no text to judge."""
+    return all(unicodedata.category(char) in _BLANK_CATEGORIES for char in text)
+
+
 def _parse_message(raw: object, *, param: str) -> Message | None:
     """The turn, or None for a turn that is not judged (system, developer, tool)."""
     if not isinstance(raw, Mapping):
@@ -191,8 +196,7 @@ def _check_unicode(text: str, *, param: str) -> None:
 
 
 def _refuse_blank(text: str, *, param: str) -> None:
-    # Zero-width and control characters alone show nothing: there is no text to judge.
-    if not text or all(unicodedata.category(char) in _BLANK_CATEGORIES for char in text):
+    if is_blank(text):
         raise InvalidRequest(f"`{param}` is empty or blank.", param=param)
 
 

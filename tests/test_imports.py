@@ -15,7 +15,7 @@ import moderation_service
 PACKAGE = Path(moderation_service.__file__).parent
 HEAVY = ("torch", "transformers", "vllm", "ray", "sklearn", "scipy", "onnxruntime", "tensorflow", "pandas")
 WEB = ("flask", "werkzeug", "jinja2", "gunicorn", "requests", "urllib3", "http.client", "socket", "prometheus_client")
-PURE = ("verdict", "conversation", "policy", "errors", "neutralise", "qwen3guard")
+PURE = ("verdict", "conversation", "policy", "errors", "neutralise", "qwen3guard", "growing", "question")
 IO = {
     "asyncio", "fcntl", "flask", "ftplib", "gunicorn", "http", "httpx", "io", "logging", "multiprocessing", "numpy",
     "os", "pathlib", "pickle", "prometheus_client", "random", "requests", "secrets", "select", "selectors", "shutil",
@@ -86,8 +86,10 @@ LAYERS = [
     ("server", "worker"),
     ("web",),
     ("wires",),
+    ("answer_judge",),
     ("moderator",),
     ("engines",),
+    ("growing", "question"),
     ("conversation", "policy_file", "policy"),
     ("verdict",),
     ("errors",),
