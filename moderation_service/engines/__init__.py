@@ -22,6 +22,10 @@ def create_engine(settings: Settings, *, events: UpstreamEvents | None = None) -
         from .vllm import create
 
         return create(settings, events=events)
+    if settings.engine == "stream":
+        from . import stream
+
+        return stream.create(settings, events=events)
     return _lite()
 
 

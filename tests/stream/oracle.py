@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +76,7 @@ def self_check(oracle: Oracle, *, tokens: int = 400) -> tuple[float, bool]:
             parts.append(rows)
         chunked = torch.cat(parts)
         worst = max(worst, (chunked - full).abs().max().item())
-        for low, high in zip(bounds, bounds[1:], strict=False):
+        for low, high in pairwise(bounds):
             same &= bool((chunked[:, low:high].argmax(-1) == full[:, low:high].argmax(-1)).all())
     return worst, same
 

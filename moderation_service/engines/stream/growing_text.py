@@ -129,7 +129,7 @@ def _begins_cluster(char: str) -> bool:
     if char < "\u0300":
         return True
     code = ord(char)
-    if any(low <= code <= high for low, high in _JOINING) or 0xDC00 <= code <= 0xDFFF:
+    if any(low <= code <= high for low, high in _JOINING):
         return False
     return unicodedata.combining(char) == 0 and unicodedata.category(char) not in _MARKS
 
@@ -138,22 +138,16 @@ def _normalised(text: str, tokenizer: Tokenizer) -> tuple[str, Sequence[int]]:
     """The text in normal form, and for each of its characters the place in `text` where it comes from."""
     if text.isascii():
         return text, range(len(text))
-    has_surrogates = any("\ud800" <= char <= "\udfff" for char in text)
-    if not has_surrogates and tokenizer.normalised(text) == text:
+    if tokenizer.normalised(text) == text:
         return text, range(len(text))
     normal: list[str] = []
     places: list[int] = []
     begins = [at for at, char in enumerate(text) if at == 0 or _begins_cluster(char)]
     for begin, end in zip(begins, [*begins[1:], len(text)], strict=True):
-        part = tokenizer.normalised(_whole_characters(text[begin:end]))
+        part = tokenizer.normalised(text[begin:end])
         normal.append(part)
         places += [begin] * len(part)
     return "".join(normal), places
-
-
-def _whole_characters(text: str) -> str:
-    """Halves of a surrogate pair, which some clients send apart, joined; a lone one as U+FFFD."""
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def _count_closed(words: Sequence[Word], text: str) -> int:

@@ -108,9 +108,7 @@ def _head(config: Mapping[str, object], name: str, *, counts: str, begin: int) -
     risks = tuple(_known(_SEVERITIES, one, f"{name}_risk_level_map") for one in risk_names)
     if sorted(severity.rank for severity in risks) != [0, 1, 2]:
         raise ConfigurationError(f"config.json: {name}_risk_level_map must name each of safe, controversial, unsafe.")
-    return _Head(
-        begin, risks, tuple(_known(_CATEGORIES, one, f"{name}_category_map") for one in category_names)
-    )
+    return _Head(begin, risks, tuple(_known(_CATEGORIES, one, f"{name}_category_map") for one in category_names))
 
 
 def _names(config: Mapping[str, object], key: str, *, count: str) -> Sequence[str]:

@@ -9,10 +9,13 @@ No I/O.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
-from ...verdict import Severity
+from ...verdict import Scores, Severity
+from .labels import TokenVerdict
 
-__all__ = ["StopRule"]
+__all__ = ["StopRule", "counted", "nearest_miss"]
 
 
 class StopRule(enum.Enum):
@@ -28,3 +31,25 @@ class StopRule(enum.Enum):
         if self is StopRule.EVALUATION:
             return token if before is token else Severity.SAFE
         return Severity.SAFE if before is Severity.SAFE else token
+
+
+def counted(tokens: Iterable[TokenVerdict], rule: StopRule) -> Iterator[tuple[TokenVerdict, Severity]]:
+    """Each token of an answer with the severity that it counts as."""
+    before = Severity.SAFE
+    for token in tokens:
+        yield token, rule.severity(before, token.severity)
+        before = token.severity
+
+
+def nearest_miss(tokens: Iterable[TokenVerdict]) -> Scores | None:
+    """The scores that came nearest to stopping: of the pair whose milder token is the worst, that milder one's.
+
+    None for fewer than two tokens.
+    """
+    pairs = (min(pair, key=_flagged) for pair in pairwise(tokens))
+    worst = max(pairs, key=_flagged, default=None)
+    return None if worst is None else worst.scores
+
+
+def _flagged(token: TokenVerdict) -> float:
+    return token.scores.controversial + token.scores.unsafe

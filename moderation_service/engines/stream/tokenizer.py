@@ -9,7 +9,6 @@ And it can be said which tokens of a growing text are final (`growing_text`).
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +36,10 @@ class Control:
 
 
 class Tokenizer:
-    """A tokenizer of Qwen3's family. Safe to use from many threads."""
+    """A tokenizer of Qwen3's family. Safe to use from many threads.
+
+    `size` counts the ordinary tokens, whose ids begin at 0; `longest` is the length of the longest in bytes.
+    """
 
     def __init__(self, tokenizer: HuggingFaceTokenizer) -> None:
         self._tokenizer = tokenizer
@@ -46,6 +48,7 @@ class Tokenizer:
         vocabulary = tokenizer.get_vocab(with_added_tokens=False)
         self._spellings = sorted(vocabulary)
         self.size = len(vocabulary)
+        self.longest = max(map(len, vocabulary))
         self._check()
 
     @classmethod
@@ -103,12 +106,8 @@ class Tokenizer:
         everything = "".join(map(chr, (*range(0x20), 0x7F, *range(0xC0, 0x800), 0x3042, 0xF8FF, 0x1F600, 0x10FFFF)))
         words = self.words(everything)
         whole = sum(len(spelling) for spelling, _, _ in words) == len(everything.encode())
-        if not whole or any(len(spelling) != sum_of(self.pieces(spelling)[1]) for spelling, _, _ in words):
+        if not whole or any(self.pieces(spelling)[1][-1:] != [len(spelling)] for spelling, _, _ in words):
             raise ConfigurationError("tokenizer.json: leaves bytes out; this is not a byte-level BPE tokenizer.")
-
-
-def sum_of(ends: Sequence[int]) -> int:
-    return ends[-1] if ends else 0
 
 
 def _control_id(tokenizer: HuggingFaceTokenizer, name: str) -> int:
