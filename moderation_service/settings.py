@@ -133,8 +133,8 @@ class Settings:
     engine: str = _declare(
         "lite",
         "Judging",
-        "Who judges: `lite`, the embedded CPU engine; `vllm`, Qwen3Guard-Gen on the servers of `upstreams`; or `stream`, "
-        "Qwen3Guard-Stream on the server of `stream_upstream`.",
+        "Who judges: `lite`, the embedded CPU engine; `vllm`, Qwen3Guard-Gen on the servers of `upstreams`; or "
+        "`stream`, Qwen3Guard-Stream on the server of `stream_upstream`.",
         choices=ENGINES,
     )
     default_policy: str = _declare("balanced", "Judging", "The policy for requests that name none.")

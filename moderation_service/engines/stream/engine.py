@@ -227,7 +227,7 @@ class _Process:
     def ask(self, windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
         """The rows of the windows, one array each; `windows` makes them for the context of the server.
 
-        Each window has the time of one call. Raises ModerationError.
+        Raises ModerationError.
         """
         failure: UpstreamFailure | None = None
         for _ in range(2):
@@ -256,16 +256,20 @@ class _Process:
         salt: str,
         deadline: Deadline,
     ) -> list[Rows]:
+        def timeout_s() -> float:
+            left = min(self._options.timeout_s, deadline.remaining_s())
+            if left <= 0:
+                raise DeadlineExceeded("The time for this request was over before the model could answer.")
+            return left
+
         started = monotonic()
         with self.replicas.in_use(replica):
             try:
-                facts = replica.server.facts(timeout_s=self._timeout_s(deadline))
-                found = []
-                for window in self._bounded(windows(facts.context_tokens)):
-                    timeout_s = self._timeout_s(deadline)
-                    found.append(
-                        replica.server.rows(window.ids, need=window.judged, salt=salt, facts=facts, timeout_s=timeout_s)
-                    )
+                facts = replica.server.facts(timeout_s=timeout_s())
+                found = [
+                    replica.server.rows(window.ids, need=window.judged, salt=salt, facts=facts, timeout_s=timeout_s)
+                    for window in self._bounded(windows(facts.context_tokens))
+                ]
             except PromptTooLong:
                 replica.server.forget()
                 error = EngineUnavailable("The model server's context is smaller than it said.")
@@ -275,12 +279,6 @@ class _Process:
                 raise
         self.replicas.succeeded(replica, monotonic() - started)
         return found
-
-    def _timeout_s(self, deadline: Deadline) -> float:
-        timeout_s = min(self._options.timeout_s, deadline.remaining_s())
-        if timeout_s <= 0:
-            raise DeadlineExceeded("The time for this request was over before the model could answer.")
-        return timeout_s
 
     def _bounded(self, windows: Sequence[Window]) -> Sequence[Window]:
         if len(windows) > self._options.max_windows:

@@ -11,7 +11,7 @@ import logging
 import random
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 
@@ -104,62 +104,58 @@ class StreamServer:
         """Close its connections."""
         self._client.close()
 
-    def rows(self, ids: Sequence[int], *, need: int, salt: str, facts: Facts, timeout_s: float) -> Rows:
+    def rows(self, ids: Sequence[int], *, need: int, salt: str, facts: Facts, timeout_s: Callable[[], float]) -> Rows:
         """The rows of the last `need` ids. Raises UpstreamFailure or PromptTooLong.
 
-        `salt` separates prefix caches: one for each conversation, kept over its calls.
+        `salt` separates prefix caches: one for each conversation, kept over its calls. `timeout_s` is asked before
+        each call for the time that it has.
         """
-        ends_at = monotonic() + timeout_s
         for _ in range(_MAX_LEARNED):
             try:
-                return self._in_steps(ids, need, salt, facts, ends_at)
+                return self._in_steps(ids, need, salt, facts, timeout_s)
             except _TooFew as few:
                 # The test was too short to find this bound (`guard_max_rows`).
                 facts = self._facts = replace(facts, max_rows=few.count)
         raise _garbled("The model server gives fewer and fewer rows.")
 
-    def _in_steps(self, ids: Sequence[int], need: int, salt: str, facts: Facts, ends_at: float) -> Rows:
+    def _in_steps(self, ids: Sequence[int], need: int, salt: str, facts: Facts, timeout_s: Callable[[], float]) -> Rows:
         """As many calls as it takes when a reply has a bound on its rows."""
         step = min(need, facts.max_rows or need)
         first = len(ids) - need
         parts = [
-            self._last_rows(ids[:end], min(step, end - at), salt, facts, ends_at)
+            self._last_rows(ids[:end], min(step, end - at), salt, facts, timeout_s)
             for at in range(first, len(ids), step)
             for end in (min(at + step, len(ids)),)
         ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
-    def _last_rows(self, ids: Sequence[int], need: int, salt: str, facts: Facts, ends_at: float) -> Rows:
-        rows = self._call(ids, salt, facts.model, ends_at)
+    def _last_rows(
+        self, ids: Sequence[int], need: int, salt: str, facts: Facts, timeout_s: Callable[[], float]
+    ) -> Rows:
+        rows = self._call(ids, salt, facts.model, timeout_s())
         if len(rows) < need:
             # Just this text is in the cache already: a call is repeated that was given up before its answer came.
-            rows = self._call(ids, secrets.token_hex(16), facts.model, ends_at)
+            rows = self._call(ids, secrets.token_hex(16), facts.model, timeout_s())
         if len(rows) < need:
             raise _TooFew(len(rows))
         return rows[len(rows) - need :]
 
-    def _call(self, ids: Sequence[int], salt: str, model: str, ends_at: float) -> Rows:
-        left = ends_at - monotonic()
-        if left <= 0:
-            raise _late()
-        metadata, content = self._client.pool(pooling.ask(ids, model=model, salt=salt), timeout_s=left)
+    def _call(self, ids: Sequence[int], salt: str, model: str, timeout_s: float) -> Rows:
+        metadata, content = self._client.pool(pooling.ask(ids, model=model, salt=salt), timeout_s=timeout_s)
         try:
             return pooling.read(metadata, content, width=self._checkpoint.width)
         except pooling.NotRows as error:
             raise _garbled(f"The model server's answer is no row of logits per token: {error}.") from None
 
     def _learn(self, ends_at: float) -> Facts:
-        left = ends_at - monotonic()
-        if left <= 0:
-            raise _late()
-        served = self._choose_model(self._client.models(timeout_s=left))
+        served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
         context = min(served.context_tokens or self._checkpoint.context_tokens, self._checkpoint.context_tokens)
         size = min(_TEST_TOKENS, context - _TEST_MORE)
         ids = [random.randrange(self._checkpoint.vocabulary) for _ in range(size + _TEST_MORE)]  # noqa: S311
         salt = secrets.token_hex(16)
         try:
-            cold = len(self._call(ids[:size], salt, served.name, ends_at))
-            warm = len(self._call(ids, salt, served.name, ends_at))
+            cold = len(self._call(ids[:size], salt, served.name, _left(ends_at)))
+            warm = len(self._call(ids, salt, served.name, _left(ends_at)))
         except PromptTooLong:
             message = "The model server's context is smaller than it says."
             raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message)) from None
@@ -186,6 +182,13 @@ class StreamServer:
             )
             raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
         return named[0]
+
+
+def _left(ends_at: float) -> float:
+    left = ends_at - monotonic()
+    if left <= 0:
+        raise _late()
+    return left
 
 
 def _late() -> UpstreamFailure:
