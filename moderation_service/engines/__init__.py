@@ -8,9 +8,10 @@ from ..settings import Settings
 from .base import Deadline, Engine
 
 if TYPE_CHECKING:
+    from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
-__all__ = ["Deadline", "Engine", "create_engine", "create_fallback"]
+__all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_stream"]
 
 
 def create_engine(settings: Settings, *, events: UpstreamEvents | None = None) -> Engine:
@@ -32,6 +33,15 @@ def create_engine(settings: Settings, *, events: UpstreamEvents | None = None) -
 def create_fallback(settings: Settings) -> Engine | None:
     """The embedded engine for policies with `on_failure: lite`; None where it is the main engine already."""
     return None if settings.engine == "lite" else _lite()
+
+
+def create_stream(settings: Settings, engine: Engine, *, events: UpstreamEvents | None = None) -> StreamEngine | None:
+    """What judges answers token by token: `engine` itself if it can, another beside it, or None without a server."""
+    if settings.stream_upstream is None:
+        return None
+    from . import stream
+
+    return engine if isinstance(engine, stream.StreamEngine) else stream.create(settings, events=events)
 
 
 def _lite() -> Engine:

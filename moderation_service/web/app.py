@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..settings import Settings
-from . import dify, health, moderate, openai, pages
+from . import dify, health, moderate, openai, pages, relayed
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
 
@@ -21,7 +21,11 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["moderation"] = service
-    direct = {**moderate.direct_routes(service), **openai.direct_routes(service)}
+    direct = {
+        **moderate.direct_routes(service),
+        **relayed.direct_routes(service),
+        **openai.direct_routes(service),
+    }
     register_lifecycle(app, service, direct=direct, error_shapes=openai.ERROR_SHAPES)
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service))

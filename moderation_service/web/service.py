@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..access import ApiKeys, load_api_keys
 from ..audit import AuditFile
 from ..cache import VerdictCache
 from ..conversation import Limits
-from ..engines import Engine, create_engine, create_fallback
+from ..engines import Engine, create_engine, create_fallback, create_stream
 from ..metrics import Metrics
 from ..moderator import Moderator, Observer
 from ..policy import Policies
 from ..policy_file import load_policies
+from ..relayed import Relay
 from ..settings import Settings
 from ..wires.native import NativeLimits
+
+if TYPE_CHECKING:
+    from ..engines.stream import StreamEngine
 
 __all__ = ["Service", "build_service"]
 
@@ -30,6 +36,9 @@ class Service:
     keys: ApiKeys
     metrics: Metrics
     limits: NativeLimits
+    stream: StreamEngine | None
+    """Judges answers token by token while they are being written, where `stream_upstream` is set."""
+    relay: Relay
 
 
 def build_service(settings: Settings, *, engine: Engine | None = None, fallback: Engine | None = None) -> Service:
@@ -45,6 +54,7 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
         observers.append(AuditFile(settings.audit_file))
     if engine is None:
         engine, fallback = create_engine(settings, events=metrics), create_fallback(settings)
+    stream = create_stream(settings, engine, events=metrics)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
@@ -57,4 +67,12 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
         batch_items=settings.max_batch_items,
         metadata_bytes=settings.max_metadata_bytes,
     )
-    return Service(settings, moderator, policies, keys, metrics, limits)
+    relay = Relay(
+        moderator,
+        stream,
+        # Made here, before the workers are forked: any of them can go on with what another one began.
+        key=secrets.token_bytes(32),
+        chunk_tokens=settings.stream_chunk_tokens,
+        deadline_s=settings.deadline_s,
+    )
+    return Service(settings, moderator, policies, keys, metrics, limits, stream, relay)

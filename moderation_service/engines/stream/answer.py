@@ -33,8 +33,8 @@ class Answer:
     """An answer to `turns`. Not for several threads at once.
 
     `begun` is the beginning of an answer that was put into the model's mouth: context, no part of the answer.
-    `salt` names the conversation to the server's cache, and must be nobody else's. Tokens that end at or before
-    character `judged_to` were judged before and are context as well.
+    `salt` names the conversation to the server's cache, and must be nobody else's. Of an answer that is resumed, the
+    first `judged` tokens were judged already; its text is given again from the beginning.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Answer:
         labels: Labels,
         begun: str = "",
         salt: str | None = None,
-        judged_to: int = 0,
+        judged: int = 0,
     ) -> None:
         self._turns = turns
         self._ask = ask
@@ -56,9 +56,9 @@ class Answer:
         self._text = GrowingText(tokenizer)
         self._begun = len(begun)
         self._tokens: list[Token] = self._text.append(begun)
-        self._judged_to = self._begun + judged_to
-        # Tokens up to this number were judged, or need not be.
-        self._judged = 0
+        # What stands in the model's mouth is not judged, but for a token that goes on into the answer.
+        self.judged = judged or len(self._tokens)
+        """How many tokens were judged, or need not be."""
         self._windows: tuple[int, AnswerWindows] | None = None
 
     def add(self, text: str, *, is_last: bool, deadline: Deadline) -> list[JudgedToken]:
@@ -69,29 +69,20 @@ class Answer:
         self._tokens += self._text.append(text)
         if is_last:
             self._tokens += self._text.finish()
-        if self._judged == 0:
-            self._judged = self._first_to_judge()
-        new = self._tokens[self._judged :]
+        new = self._tokens[self.judged :]
         if not new:
             return []
         verdicts: list[TokenVerdict] = []
         for rows in self._ask(self._windows_to_judge, self._salt, deadline):
             verdicts += self._labels.read(rows, Target.RESPONSE)
-        self._judged = len(self._tokens)
+        self.judged = len(self._tokens)
         return [
             JudgedToken(verdict, max(one.begin - self._begun, 0), max(one.end - self._begun, 0))
             for one, verdict in zip(new, verdicts, strict=True)
         ]
 
-    def _first_to_judge(self) -> int:
-        """The first token that was not judged before; or the one before it, on which it depends whether it counts."""
-        at = next((at for at, one in enumerate(self._tokens) if max(one.begin, one.end - 1) >= self._judged_to), None)
-        if at is None:
-            return len(self._tokens)
-        return at - 1 if at > 0 and self._judged_to > self._begun else at
-
     def _windows_to_judge(self, context_tokens: int) -> Sequence[Window]:
         if self._windows is None or self._windows[0] != context_tokens:
             windows = AnswerWindows(self._turns, self._tokenizer, context_tokens=context_tokens)
             self._windows = context_tokens, windows
-        return self._windows[1].of([one.id for one in self._tokens], self._judged)
+        return self._windows[1].of([one.id for one in self._tokens], self.judged)

@@ -100,9 +100,7 @@ class StreamEngine:
         except ModerationError as error:
             return [error] * len(conversations)
 
-    def follow(
-        self, turns: Sequence[Message], *, begun: str = "", salt: str | None = None, judged_to: int = 0
-    ) -> Answer:
+    def follow(self, turns: Sequence[Message], *, begun: str = "", salt: str | None = None, judged: int = 0) -> Answer:
         """An answer to these turns that is being written; see `Answer`."""
 
         def ask(windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
@@ -117,7 +115,7 @@ class StreamEngine:
             labels=self._labels,
             begun=begun,
             salt=salt,
-            judged_to=judged_to,
+            judged=judged,
         )
 
     def check_ready(self) -> None:
