@@ -92,13 +92,12 @@ class Relay:
     Made before the workers are forked, with a `key` of random bytes, so that any of them can go on with a state.
     """
 
-    def __init__(
-        self, moderator: Moderator, stream: StreamEngine | None, *, key: bytes, chunk_tokens: int, deadline_s: float
-    ) -> None:
+    def __init__(self, moderator: Moderator, stream: StreamEngine | None, *, key: bytes, deadline_s: float) -> None:
         self._moderator = moderator
         self._stream = stream
         self._key = key
-        self._pacing = Pacing() if stream is None else token_pacing(chunk_tokens)
+        # By token everything new is judged with every call: how often that is, the caller decides.
+        self._pacing = Pacing() if stream is None else token_pacing(1)
         self._deadline_s = deadline_s
 
     def check(self, asked: RelayedText) -> SoFar:

@@ -119,7 +119,7 @@ def test_an_answer_is_cut_where_the_flagged_span_begins_and_none_of_it_is_shown(
     assert last.decision.message
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", range(10))
 def test_no_character_of_a_flagged_span_is_ever_shown(tokens: StreamEngine, seed: int) -> None:
     rng = random.Random(seed)
     words = ["bread ", "水。", "🎉", "e\u0301", "a detonator", " ", "\n", "ballot ", "deto", "nator "]

@@ -72,7 +72,6 @@ def build_service(settings: Settings, *, engine: Engine | None = None, fallback:
         stream,
         # Made here, before the workers are forked: any of them can go on with what another one began.
         key=secrets.token_bytes(32),
-        chunk_tokens=settings.stream_chunk_tokens,
         deadline_s=settings.deadline_s,
     )
     return Service(settings, moderator, policies, keys, metrics, limits, stream, relay)

@@ -419,5 +419,5 @@ def test_settings_that_can_not_work_stop_the_start(tmp_path: Path, changes: dict
 def test_a_config_that_is_none_stops_the_start(tmp_path: Path, content: str) -> None:
     folder = write_model_dir(tmp_path)
     (folder / "config.json").write_text(content, encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="config.json"):
+    with pytest.raises(ConfigurationError, match=r"config\.json"):
         create_engine(Settings(engine="stream", stream_upstream=Url("http://127.0.0.1:1"), stream_model_dir=folder))

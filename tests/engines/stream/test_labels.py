@@ -76,6 +76,6 @@ def test_fewer_categories_make_narrower_rows() -> None:
     ],
 )
 def test_a_config_that_can_not_be_right_stops_the_start(changes: dict[str, object], named: str) -> None:
-    with pytest.raises(ConfigurationError, match="config.json") as stopped:
+    with pytest.raises(ConfigurationError, match=r"config\.json") as stopped:
         Labels.from_config({**CONFIG, **changes})
     assert named in str(stopped.value)
