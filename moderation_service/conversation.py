@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from .errors import InvalidRequest, TooLarge
 from .verdict import Target
 
-__all__ = ["Conversation", "Limits", "Message", "Role", "check_text", "is_blank"]
+__all__ = ["Conversation", "Limits", "Message", "Role", "check_text", "is_blank", "parse_messages"]
 
 
 class Role(enum.Enum):
@@ -95,15 +95,7 @@ class Conversation:
     @classmethod
     def from_messages(cls, messages: object, *, limits: Limits, param: str = "messages") -> Conversation:
         """A chat history in OpenAI's shape: `[{"role", "content"}, ...]`; its last user or assistant turn is judged."""
-        if not isinstance(messages, list):
-            raise InvalidRequest(f"`{param}` must be a list of messages, not {_kind(messages)}.", param=param)
-        if len(messages) > limits.messages:
-            raise TooLarge(f"`{param}` has {len(messages)} messages; the limit is {limits.messages}.", param=param)
-        judged = [
-            (index, message)
-            for index, raw in enumerate(messages)
-            if (message := _parse_message(raw, param=f"{param}[{index}]")) is not None
-        ]
+        judged = parse_messages(messages, limits=limits, param=param)
         if not judged:
             raise InvalidRequest(f"`{param}` must contain a user or an assistant message.", param=param)
         last, final = judged[-1]
@@ -112,6 +104,22 @@ class Conversation:
         if turns[0].role is Role.ASSISTANT:
             turns.insert(0, Message(Role.USER, ""))
         return cls(tuple(turns))
+
+
+def parse_messages(messages: object, *, limits: Limits, param: str = "messages") -> list[tuple[int, Message]]:
+    """The user and assistant turns of a chat history in OpenAI's shape, each with its index; they may be empty.
+
+    Raises InvalidRequest or TooLarge that names the field.
+    """
+    if not isinstance(messages, list):
+        raise InvalidRequest(f"`{param}` must be a list of messages, not {_kind(messages)}.", param=param)
+    if len(messages) > limits.messages:
+        raise TooLarge(f"`{param}` has {len(messages)} messages; the limit is {limits.messages}.", param=param)
+    return [
+        (index, message)
+        for index, raw in enumerate(messages)
+        if (message := _parse_message(raw, param=f"{param}[{index}]")) is not None
+    ]
 
 
 def check_text(value: object, *, param: str) -> str:

@@ -2,6 +2,7 @@
 
     ModerationError
     ├── InvalidRequest          400  invalid_request      the body is not what the contract says; names the field
+    ├── PromptBlocked           400  content_filter       a prompt for the guarded chat that its policy blocks
     ├── Unauthorized            401  unauthorized         no key, or not one of ours
     ├── NotFound                404  not_found
     ├── MethodNotAllowed        405  method_not_allowed
@@ -9,6 +10,10 @@
     ├── UnsupportedMediaType    415  unsupported_media_type
     ├── Overloaded              429  overloaded           carries Retry-After
     ├── InternalError           500  internal_error       a bug of ours, never a verdict
+    ├── ClientGone              499  client_gone          nobody is there to read this; only the log is told
+    ├── ChatModelError          502  chat_model_error     the guarded chat model failed, broke off or answered nonsense
+    │   ├── ChatModelUnavailable 503 chat_model_unavailable  it can't be reached
+    │   └── ChatModelTimeout    504  chat_model_timeout   it was too slow
     └── EngineError             503  engine_error         no verdict could be had; a policy's `on_failure` decides
         ├── EngineAnswerInvalid 502  engine_answer_invalid
         ├── EngineUnavailable   503  engine_unavailable
@@ -25,6 +30,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 __all__ = [
+    "ChatModelError",
+    "ChatModelTimeout",
+    "ChatModelUnavailable",
+    "ClientGone",
     "ConfigurationError",
     "DeadlineExceeded",
     "EngineAnswerInvalid",
@@ -36,6 +45,7 @@ __all__ = [
     "ModerationError",
     "NotFound",
     "Overloaded",
+    "PromptBlocked",
     "TooLarge",
     "Unauthorized",
     "UnsupportedMediaType",
@@ -68,6 +78,13 @@ class InvalidRequest(ModerationError):
 
     status = 400
     type = "invalid_request"
+
+
+class PromptBlocked(ModerationError):
+    """The policy blocks this prompt, and is set to say so with an error; the message is the policy's."""
+
+    status = 400
+    type = "content_filter"
 
 
 class Unauthorized(ModerationError):
@@ -114,6 +131,34 @@ class Overloaded(ModerationError):
 
 class InternalError(ModerationError):
     """A fault of this service. The log has the cause under the request id."""
+
+
+class ClientGone(ModerationError):
+    """The client hung up before it was answered; its work is dropped. The status is nginx's, for the log."""
+
+    status = 499
+    type = "client_gone"
+
+
+class ChatModelError(ModerationError):
+    """The guarded chat model failed, broke off, or answered something that is no answer. Never shown as an end."""
+
+    status = 502
+    type = "chat_model_error"
+
+
+class ChatModelUnavailable(ChatModelError):
+    """No connection to the guarded chat model could be made."""
+
+    status = 503
+    type = "chat_model_unavailable"
+
+
+class ChatModelTimeout(ChatModelError):
+    """The guarded chat model did not answer in time, or paused for too long."""
+
+    status = 504
+    type = "chat_model_timeout"
 
 
 class EngineError(ModerationError):

@@ -29,6 +29,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from .errors import EngineAnswerInvalid
 from .verdict import Decision
@@ -51,6 +52,7 @@ _BOUNDARY = re.compile(
     rf"|(?<=[{_UNSPACED}])\s"
 )
 _SPACE = re.compile(r"\s")
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,7 +65,7 @@ class Pacing:
     first_bytes: int = 32
     """The first piece is judged at a boundary from this size on; smaller than the others, so that text shows soon."""
     piece_bytes: int = 128
-    """Every later piece is at least of this size, but for the last one."""
+    """Every later piece is at least of this size, but for the last one and those that are hurried."""
     hold_bytes: int = 320
     """No boundary within so much text: it is judged all the same, up to its last space."""
     largest_bytes: int = 4096
@@ -78,12 +80,18 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What to judge: `new`, which stands at offset `start` of the answer, and `before`, the text that goes along."""
+    """What to judge: `new`, which stands at offset `start` of the answer, and `before`, the text that goes along.
+
+    `answer` is a number that all pieces of the same answer have, for a judge who follows several. With `is_flushed`
+    something else waits for this text: a judge who would like to see more first does without, if that can be done.
+    """
 
     before: str
     new: str
     start: int
     is_last: bool
+    answer: int = 0
+    is_flushed: bool = False
 
     @property
     def text(self) -> str:
@@ -156,6 +164,7 @@ class GrowingAnswer:
     """
 
     def __init__(self, pacing: Pacing | None = None, *, before: str = "") -> None:
+        self._number = next(_numbers)
         self._pacing = pacing or Pacing()
         self._pending = ""
         self._surrogate = ""
@@ -165,6 +174,7 @@ class GrowingAnswer:
         self._whole_at = 2 * self._pacing.context_bytes
         self._ended = False
         self._flush_to = 0
+        self._hurried = False
         self._blocked = False
         self._out: Piece | None = None
         self._judged_pending = -1
@@ -238,13 +248,24 @@ class GrowingAnswer:
         self._flush_to = self._cleared + len(self._pending)
         self._judged_pending = -1
 
+    def hurry(self) -> None:
+        """Take the next piece at a boundary from the first piece's size on, because text comes slowly.
+
+        The cost stays linear, with more context for each bit of text.
+        """
+        self._hurried = True
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether there is a piece to judge now."""
+        is_open = self._out is None and not self._blocked and len(self._pending) != self._judged_pending
+        return is_open and self._cut() > 0
+
     def next_piece(self) -> Piece | None:
         """What to judge now; None while more text should come first, or while a piece is out."""
-        if self._out is not None or self._blocked or len(self._pending) == self._judged_pending:
+        if not self.is_ready:
             return None
         length = self._cut()
-        if not length:
-            return None
         new = self._pending[:length]
         is_last = self._ended and length == len(self._pending)
         size = self._cleared_bytes + _size(new)
@@ -252,7 +273,9 @@ class GrowingAnswer:
         if is_last or size >= self._whole_at:
             room = max(room, self._pacing.whole_bytes)
             self._whole_at = 2 * size
-        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last)
+        self._hurried = False
+        is_flushed = self._flush_to == self._cleared + length
+        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last, self._number, is_flushed)
         return self._out
 
     def settle(self, piece: Piece, ruling: Ruling) -> str:
@@ -273,15 +296,16 @@ class GrowingAnswer:
             self._pending = ""
         elif piece.is_last and self._pending:
             raise EngineAnswerInvalid("The judge left the end of an answer undecided.")
-        # What the judge did not clear it sees again when there is more, not before.
-        self._judged_pending = len(self._pending) if ruling.cleared < piece.end else -1
+        # What the judge did not clear it sees again when there is more, not before; or when it has become the end.
+        waits = ruling.cleared < piece.end and not self._ended
+        self._judged_pending = len(self._pending) if waits else -1
         return released
 
     def _cut(self) -> int:
         """How many of the pending characters make the next piece; 0 to wait."""
         pacing, pending = self._pacing, self._pending
         size = _size(pending)
-        least = pacing.piece_bytes if self._cleared else pacing.first_bytes
+        least = pacing.piece_bytes if self._cleared and not self._hurried else pacing.first_bytes
         in_full = self._ended or self._cleared < self._flush_to
         if not pending or (size < least and not in_full):
             return 0

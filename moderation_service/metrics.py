@@ -36,6 +36,8 @@ METRIC_NAMES = (
     "moderation_upstream_seconds",
     "moderation_upstream_failures_total",
     "moderation_upstream_ejected",
+    "moderation_chats_total",
+    "moderation_chats_open",
 )
 """Every metric of the service, as documented in docs/operations.md."""
 
@@ -74,6 +76,8 @@ class Metrics:
                                           ["upstream", "reason"], **make)  # fmt: skip
         self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
+        self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
+        self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
@@ -126,6 +130,15 @@ class Metrics:
     def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
+
+    def chat_began(self) -> None:
+        """A guarded chat began."""
+        self._chats_open.inc()
+
+    def chat_ended(self, ended: str) -> None:
+        """A guarded chat ended; `ended` is one of a few words, or the type of an error."""
+        self._chats_open.dec()
+        self._chats.labels(ended).inc()
 
     def render(self) -> bytes:
         """All metrics in Prometheus' text format, summed over the workers."""

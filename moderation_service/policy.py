@@ -23,7 +23,7 @@ from functools import cached_property
 from .errors import InvalidRequest
 from .verdict import Action, Category, Scores, Severity, Target, Verdict
 
-__all__ = ["BUILT_IN", "DEFAULT_MESSAGES", "OnFailure", "Policies", "Policy", "Rules", "Thresholds"]
+__all__ = ["BUILT_IN", "DEFAULT_MESSAGES", "OnFailure", "Policies", "Policy", "Rules", "Streaming", "Thresholds"]
 
 Actions = Mapping[Severity, Action]
 
@@ -58,6 +58,15 @@ class OnFailure(enum.Enum):
     def action(self) -> Action | None:
         """The action taken without a verdict; None for LITE and ERROR."""
         return None if self in (OnFailure.LITE, OnFailure.ERROR) else Action(self.value)
+
+
+class Streaming(enum.Enum):
+    """What happens to a streamed answer of the guarded chat model before its verdict is known."""
+
+    HOLD = "hold"
+    """Text is held back until it was judged: nothing of a blocked passage is ever shown."""
+    SHOW_THEN_CUT = "show-then-cut"
+    """Text is shown at once, and the answer is cut when the verdict arrives: harmful text is seen until then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +139,7 @@ class Policy:
     description: str
     rules: Mapping[Target, Rules]
     messages: Mapping[str, str] = field(default_factory=lambda: DEFAULT_MESSAGES)
+    streaming: Streaming = Streaming.HOLD
 
     def action(self, verdict: Verdict) -> Action:
         """What to do with a text of this verdict."""
@@ -161,7 +171,8 @@ class Policy:
 
     def _content(self) -> dict[str, object]:
         rules = {target.value: self.rules[target].to_json() for target in Target}
-        return {"name": self.name, "description": self.description, **rules, "message": dict(self.messages)}
+        shown = {"message": dict(self.messages), "streaming": self.streaming.value}
+        return {"name": self.name, "description": self.description, **rules, **shown}
 
 
 class Policies:

@@ -14,7 +14,7 @@ from typing import NoReturn, TypeVar
 import yaml
 
 from .errors import ConfigurationError
-from .policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Thresholds
+from .policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Streaming, Thresholds
 from .verdict import Action, Category, Severity, Target
 from .yaml_file import compose_file
 
@@ -23,7 +23,7 @@ __all__ = ["load_policies"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure")
-_POLICY_FIELDS = ("description", "extends", "message", *_RULE_FIELDS, "prompt", "response")
+_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
 
@@ -85,7 +85,10 @@ class _Reader:
         messages = base.messages
         if "message" in fields:
             messages = self._messages(fields["message"])
-        return Policy(name, description, rules, messages)
+        streaming = base.streaming
+        if "streaming" in fields:
+            streaming = self._choice(fields["streaming"], Streaming, what="`streaming`")
+        return Policy(name, description, rules, messages, streaming)
 
     def _rules(self, fields: Mapping[str, yaml.Node], base: Rules, *, target: Target) -> Rules:
         """The base's rules with those of the file on top; `on_failure` and `categories` may be given per target."""

@@ -115,6 +115,7 @@ class Relay:
                 pieces,
                 self._stream,
                 deadline_s=self._deadline_s,
+                begun=asked.question.begun,
                 salt=topic,
                 shown=shown,
                 mark=memory.mark,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from urllib.parse import urlsplit
 
 from .errors import ConfigurationError
 
-__all__ = ["ENV_PREFIX", "Secret", "Setting", "Url"]
+__all__ = ["ENV_PREFIX", "Secret", "Setting", "Url", "declare"]
 
 ENV_PREFIX = "MODERATION_"
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -73,6 +74,28 @@ class Setting:
             if high is not None and value > high:
                 raise ConfigurationError(f"{where}: must be at most {high:g}, not {value!r}.")
         return value
+
+
+def declare(
+    default: Any,
+    section: str,
+    text: str,
+    *,
+    unit: str | None = None,
+    minimum: float | None = None,
+    maximum: float | None = None,
+    choices: tuple[str, ...] | None = None,
+) -> Any:
+    """A dataclass field that is a setting: its default, the section of the page, and what it does."""
+    metadata = {
+        "section": section,
+        "help": text,
+        "unit": unit,
+        "minimum": minimum,
+        "maximum": maximum,
+        "choices": choices,
+    }
+    return dataclasses.field(default=default, metadata=metadata)
 
 
 def _parse_text(setting: Setting, raw: object, where: str) -> str:

@@ -16,8 +16,10 @@ from typing import Any, get_origin, get_type_hints
 
 import yaml
 
+from .chat_settings import ChatSettings
 from .errors import ConfigurationError
 from .setting import ENV_PREFIX, Secret, Setting, Url
+from .setting import declare as _declare
 from .yaml_file import compose_file
 
 __all__ = [
@@ -49,30 +51,9 @@ class Source(enum.Enum):
     FLAG = "flag"
 
 
-def _declare(
-    default: Any,
-    section: str,
-    text: str,
-    *,
-    unit: str | None = None,
-    minimum: float | None = None,
-    maximum: float | None = None,
-    choices: tuple[str, ...] | None = None,
-) -> Any:
-    metadata = {
-        "section": section,
-        "help": text,
-        "unit": unit,
-        "minimum": minimum,
-        "maximum": maximum,
-        "choices": choices,
-    }
-    return dataclasses.field(default=default, metadata=metadata)
-
-
 @dataclass(frozen=True, kw_only=True)
-class Settings:
-    """The effective settings of one service; immutable."""
+class Settings(ChatSettings):
+    """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
         "127.0.0.1",
@@ -324,8 +305,9 @@ class Settings:
 
 
 def declarations() -> tuple[Setting, ...]:
-    """All settings in the order in which they are documented."""
+    """All settings in the order in which they are documented: those of the bases last."""
     hints = get_type_hints(Settings)
+    fields = sorted(dataclasses.fields(Settings), key=lambda field: field.name not in Settings.__annotations__)
     return tuple(
         Setting(
             name=field.name,
@@ -334,7 +316,7 @@ def declarations() -> tuple[Setting, ...]:
             is_list=get_origin(hints[field.name]) is tuple,
             **field.metadata,
         )
-        for field in dataclasses.fields(Settings)
+        for field in fields
     )
 
 

@@ -25,7 +25,7 @@ from .verdict import Action, Category, Decision, Severity, Target, Verdict
 if TYPE_CHECKING:
     from .engines.stream import JudgedToken, StreamEngine
 
-__all__ = ["Finding", "Mark", "TokenJudge", "token_pacing"]
+__all__ = ["Finding", "Mark", "TokenJudge", "TokenJudges", "token_pacing"]
 
 _log = logging.getLogger("moderation.stream")
 _BYTES_PER_TOKEN = 4
@@ -64,8 +64,9 @@ class Mark:
 class TokenJudge:
     """A `growing.Judge` for one answer.
 
-    When an answer is resumed, `shown` is its text that was cleared, `mark` how far it was judged, and `found` what was
-    found in it. `salt` names the answer to the server's cache (`engines.stream.Answer`).
+    `begun` is the beginning of it that a caller put into the model's mouth. When an answer is resumed, `shown` is its
+    text that was cleared, `mark` how far it was judged, and `found` what was found in it. `salt` names the answer to
+    the server's cache (`engines.stream.Answer`).
     """
 
     def __init__(
@@ -74,6 +75,7 @@ class TokenJudge:
         engine: StreamEngine,
         *,
         deadline_s: float,
+        begun: str = "",
         salt: str | None = None,
         shown: str = "",
         mark: Mark | None = None,
@@ -82,12 +84,11 @@ class TokenJudge:
         self._pieces = pieces
         self._engine = engine
         self._deadline_s = deadline_s
-        self._answer = engine.follow(
-            pieces.question.turns, begun=pieces.question.begun, salt=salt, judged=mark.tokens if mark else 0
-        )
+        self._answer = engine.follow(pieces.question.turns, begun=begun, salt=salt, judged=mark.tokens if mark else 0)
         self._waiting = shown
         # Up to where the engine has the text, and up to where it may be shown.
         self._given = self._cleared = len(shown)
+        self._blocked: Ruling | None = None
         self._before = mark.last if mark else Severity.SAFE
         self._end = mark.end if mark else 0
         self.found = found or Finding()
@@ -99,13 +100,20 @@ class TokenJudge:
         return Mark(self._answer.judged, self._end, self._before)
 
     def __call__(self, piece: Piece) -> Ruling:
-        """The ruling on a piece. Raises ModerationError when none can be had."""
+        """The ruling on a piece; the same if asked again. Raises ModerationError when none can be had."""
+        if self._blocked is None:
+            ruling = self._rule(piece)
+            self._blocked = ruling if ruling.is_blocked else None
+            return ruling
+        return self._blocked
+
+    def _rule(self, piece: Piece) -> Ruling:
         started = perf_counter()
         new = self._waiting + piece.new[self._given - piece.start :]
         self._waiting, self._given = "", piece.end
         deadline = Deadline.after(self._deadline_s)
         try:
-            tokens = self._answer.add(new, is_last=piece.is_last, deadline=deadline)
+            tokens = self._answer.add(new, is_last=piece.is_last, is_flushed=piece.is_flushed, deadline=deadline)
         except ModerationError as error:
             return self._without_tokens(piece, error)
         blocked = self._take(tokens, piece)
@@ -169,3 +177,29 @@ class TokenJudge:
         judge = self._pieces
         check = Check(judge.question.answered(piece.text), judge.policy, judge.detail, judge.languages, judge.metadata)
         return judge.moderator.decide_found(check, verdict, latency_ms=(perf_counter() - started) * 1000.0)
+
+
+class TokenJudges:
+    """Judges pieces of the answers to one question, as `AnswerJudge.of` does: each answer by a judge of its own."""
+
+    def __init__(self, pieces: AnswerJudge, engine: StreamEngine, *, deadline_s: float) -> None:
+        self._pieces = pieces
+        self._engine = engine
+        self._deadline_s = deadline_s
+        self._judges: dict[int, TokenJudge] = {}
+
+    def of(self, pieces: Sequence[Piece]) -> list[Ruling | ModerationError]:
+        """The ruling on each piece, in order."""
+        return [self._ruling(piece) for piece in pieces]
+
+    def _ruling(self, piece: Piece) -> Ruling | ModerationError:
+        judge = self._judges.get(piece.answer)
+        if judge is None:
+            # Only what continues the caller's beginning has text before its own first character.
+            begun = self._pieces.question.begun if piece.before else ""
+            judge = TokenJudge(self._pieces, self._engine, deadline_s=self._deadline_s, begun=begun)
+            self._judges[piece.answer] = judge
+        try:
+            return judge(piece)
+        except ModerationError as error:
+            return error

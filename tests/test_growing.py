@@ -227,6 +227,16 @@ def test_a_flush_has_what_is_held_judged_at_once() -> None:
     assert advance(answer, Finding()) == ""
 
 
+def test_in_a_hurry_a_piece_is_smaller_but_ends_where_a_sentence_does() -> None:
+    answer = GrowingAnswer()
+    answer.add("A first sentence that is long enough. ")
+    assert advance(answer, Finding()) != ""
+    answer.add("And a second one of the same kind. And")
+    assert advance(answer, Finding()) == ""
+    answer.hurry()
+    assert advance(answer, Finding()) == "And a second one of the same kind. "
+
+
 # Characters that come in halves.
 
 

@@ -183,6 +183,7 @@ def test_a_policy_is_shown_in_the_words_of_the_policy_file() -> None:
         "prompt": rules,
         "response": rules,
         "message": {"en": "No."},
+        "streaming": "hold",
         "version": own.version,
     }
 

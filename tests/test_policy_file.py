@@ -89,6 +89,20 @@ def test_a_policy_may_extend_one_above_it_and_replace_a_built_in_one(file: Path)
     assert actions(policies.get("looser")) == ["allow", "flag", "flag"]
 
 
+def test_streamed_answers_are_held_unless_the_policy_says_otherwise(file: Path) -> None:
+    policies = load(
+        file,
+        """
+        policies:
+          fast: {streaming: show-then-cut}
+          faster: {extends: fast}
+          slow: {extends: fast, streaming: hold}
+        """,
+    )
+    found = {name: policies.get(name).streaming.value for name in ("balanced", "fast", "faster", "slow")}
+    assert found == {"balanced": "hold", "fast": "show-then-cut", "faster": "show-then-cut", "slow": "hold"}
+
+
 def test_every_field_does_what_it_says(file: Path) -> None:
     own = one(
         file,
@@ -217,7 +231,7 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
         load_policies(file, default="balanced")
 
 
-FIELDS = "description, extends, message, actions, categories, thresholds, on_failure, prompt, response"
+FIELDS = "description, extends, message, streaming, actions, categories, thresholds, on_failure, prompt, response"
 RULE_FIELDS = "actions, categories, thresholds, on_failure"
 CATEGORIES = ", ".join(category.value for category in Category)
 
@@ -250,6 +264,7 @@ CATEGORIES = ", ".join(category.value for category in Category)
         ("thresholds: {safe: 0.5}", "3: `thresholds` has an unknown field 'safe'; it takes controversial, unsafe."),
         ("on_failure: fail", "3: `on_failure` must be one of lite, block, flag, allow, error, not 'fail'."),
         ("on_failure: {all: lite}", "3: `on_failure` has an unknown field 'all'; it takes prompt, response."),
+        ("streaming: show", "3: `streaming` must be one of hold, show-then-cut, not 'show'."),
         (
             "on_failure: {prompt: x}",
             "3: `on_failure.prompt` must be one of lite, block, flag, allow, error, not 'x'.",

@@ -82,7 +82,7 @@ def judge_of(
 ) -> TokenJudge:
     moderator = Moderator(engine=engine or tokens, cache=VerdictCache(size=0, ttl_s=1))  # type: ignore[arg-type]
     question = Question((Message(Role.USER, "How?"),), begun)
-    return TokenJudge(AnswerJudge(moderator, question, policy), tokens, deadline_s=20)
+    return TokenJudge(AnswerJudge(moderator, question, policy), tokens, deadline_s=20, begun=begun)
 
 
 def test_a_harmless_answer_is_shown_whole(tokens: StreamEngine) -> None:

@@ -6,6 +6,7 @@ from flask import Flask
 
 from ..settings import Settings
 from . import dify, health, moderate, openai, pages, relayed
+from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
 
@@ -21,14 +22,15 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.url_map.merge_slashes = False
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["moderation"] = service
+    guarded = GuardedDoor.of(service)
     direct = {
         **moderate.direct_routes(service),
         **relayed.direct_routes(service),
-        **openai.direct_routes(service),
+        **openai.direct_routes(service, guarded),
     }
     register_lifecycle(app, service, direct=direct, error_shapes=openai.ERROR_SHAPES)
     app.register_blueprint(moderate.blueprint(service))
-    app.register_blueprint(openai.blueprint(service))
+    app.register_blueprint(openai.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(health.blueprint(service))
     app.register_blueprint(pages.blueprint(service))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ..access import sent_key
 from ..audit import request_context
 from ..errors import Unauthorized
 from ..logs import access_line
-from .reply import ErrorShape, Reply, error_reply, native_error, status_line
+from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class RequestState:
         self.fields: Mapping[str, object] = {}
 
 
-DirectRoute = Callable[["WSGIEnvironment", RequestState], Reply]
+DirectRoute = Callable[["WSGIEnvironment", RequestState], Reply | StreamedReply]
 """A route that answers from the WSGI environment; it raises as any other route does."""
 
 
@@ -75,21 +75,49 @@ def register_lifecycle(
             layer.authenticate(request.environ, state)
 
     def failed(error: Exception) -> Response:
-        return _as_response(layer.error(error, request.environ, current_state()))
+        return as_response(layer.error(error, request.environ, current_state()))
+
+    def as_response(reply: Reply | StreamedReply) -> Response:
+        if isinstance(reply, Reply):
+            body: bytes | _Stream = reply.body
+        else:
+            environ, state = request.environ, current_state()
+            body = _Stream(reply, failed=lambda error: layer.error(error, environ, state), closed=lambda: None)
+        return Response(body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
 
     app.before_request(begin)
     app.register_error_handler(Exception, failed)
     for path, route in direct.items():
         # Reached only if something rewrites the path behind the layer; the same function answers.
         def view(route: DirectRoute = route) -> Response:
-            return _as_response(route(request.environ, current_state()))
+            return as_response(route(request.environ, current_state()))
 
         app.add_url_rule(path, endpoint=f"direct.{path}", view_func=view, methods=["POST"])
     app.wsgi_app = layer  # type: ignore[method-assign]
 
 
-def _as_response(reply: Reply) -> Response:
-    return Response(reply.body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
+class _Stream:
+    """The body of a streamed reply, as WSGI wants it. Once it is over, or the client is gone, `closed` is called."""
+
+    def __init__(self, reply: StreamedReply, failed: Callable[[Exception], Reply], closed: Callable[[], None]) -> None:
+        self._reply = reply
+        self._failed = failed
+        self._closed = closed
+
+    def __iter__(self) -> Iterator[bytes]:
+        try:
+            yield from self._reply.chunks
+        except Exception as error:  # the outer edge, as for every other reply
+            yield b"data: " + self._failed(error).body + b"\n\n"
+
+    def close(self) -> None:
+        """Called by the server in any case (PEP 3333)."""
+        try:
+            if isinstance(self._reply.chunks, Generator):
+                self._reply.chunks.close()
+        finally:
+            self._reply.ended()
+            self._closed()
 
 
 class _Lifecycle:
@@ -132,6 +160,9 @@ class _Lifecycle:
         if self._keys:
             key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
             state.key_name = self._keys.identify(key) if key is not None else None
+            if state.key_name is None and (second := environ.get("HTTP_X_API_KEY")):
+                # `Authorization` may hold a key of the guarded chat model's.
+                state.key_name = self._keys.identify(second.strip())
             if state.key_name is None:
                 hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
                 raise Unauthorized(hint if key is None else "This key is not known here.")
@@ -152,15 +183,22 @@ class _Lifecycle:
             reply = route(environ, state)
         except Exception as error:  # the outer edge: whatever it is, it becomes an error and never a verdict
             reply = self.error(error, environ, state)
-        self._record(environ, state, reply.status)
         headers = [
             ("Content-Type", reply.content_type),
-            ("Content-Length", str(len(reply.body))),
             ("X-Request-Id", state.request_id),
             ("X-Content-Type-Options", "nosniff"),
             *reply.headers.items(),
         ]
-        start_response(status_line(reply.status), headers)
+        if isinstance(reply, StreamedReply):
+            status = reply.status
+            start_response(status_line(status), headers)
+            return _Stream(
+                reply,
+                failed=lambda error: self.error(error, environ, state),
+                closed=lambda: self._record(environ, state, status),
+            )
+        self._record(environ, state, reply.status)
+        start_response(status_line(reply.status), [*headers, ("Content-Length", str(len(reply.body)))])
         return (reply.body,)
 
     def _record(self, environ: WSGIEnvironment, state: RequestState, status: int) -> None:

@@ -6,18 +6,19 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from flask import Blueprint, Response
+from flask import Blueprint, Response, request
 
 from ..moderator import Outcome
 from ..verdict import Decision
 from ..wires import openai_chat, openai_moderations
 from ..wires.dify_mangling import unmangle
 from ..wires.openai_errors import render_error
-from ..wires.openai_models import Headers, render_models
+from ..wires.openai_models import Headers, means_guard, render_models
 from .body import read_json
+from .guarded import GuardedDoor
 from .lifecycle import DirectRoute, RequestState
 from .moderate import languages_of, log_fields
-from .reply import ErrorShape, Reply, event_stream, json_reply
+from .reply import ErrorShape, Reply, StreamedReply, event_stream, json_reply
 from .service import Service
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ ERROR_SHAPES: Mapping[str, ErrorShape] = {"/v1/": render_error}
 """Under this prefix every error has OpenAI's shape, also that of an address which does not exist."""
 
 
-def direct_routes(service: Service) -> dict[str, DirectRoute]:
+def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, DirectRoute]:
     """The routes that judge."""
     max_body_bytes = service.settings.max_body_bytes
 
@@ -46,8 +47,10 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
         state.fields = log_fields(outcomes)
         return json_reply(openai_moderations.render(asked, outcomes), headers=_reply_headers(outcomes))
 
-    def chat(environ: WSGIEnvironment, state: RequestState) -> Reply:
+    def chat(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
+        if guarded is not None and not _asks_the_guard(body, service):
+            return guarded.answer(body, _headers_of(environ), environ, state)
         asked = openai_chat.parse(
             body, policies=service.policies, limits=service.limits.conversation, headers=_headers_of(environ)
         )
@@ -63,16 +66,22 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
     return {"/v1/moderations": moderations, "/v1/chat/completions": chat}
 
 
-def blueprint(service: Service) -> Blueprint:
+def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
     """The other routes."""
     routes = Blueprint("openai", __name__)
 
     @routes.get("/v1/models")
     def models() -> Response:
-        listing = render_models(service.moderator.engine.model, service.policies)
+        others = guarded.models(request.environ) if guarded is not None else ()
+        listing = render_models(service.moderator.engine.model, service.policies, others=others)
         return Response(json_reply(listing).body, mimetype="application/json")
 
     return routes
+
+
+def _asks_the_guard(body: object, service: Service) -> bool:
+    model = body.get("model") if isinstance(body, Mapping) else None
+    return means_guard(model, engine_model=service.moderator.engine.model)
 
 
 def _headers_of(environ: WSGIEnvironment) -> Headers:

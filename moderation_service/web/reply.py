@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -22,7 +22,18 @@ from ..errors import (
 )
 from ..logs import log_event
 
-__all__ = ["ErrorShape", "Reply", "error_reply", "event_stream", "json_reply", "native_error", "status_line"]
+__all__ = [
+    "ErrorShape",
+    "Reply",
+    "StreamedReply",
+    "error_reply",
+    "event_stream",
+    "json_reply",
+    "native_error",
+    "status_line",
+]
+
+EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 _log = logging.getLogger("moderation.web")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -48,6 +59,20 @@ class Reply:
     content_type: str = "application/json"
 
 
+@dataclass(frozen=True, slots=True)
+class StreamedReply:
+    """A reply whose body is made while it is sent.
+
+    `chunks` is closed when the client has all of it, or has hung up. `ended` is called afterwards, whatever happened.
+    """
+
+    chunks: Iterator[bytes]
+    ended: Callable[[], None]
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    content_type: str = EVENT_STREAM
+
+
 def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply with this value as compact JSON in UTF-8."""
     return Reply(status, _encode(payload).encode(), headers or {})
@@ -57,7 +82,7 @@ def event_stream(events: Iterable[object], *, headers: Mapping[str, str] | None 
     """A reply with these values as server-sent events, ended by `[DONE]` as OpenAI's clients expect."""
     lines = [f"data: {_encode(event)}\n\n" for event in events]
     body = "".join([*lines, "data: [DONE]\n\n"]).encode()
-    return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, "text/event-stream; charset=utf-8")
+    return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
 
 
 def native_error(error: ModerationError) -> object:

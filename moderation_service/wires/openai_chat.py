@@ -20,7 +20,7 @@ from . import native
 from .openai_models import Headers, choose
 from .openai_personas import speak
 
-__all__ = ["ChatRequest", "parse", "render", "render_chunks"]
+__all__ = ["ChatRequest", "parse", "plain_message", "read_flag", "render", "render_chunks"]
 
 # No tokens of a language model were used; the contract wants the numbers all the same.
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
@@ -45,27 +45,28 @@ def parse(body: object, *, policies: Policies, limits: Limits, headers: Headers)
     if "messages" not in body:
         raise InvalidRequest("`messages` is missing.", param="messages")
     choice = choose(body.get("model"), policies=policies, headers=headers)
-    stream = _flag(body, "stream")
+    stream = read_flag(body, "stream")
     options = body.get("stream_options")
     if options is not None and not isinstance(options, Mapping):
         raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
-    include_usage = options is not None and _flag(options, "include_usage", at="stream_options.")
+    include_usage = options is not None and read_flag(options, "include_usage", at="stream_options.")
     messages = body["messages"]
     if isinstance(messages, list):
-        messages = [_plain_message(message) for message in messages]
+        messages = [plain_message(message) for message in messages]
     conversation = Conversation.from_messages(messages, limits=limits)
     check = Check(conversation, choice.policy, languages=headers.languages)
     return ChatRequest(check, choice.persona, stream, include_usage)
 
 
-def _flag(body: Mapping[str, object], key: str, *, at: str = "") -> bool:
+def read_flag(body: Mapping[str, object], key: str, *, at: str = "") -> bool:
+    """A field that is true or false; false when it is missing. Raises InvalidRequest."""
     value = body.get(key)
     if value is not None and not isinstance(value, bool):
         raise InvalidRequest(f"`{at}{key}` must be true or false.", param=at + key)
     return bool(value)
 
 
-def _plain_message(message: object) -> object:
+def plain_message(message: object) -> object:
     """A message without the fields that change nothing; what is no message is left for the conversation to refuse."""
     if not isinstance(message, Mapping):
         return message

@@ -17,7 +17,7 @@ from ..errors import InvalidRequest
 from ..policy import Policies, Policy
 from .openai_personas import DEFAULT_PERSONA, PERSONAS
 
-__all__ = ["POLICY_HEADER", "TARGET_HEADER", "Choice", "Headers", "choose", "render_models"]
+__all__ = ["POLICY_HEADER", "TARGET_HEADER", "Choice", "Headers", "choose", "means_guard", "render_models"]
 
 POLICY_HEADER = "X-Moderation-Policy"
 TARGET_HEADER = "X-Moderation-Target"
@@ -58,9 +58,20 @@ def choose(model: object, *, policies: Policies, headers: Headers) -> Choice:
     return Choice(policy, name if name in PERSONAS else DEFAULT_PERSONA)
 
 
-def render_models(engine_model: str, policies: Policies) -> dict[str, object]:
-    """The list of model names, from which builders fill their menus: the guard, its personas, its policies."""
+def means_guard(model: object, *, engine_model: str) -> bool:
+    """Whether a chat with this model is one with the guard itself: its own name, a persona's, or that of a policy."""
+    if not isinstance(model, str):
+        return False
+    name, separator, _ = model.partition(":")
+    return model == engine_model or name in PERSONAS or (name == _POLICY_PREFIX and bool(separator))
+
+
+def render_models(engine_model: str, policies: Policies, *, others: Sequence[object] = ()) -> dict[str, object]:
+    """The list of model names, from which builders fill their menus: the guard, its personas, its policies.
+
+    `others` are the entries of a guarded model server; they come first, because people want to chat with those.
+    """
     names = [engine_model, *PERSONAS, *(f"{_POLICY_PREFIX}:{policy.name}" for policy in policies)]
     # `created` is required by the contract and means nothing here.
     models = [{"id": name, "object": "model", "created": 0, "owned_by": "moderation-service"} for name in names]
-    return {"object": "list", "data": models}
+    return {"object": "list", "data": [*others, *models]}

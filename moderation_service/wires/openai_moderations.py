@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from ..conversation import Conversation, check_text
 from ..errors import InvalidRequest, ModerationError, TooLarge
 from ..moderator import Check, Outcome
-from ..policy import Policies
+from ..policy import Policies, Policy
 from ..verdict import Decision, Detail, Target
 from . import native
 from .openai_categories import OPENAI_CATEGORIES, block_score, mapped
 from .openai_models import TARGET_HEADER, Headers, choose
 
-__all__ = ["ModerationsRequest", "Restore", "parse", "render"]
+__all__ = ["ModerationsRequest", "Restore", "parse", "render", "render_result"]
 
 Restore = Callable[[Sequence[str]], Sequence[str] | None]
 """Gives back the texts that a client took apart before sending them, or None for what is not of its making."""
@@ -101,17 +101,17 @@ def render(asked: ModerationsRequest, outcomes: Sequence[Outcome]) -> dict[str, 
         if isinstance(outcome, ModerationError):
             raise outcome
     decisions = [outcome for outcome in outcomes if isinstance(outcome, Decision)]
-    results = [_result(check, decision) for check, decision in zip(asked.checks, decisions, strict=True)]
+    results = [render_result(decision, check.policy) for check, decision in zip(asked.checks, decisions, strict=True)]
     if len(results) < asked.results:
         results *= asked.results  # one text, put together from so many pieces
     first = decisions[0]
     return {"id": f"modr-{first.id.removeprefix('mod_')}", "model": first.model, "results": results}
 
 
-def _result(check: Check, decision: Decision) -> dict[str, object]:
+def render_result(decision: Decision, policy: Policy) -> dict[str, object]:
     """`flagged` is true for a block only, because clients take it for one, and exactly when a category is."""
     names = mapped(decision.verdict.categories if decision.verdict else ())
-    score = min(1.0, round(block_score(decision, check.policy), 6))
+    score = min(1.0, round(block_score(decision, policy), 6))
     flagged = not decision.allowed
     return {
         "flagged": flagged,

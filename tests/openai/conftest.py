@@ -17,7 +17,8 @@ from moderation_service.web import create_app
 KEY = "openai-tests-key"
 
 # Without the clients there is nothing to run here; tests/openai/run.sh installs them.
-collect_ignore = [] if importlib.util.find_spec("langchain_openai") else ["test_sdk.py", "test_langchain.py"]
+_NEED_CLIENTS = ["test_sdk.py", "test_guarded_chat.py", "test_langchain.py"]
+collect_ignore = [] if importlib.util.find_spec("langchain_openai") else _NEED_CLIENTS
 
 
 @contextmanager

@@ -61,14 +61,16 @@ class Answer:
         """How many tokens were judged, or need not be."""
         self._windows: tuple[int, AnswerWindows] | None = None
 
-    def add(self, text: str, *, is_last: bool, deadline: Deadline) -> list[JudgedToken]:
-        """Judge what can be judged now that this text has come, and everything at the end.
+    def add(self, text: str, *, is_last: bool, deadline: Deadline, is_flushed: bool = False) -> list[JudgedToken]:
+        """Judge what can be judged now that this text has come, and everything at the end or with `is_flushed`.
 
         If it raises (ModerationError), the text is not lost: what was not judged is judged with the next call.
         """
         self._tokens += self._text.append(text)
         if is_last:
             self._tokens += self._text.finish()
+        elif is_flushed:
+            self._tokens += self._text.flush()
         new = self._tokens[self.judged :]
         if not new:
             return []

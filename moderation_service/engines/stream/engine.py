@@ -118,6 +118,11 @@ class StreamEngine:
             judged=judged,
         )
 
+    @property
+    def is_out_of_order(self) -> bool:
+        """Whether the server is known to be away, so that asking it would only fail."""
+        return all(replica.is_ejected for replica in self._here().replicas.replicas)
+
     def check_ready(self) -> None:
         """Return if the server answered within the last ten seconds, or passes its test now. Raises EngineError."""
         self._here().replicas.check_ready(within_s=_READY_WITHIN_S)

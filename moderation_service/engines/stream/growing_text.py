@@ -61,7 +61,7 @@ class GrowingText:
 
     def append(self, text: str) -> list[Token]:
         """More text; the tokens that are final now and were not before."""
-        if self._finished:
+        if self._finished and text:
             raise ValueError("the text is finished")
         self._unsettled += text
         self._settle(_settled(self._unsettled))
@@ -70,6 +70,10 @@ class GrowingText:
     def finish(self) -> list[Token]:
         """Nothing more will come: the remaining tokens."""
         self._finished = True
+        return self.flush()
+
+    def flush(self) -> list[Token]:
+        """The remaining tokens, as if nothing more would come; what comes all the same begins with a new token."""
         self._settle(len(self._unsettled))
         return self._advance(is_final=True)
 

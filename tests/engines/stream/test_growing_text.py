@@ -135,6 +135,18 @@ def test_an_endless_word_is_given_out_as_it_comes(tokenizer: Tokenizer) -> None:
     assert tokens[-1].end == 50_000
 
 
+def test_a_flushed_text_goes_on_with_a_new_token_and_no_byte_is_lost(tokenizer: Tokenizer) -> None:
+    growing = GrowingText(tokenizer)
+    found = growing.append("Some bread and but") + growing.flush()
+    assert found[-1].end == len("Some bread and but")
+    found += growing.append("ter 🎉") + growing.finish()
+    assert [token.id for token in found] == [
+        *REFERENCE.encode("Some bread and but").ids,
+        *REFERENCE.encode("ter 🎉").ids,
+    ]
+    assert found[-1].end == len("Some bread and butter 🎉")
+
+
 def test_a_finished_text_takes_no_more(tokenizer: Tokenizer) -> None:
     growing = GrowingText(tokenizer)
     assert growing.append("") == growing.finish() == []

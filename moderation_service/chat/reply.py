@@ -1,0 +1,133 @@
+"""The model's reply: read from the server as it comes, and handed to the answer that is judged."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from ..errors import ChatModelError, ModerationError
+from .answer import GuardedAnswer
+from .refusal import ChatModelRefused, refusal_of
+from .sse import DONE, Event, EventReader, EventTooLarge
+from .upstream import UpstreamCall
+
+__all__ = ["ModelReply"]
+
+_READS_AT_ONCE = 16
+_NO_COMPLETION = "The chat model answered something that is no completion."
+
+
+class ModelReply:
+    """One reply, from the call to its end. It never waits, and never takes an answer that broke off for a whole one.
+
+    `has_key` tells whether the server was asked with a key of ours, which it may refuse.
+    """
+
+    def __init__(self, answer: GuardedAnswer, *, is_stream: bool, max_bytes: int, has_key: bool) -> None:
+        self.call: UpstreamCall | None = None
+        self.failure: ModerationError | None = None
+        """Why there will be no answer, or no more of it."""
+        self.document: Mapping[str, object] | None = None
+        """The whole reply, when it is not streamed."""
+        self.is_done = False
+        """Whether the answer is complete."""
+        self._answer = answer
+        self._is_stream, self._max_bytes, self._has_key = is_stream, max_bytes, has_key
+        self._reader = EventReader(max_bytes=max_bytes)
+        self._body = bytearray()
+        self._received = 0
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the server has begun to answer well."""
+        return self.is_done or (self.call is not None and self.call.status == 200)
+
+    def receive(self) -> None:
+        """Read what has come; what goes wrong is kept as `failure`."""
+        try:
+            for _ in range(_READS_AT_ONCE):
+                if self.call is None or not self._receive_from(self.call):
+                    return
+        except ModerationError as error:
+            self.fail(error)
+
+    def fail(self, error: ModerationError) -> None:
+        """There will be no more of the answer."""
+        self.failure = error
+        self.stop()
+
+    def stop(self) -> None:
+        """Break the call off, if it has not ended."""
+        if self.call is not None:
+            self.call.close()
+            self.call = None
+
+    def _receive_from(self, call: UpstreamCall) -> bool:
+        """Read once; false when nothing has come."""
+        received = call.receive()
+        if received is None:
+            return False
+        self._received += len(received)
+        if self._received > self._max_bytes:
+            raise ChatModelError("The chat model's answer is over the limit.")
+        if call.status is not None:
+            self._read(call, received)
+        if call.is_complete and not self.is_done:
+            self._complete(call)
+        if self.is_done:
+            self.stop()
+        return True
+
+    def _read(self, call: UpstreamCall, received: bytes) -> None:
+        if call.status != 200 or not self._is_stream:
+            self._body += received
+            return
+        if not call.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            raise ChatModelError("The chat model's server answered no stream.")
+        try:
+            events = self._reader.feed(received)
+        except EventTooLarge:
+            raise ChatModelError("The chat model's answer is over the limit.") from None
+        for event in events:
+            self._take(event)
+            if self.is_done:
+                break
+
+    def _take(self, event: Event) -> None:
+        if event.data == DONE:
+            self.is_done = True
+            self._answer.end()
+            return
+        chunk = _object(event.data)
+        if event.name == "error" or chunk.get("error"):
+            raise ChatModelRefused(200, chunk if chunk.get("error") else {"error": chunk})
+        self._answer.add(chunk)
+
+    def _complete(self, call: UpstreamCall) -> None:
+        """The reply has come to its end, which need not be the end of an answer."""
+        assert call.status is not None
+        if call.status != 200:
+            raise refusal_of(call.status, call.headers, bytes(self._body), has_key=self._has_key)
+        if self._is_stream:
+            last = self._reader.end()
+            if last is None or last.data != DONE:
+                raise ChatModelError("The chat model's answer broke off.")
+            self._take(last)
+            return
+        document = _object(self._body.decode("utf-8", "replace"))
+        if not isinstance(document.get("choices"), list) or not document["choices"]:
+            raise ChatModelError(_NO_COMPLETION)
+        self._answer.add(document)
+        self._answer.end()
+        self.document = document
+        self.is_done = True
+
+
+def _object(text: str) -> Mapping[str, object]:
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        found = None
+    if not isinstance(found, dict):
+        raise ChatModelError(_NO_COMPLETION)
+    return found

@@ -1,0 +1,371 @@
+"""One guarded chat: the model is asked, its prompt and answer are judged, and what was cleared goes to the client.
+
+One thread waits for three things at once: for the model's server, for the check under way, and for a client that hangs
+up. There is one check under way at most; text that comes meanwhile joins the next one. Nothing goes to the client
+before the prompt has passed. Whatever ends the chat, closing the session breaks the call to the model off.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import monotonic, sleep
+from typing import cast
+
+from ..answer_judge import AnswerJudge
+from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked
+from ..growing import Pacing, Piece, Ruling
+from ..moderator import Check, Outcome
+from ..policy import Streaming
+from ..token_judge import TokenJudges
+from ..verdict import Decision
+from ..wires.guarded_chat import GuardedChat
+from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, render_moderation, with_cuts
+from ..wires.openai_errors import render_error
+from .answer import GuardedAnswer
+from .background import Background
+from .options import ChatOptions
+from .refusal import ChatModelRefused
+from .reply import ModelReply
+from .sse import COMMENT, DONE, write_event
+from .turns import Turns
+from .upstream import ChatUpstream
+
+__all__ = ["Begun", "GuardedSession"]
+
+_WHOLE = Pacing(largest_bytes=2**62)
+_HUNG_UP = getattr(select, "POLLRDHUP", 0)
+_WRITE_BYTES = 16 * 1024
+_OVERLOAD_PAUSE_S = 0.25
+_PATIENCE_S = 1.0
+"""A model that writes slowly is judged in smaller pieces, when so much time has passed since the last check."""
+_MAX_CHOICES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """How the reply begins: with the whole `document`, or with None, and then the session's `chunks` are the body.
+
+    `decisions` are those made so far.
+    """
+
+    document: Mapping[str, object] | None
+    decisions: Sequence[Decision] = ()
+
+
+class GuardedSession:
+    """One chat. `client` is the socket to watch, where the server tells it; `created` the time in the replies.
+
+    With `by_token` the answer is judged by it, token by token; `judge` then judges the prompt.
+
+    All chats of a worker share `turns`, so many at once, at judging their answers. What comes while a chat waits for
+    its turn is judged with it: the more there is to do, the larger are the pieces, and the less is to do.
+
+    Call `begin` first; if a stream follows, then `chunks` or `close`.
+    """
+
+    def __init__(
+        self,
+        asked: GuardedChat,
+        *,
+        judge: AnswerJudge,
+        by_token: TokenJudges | None = None,
+        upstream: ChatUpstream,
+        options: ChatOptions,
+        created: int,
+        headers: Mapping[str, str],
+        turns: Turns,
+        client: socket.socket | None = None,
+    ) -> None:
+        self.ended = "client_gone"
+        """How the chat ended: `answered`, `blocked_prompt`, `blocked_answer` or the type of an error."""
+        self.checks = 0
+        """How many texts the guard was asked about."""
+        self._asked, self._judge, self._upstream, self._options = asked, judge, upstream, options
+        self._rule = judge.of if by_token is None else by_token.of
+        self._created, self._headers, self._client = created, headers, client
+        self._turns = turns
+        self._has_turn = False
+        self._started = self._heard_at = self._judged_at = monotonic()
+        self._background = Background()
+        self._prompt: list[Decision] | None = None if asked.to_judge else []
+        self._answer = GuardedAnswer(
+            pacing=options.pacing if asked.stream else _WHOLE,
+            begun=asked.question.begun,
+            expected=asked.choices,
+            tools=asked.tools,
+            shows_first=asked.policy.streaming is Streaming.SHOW_THEN_CUT,
+        )
+        self._reply = ModelReply(
+            self._answer,
+            is_stream=asked.stream,
+            max_bytes=options.max_answer_bytes,
+            has_key=options.api_key is not None,
+        )
+
+    def begin(self) -> Begun:
+        """Wait until it is known how the reply begins. Raises ModerationError; the session is closed then.
+
+        Of a stream that is as soon as the prompt has passed and the model's server has answered, or when the first
+        sign of life is due: until then an error is a status of its own.
+        """
+        try:
+            begun = self._begin()
+        except BaseException as error:
+            self.ended = _how(error)
+            self.close()
+            raise
+        if begun.document is not None:
+            self.close()
+        return begun
+
+    def chunks(self) -> Iterator[bytes]:
+        """The body of a streamed reply. An error is an event, after which nothing comes, not even the usual end."""
+        try:
+            yield from self._stream()
+        except ClientGone:
+            return
+        except ModerationError as error:
+            self.ended = _how(error)
+            yield write_event(error.document if isinstance(error, ChatModelRefused) else render_error(error))
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Break off what is under way. May be called more than once."""
+        self._reply.stop()
+        self._background.close()
+        if self._has_turn:
+            self._has_turn = False
+            self._turns.give_back()
+
+    @property
+    def decisions(self) -> list[Decision]:
+        """Every decision made."""
+        return [*(self._prompt or ()), *self._answer.decisions]
+
+    # How it begins.
+
+    def _begin(self) -> Begun:
+        is_stream = self._asked.stream
+        while self._options.prompt_first and self._prompt is None:
+            self._step()
+        if self._refusal is None:
+            self._start_check()
+            self._open()
+        streams_at = self._started + self._options.keep_alive_s
+        while True:
+            if self._refusal is not None:
+                return self._refuse(self._refusal)
+            if self._prompt is not None:
+                if self._reply.failure is not None:
+                    raise self._reply.failure
+                if is_stream and self._reply.is_answered:
+                    return Begun(None, self.decisions)
+                if not is_stream and self._reply.is_done and self._answer.is_judged:
+                    return Begun(self._whole(), self.decisions)
+            if is_stream and monotonic() >= streams_at:
+                return Begun(None)
+            self._step(streams_at if is_stream else None)
+
+    def _open(self) -> None:
+        try:
+            self._reply.call = self._upstream.chat(self._asked.forward, headers=self._headers)
+        except ChatModelError as error:
+            self._reply.fail(error)
+        self._heard_at = monotonic()
+
+    @property
+    def _refusal(self) -> Decision | None:
+        """The decision by which the prompt is blocked."""
+        return next((one for one in self._prompt or () if not one.allowed), None)
+
+    def _refuse(self, decision: Decision) -> Begun:
+        self._reply.stop()
+        if self._asked.stream and not self._options.blocked_prompt_is_error:
+            return Begun(None, self.decisions)
+        self._refuse_with_error(decision)
+        self.ended = "blocked_prompt"
+        choices = min(self._asked.choices, _MAX_CHOICES)
+        document = refused(decision, model=self._asked.model, created=self._created, choices=choices)
+        return Begun(self._with_moderation(document), self.decisions)
+
+    def _refuse_with_error(self, decision: Decision) -> None:
+        if self._options.blocked_prompt_is_error:
+            raise PromptBlocked(decision.message or "The prompt was blocked.", param="messages")
+
+    def _whole(self) -> Mapping[str, object]:
+        assert self._reply.document is not None
+        self.ended = "blocked_answer" if self._answer.cut else "answered"
+        return self._with_moderation(with_cuts(self._reply.document, self._answer.cut))
+
+    def _with_moderation(self, document: Mapping[str, object]) -> Mapping[str, object]:
+        return {**document, "moderation": self._moderation()} if self._asked.wants_moderation else document
+
+    def _moderation(self) -> Mapping[str, object]:
+        model = self._judge.moderator.engine.model
+        return render_moderation(self._prompt or (), self._answer.strictest, policy=self._asked.policy, model=model)
+
+    # How it goes on.
+
+    def _stream(self) -> Iterator[bytes]:
+        shown_at = monotonic()
+        while not self._is_over:
+            alive_at = shown_at + self._options.keep_alive_s
+            self._step(alive_at)
+            released = self._released()
+            if not released and monotonic() >= alive_at:
+                released = COMMENT
+            if released:
+                yield from self._written(released)
+                shown_at = monotonic()
+            if self._reply.failure is not None and self._prompt is not None and self._refusal is None:
+                raise self._reply.failure
+        yield from self._written(self._released() + self._last())
+
+    def _released(self) -> bytes:
+        """What may go to the client now."""
+        if self._prompt is None or self._refusal is not None:
+            return b""
+        return b"".join([write_event(chunk) for chunk in self._answer.release()])
+
+    @property
+    def _is_over(self) -> bool:
+        if self._prompt is None:
+            return False
+        is_judged = self._reply.is_done and self._answer.is_judged
+        return self._refusal is not None or self._answer.is_all_cut or is_judged
+
+    def _last(self) -> bytes:
+        """The end of a stream that ends as it should, or for which the policy has the last word."""
+        self._reply.stop()
+        events: list[Mapping[str, object]] = []
+        refusal = self._refusal
+        if refusal is not None:
+            self._refuse_with_error(refusal)
+            self.ended = "blocked_prompt"
+            for index in range(min(self._asked.choices, _MAX_CHOICES)):
+                events += refused_chunks(refusal, index=index, model=self._asked.model, created=self._created)
+        else:
+            self.ended = "blocked_answer" if self._answer.cut else "answered"
+        if self._asked.wants_moderation:
+            head = events[0] if events else self._answer.head or {}
+            events.append(moderation_chunk(head, self._moderation()))
+        return b"".join([*(write_event(event) for event in events), f"data: {DONE}\n\n".encode()])
+
+    def _written(self, data: bytes) -> Iterator[bytes]:
+        """The data in portions, each when the client takes it: one that does not read must not hold a thread."""
+        for start in range(0, len(data), _WRITE_BYTES):
+            if self._client is not None:
+                poller = select.poll()
+                poller.register(self._client, select.POLLOUT)
+                if not poller.poll(self._options.idle_timeout_s * 1000):
+                    raise ClientGone("The client does not read.")
+            yield data[start : start + _WRITE_BYTES]
+
+    # What is waited for.
+
+    def _step(self, until: float | None = None) -> None:
+        """Wait until something happens, `until` at most, and deal with it. Raises ClientGone and the guard's errors."""
+        self._start_check()
+        call, is_checking, ends_at = self._reply.call, self._background.is_busy, self._ends_at()
+        poller = select.poll()
+        if is_checking:
+            poller.register(self._background, select.POLLIN)
+        if call is not None:
+            poller.register(call, select.POLLIN)
+        if self._client is not None:
+            poller.register(self._client, _HUNG_UP)
+        hurried_at = self._judged_at + _PATIENCE_S
+        wait_s = min(ends_at, until or ends_at, ends_at if self._is_late else hurried_at) - monotonic()
+        # With neither there is nothing to wait for: something has just ended.
+        has_work = is_checking or call is not None
+        ready = {number for number, _ in poller.poll(max(0.0, wait_s * 1000) if has_work else 0)}
+        if self._client is not None and self._client.fileno() in ready:
+            raise ClientGone("The client hung up.")
+        if is_checking and self._background.fileno() in ready:
+            self._take_check()
+        if call is not None and call.fileno() in ready:
+            self._heard_at = monotonic()
+            self._reply.receive()
+        elif monotonic() >= ends_at:
+            self._reply.fail(ChatModelTimeout("The chat model did not answer in time."))
+
+    def _ends_at(self) -> float:
+        """When the model must have been heard of again, or all must be over."""
+        limit = self._started + self._options.timeout_s
+        if self._reply.call is None:
+            return limit
+        has_begun = self._asked.stream and self._answer.head is not None
+        pause_s = self._options.idle_timeout_s if has_begun else self._options.first_token_timeout_s
+        return min(limit, self._heard_at + pause_s)
+
+    # The checks.
+
+    def _start_check(self) -> None:
+        if self._background.is_busy or self._reply.failure is not None:
+            return
+        if self._prompt is None:
+            judge, asked = self._judge, self._asked
+            checks = [Check(one, asked.policy, judge.detail, asked.languages, judge.metadata) for one in asked.to_judge]
+            self.checks += len(checks)
+            self._background.start(lambda: judge.moderator.decide(checks))
+            return
+        if self._is_late:
+            self._answer.hurry()
+        if self._has_turn or self._answer.wants_check:
+            self._check_answer()
+
+    def _check_answer(self) -> None:
+        """Have the next pieces judged, or wait for a turn first: they are not cut before, so that they can grow."""
+        if not self._has_turn and not self._turns.try_take():
+            self._background.start(self._turns.take, undo=self._turns.give_back)
+            return
+        self._has_turn = False
+        pieces = self._answer.take_pieces()
+        self.checks += len(pieces)
+
+        def judge() -> list[Ruling | ModerationError]:
+            try:
+                return self._rulings(pieces)
+            finally:
+                self._turns.give_back()
+
+        self._background.start(judge)
+
+    @property
+    def _is_late(self) -> bool:
+        return monotonic() >= self._judged_at + _PATIENCE_S
+
+    def _rulings(self, pieces: Sequence[Piece]) -> list[Ruling | ModerationError]:
+        """The rulings, asked for again while the engine is overloaded: an answer can wait, a new chat is refused."""
+        ends_at = monotonic() + self._options.check_timeout_s
+        while True:
+            rulings = self._rule(pieces)
+            is_refused = any(isinstance(ruling, Overloaded) for ruling in rulings)
+            if not is_refused or monotonic() + _OVERLOAD_PAUSE_S > ends_at:
+                return rulings
+            sleep(_OVERLOAD_PAUSE_S)
+
+    def _take_check(self) -> None:
+        found = self._background.take()
+        if found is None:  # it is this chat's turn
+            self._has_turn = True
+            return
+        self._judged_at = monotonic()
+        if self._prompt is not None:
+            self._answer.settle(cast("list[Ruling | ModerationError]", found))
+            return
+        outcomes = cast("list[Outcome]", found)
+        for outcome in outcomes:
+            if isinstance(outcome, ModerationError):
+                raise outcome
+        self._prompt = [outcome for outcome in outcomes if isinstance(outcome, Decision)]
+
+
+def _how(error: BaseException) -> str:
+    if isinstance(error, PromptBlocked):
+        return "blocked_prompt"
+    return error.type if isinstance(error, ModerationError) else "internal_error"

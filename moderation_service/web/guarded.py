@@ -1,0 +1,153 @@
+"""`POST /v1/chat/completions` with a guarded chat model behind it, and that model in `GET /v1/models`."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..answer_judge import AnswerJudge
+from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
+from ..errors import ChatModelError, Overloaded
+from ..logs import log_event
+from ..token_judge import TokenJudges, token_pacing
+from ..verdict import Decision
+from ..wires import guarded_chat
+from ..wires.guarded_replies import strictest
+from ..wires.openai_models import Headers
+from .lifecycle import RequestState
+from .reply import Reply, StreamedReply, json_reply
+from .service import Service
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+__all__ = ["GuardedDoor"]
+
+_log = logging.getLogger("moderation.chat")
+# nginx would collect a stream before it passes it on, unless told not to.
+_STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_RETRY_AFTER_S = 1.0
+
+
+class GuardedDoor:
+    """The guarded chats of one worker."""
+
+    @classmethod
+    def of(cls, service: Service) -> GuardedDoor | None:
+        """The door; None where no chat model is configured."""
+        options = ChatOptions.of(service.settings)
+        return cls(service, options) if options is not None else None
+
+    def __init__(self, service: Service, options: ChatOptions) -> None:
+        self._service = service
+        self._options = options
+        # Half of the calls are left for what else is asked of this worker.
+        settings = service.settings
+        self._token_options = replace(
+            options,
+            pacing=token_pacing(settings.stream_chunk_tokens),
+            checks_at_once=max(1, settings.stream_concurrency // 2),
+        )
+        self._upstream = ChatUpstream(options)
+        self._places = threading.BoundedSemaphore(options.max_streams)
+        self._turns = Turns((self._token_options if service.stream else options).checks_at_once)
+
+    def answer(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer one request. Raises ModerationError."""
+        asked = guarded_chat.parse(
+            body,
+            policies=self._service.policies,
+            limits=self._service.limits.conversation,
+            headers=headers,
+            options=self._options.request,
+        )
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
+        metrics = self._service.metrics
+        metrics.chat_began()
+        judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
+        by_token = self._by_token(judge)
+        session = GuardedSession(
+            asked,
+            judge=judge,
+            by_token=by_token,
+            upstream=self._upstream,
+            options=self._options if by_token is None else self._token_options,
+            created=int(time.time()),
+            headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
+            turns=self._turns,
+            client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
+        )
+
+        def ended() -> None:
+            session.close()
+            self._places.release()
+            state.fields = _log_fields(session)
+            metrics.chat_ended(session.ended)
+
+        streams = False
+        try:
+            begun = session.begin()
+            streams = begun.document is None
+        except ChatModelRefused as refused:
+            return _passed_on(refused)
+        finally:
+            if not streams:
+                ended()
+        shown = _decision_headers(begun.decisions)
+        if begun.document is not None:
+            return json_reply(begun.document, headers=shown)
+        return StreamedReply(session.chunks(), ended, headers={**_STREAM_HEADERS, **shown})
+
+    def _by_token(self, judge: AnswerJudge) -> TokenJudges | None:
+        """The judge of an answer's tokens; None without its server, or while that is away."""
+        stream = self._service.stream
+        if stream is None or stream.is_out_of_order:
+            return None
+        return TokenJudges(judge, stream, deadline_s=self._service.settings.deadline_s)
+
+    def models(self, environ: WSGIEnvironment) -> list[object]:
+        """The models behind this door; none while their server can't be asked."""
+        try:
+            return self._upstream.models(headers=self._authorization(environ))
+        except ChatModelError as error:
+            log_event(_log, logging.WARNING, "chat_models_unknown", error=error.type)
+            return []
+
+    def _authorization(self, environ: WSGIEnvironment) -> Mapping[str, str]:
+        """The caller's own key for the model's server, where the operator lets it through; never one of ours."""
+        sent = environ.get("HTTP_AUTHORIZATION", "")
+        if not self._options.forward_authorization or not sent.isprintable() or not sent:
+            return {}
+        is_ours = bool(self._service.keys) and self._service.keys.identify(sent.partition(" ")[2].strip()) is not None
+        return {} if is_ours else {"Authorization": sent}
+
+
+def _passed_on(refused: ChatModelRefused) -> Reply:
+    # An error within a reply of status 200 is no success for whoever reads the status only.
+    status = refused.http_status if refused.http_status >= 400 else 502
+    headers = {"Retry-After": refused.retry_after} if refused.retry_after else {}
+    return json_reply(refused.document, status=status, headers=headers)
+
+
+def _decision_headers(decisions: Sequence[Decision]) -> Mapping[str, str]:
+    worst = strictest(decisions)
+    if worst is None:
+        return {}
+    degraded = any(one.degraded for one in decisions)
+    return {"X-Moderation-Action": worst.action.value, "X-Moderation-Degraded": str(degraded).lower()}
+
+
+def _log_fields(session: GuardedSession) -> Mapping[str, object]:
+    worst = strictest(session.decisions)
+    fields: dict[str, object] = {"chat": session.ended, "checks": session.checks}
+    if worst is not None:
+        fields |= {"id": worst.id, "action": worst.action.value, "policy": worst.policy, "engine": worst.engine}
+        fields["degraded"] = any(one.degraded for one in session.decisions)
+    return fields

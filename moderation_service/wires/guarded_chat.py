@@ -1,0 +1,148 @@
+"""OpenAI's `POST /v1/chat/completions` with a guarded model behind it: what to judge of a request. No I/O.
+
+The request goes on to the model as it came, but for `moderation`, which is for us. Source: openai/openai-openapi,
+`CreateChatCompletionRequest` and `ModerationParam`.
+
+Judged are all user messages since the last answer, with the turns before them as context. System and developer
+messages are the application's own words. The results of tools are judged when the operator says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from ..conversation import Conversation, Limits, is_blank, parse_messages
+from ..errors import InvalidRequest
+from ..policy import Policies, Policy
+from ..question import Question
+from .openai_chat import plain_message, read_flag
+from .openai_models import POLICY_HEADER, Headers
+
+__all__ = ["GuardedChat", "GuardedOptions", "parse"]
+
+_MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
+_TOOL_ROLES = ("tool", "function")
+_MODES = ("score", "block")
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedOptions:
+    """What the operator has decided."""
+
+    judge_tool_results: bool = False
+    allow_media: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedChat:
+    """One request: the body for the model, and what of it is judged how.
+
+    `choices` is how many answers were asked for, `tools` the names of the caller's tools.
+    """
+
+    forward: Mapping[str, object]
+    question: Question
+    tool_results: Sequence[Conversation]
+    policy: Policy
+    languages: Sequence[str]
+    stream: bool
+    include_usage: bool
+    choices: int
+    wants_moderation: bool
+    tools: frozenset[str]
+
+    @property
+    def to_judge(self) -> Sequence[Conversation]:
+        """What is judged before anything of an answer may be shown."""
+        return (*self.question.to_judge(), *self.tool_results)
+
+    @property
+    def model(self) -> str:
+        """The model's name as the caller wrote it."""
+        return str(self.forward.get("model") or "")
+
+
+def parse(
+    body: object, *, policies: Policies, limits: Limits, headers: Headers, options: GuardedOptions
+) -> GuardedChat:
+    """Read a request body. Raises InvalidRequest or TooLarge that names the field."""
+    if not isinstance(body, Mapping):
+        raise InvalidRequest("The body must be a JSON object.")
+    if "messages" not in body:
+        raise InvalidRequest("`messages` is missing.", param="messages")
+    if not isinstance(body.get("model", ""), str):
+        raise InvalidRequest("`model` must be a string.", param="model")
+    if not options.allow_media and (body.get("audio") or "audio" in _list(body.get("modalities"))):
+        raise InvalidRequest("Sound can't be judged, and is not let through here.", param="modalities")
+    streamed = body.get("stream_options")
+    if streamed is not None and not isinstance(streamed, Mapping):
+        raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
+    turns = [_turn(message, options) for message in _list(body["messages"])]
+    # What is no list of messages is refused here.
+    parsed = parse_messages(turns if isinstance(body["messages"], list) else body["messages"], limits=limits)
+    choices = body.get("n")
+    return GuardedChat(
+        forward={key: value for key, value in body.items() if key != "moderation"},
+        question=Question.of(message for _, message in parsed),
+        tool_results=_tool_results(turns, limits) if options.judge_tool_results else (),
+        policy=policies.get(headers.policy, param=POLICY_HEADER),
+        languages=headers.languages,
+        stream=read_flag(body, "stream"),
+        include_usage=streamed is not None and read_flag(streamed, "include_usage", at="stream_options."),
+        choices=choices if isinstance(choices, int) and choices > 0 else 1,
+        wants_moderation=_wants_moderation(body.get("moderation")),
+        tools=frozenset(_names(body)),
+    )
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
+
+
+def _turn(message: object, options: GuardedOptions) -> object:
+    """A message as `Conversation` knows them; images and the like are left out where they are let through."""
+    plain = plain_message(message)
+    if not isinstance(plain, dict):
+        return plain
+    if plain.get("content") is None and plain.get("role") == "assistant":
+        plain["content"] = ""  # it said nothing, or something that can't be read, such as sound
+    parts = plain.get("content")
+    if options.allow_media and isinstance(parts, list):
+        plain["content"] = [part for part in parts if not (isinstance(part, Mapping) and part.get("type") in _MEDIA)]
+    return plain
+
+
+def _tool_results(turns: Sequence[object], limits: Limits) -> Sequence[Conversation]:
+    """The results of tools since the user's last words, each as a prompt of its own."""
+    results: list[object] = []
+    for turn in turns:
+        role = turn.get("role") if isinstance(turn, Mapping) else None
+        if role == "user":
+            results.clear()
+        elif role in _TOOL_ROLES and isinstance(turn, Mapping):
+            results.append({"role": "user", "content": turn.get("content")})
+    texts = [message.content for _, message in parse_messages(results, limits=limits)]
+    return [Conversation.of(prompt=text) for text in texts if not is_blank(text)]
+
+
+def _names(body: Mapping[str, object]) -> list[str]:
+    """The names that the caller has given to its tools."""
+    tools = [tool for tool in _list(body.get("tools")) if isinstance(tool, Mapping)]
+    functions = [tool.get(kind) for tool in tools for kind in ("function", "custom")] + _list(body.get("functions"))
+    names = [function.get("name") for function in functions if isinstance(function, Mapping)]
+    return [name for name in names if isinstance(name, str)]
+
+
+def _wants_moderation(value: object) -> bool:
+    """Whether results are to be told. `score` does not switch the policy off: a caller can't weaken it here."""
+    if value is None:
+        return False
+    if not isinstance(value, Mapping) or not isinstance(value.get("model"), str):
+        raise InvalidRequest("`moderation` must be an object with a `model`.", param="moderation")
+    policy = value.get("policy") or {}
+    sides = policy.values() if isinstance(policy, Mapping) else [policy]
+    for side in sides:
+        if side is not None and not (isinstance(side, Mapping) and side.get("mode") in _MODES):
+            raise InvalidRequest("`mode` must be one of score, block.", param="moderation.policy")
+    return True

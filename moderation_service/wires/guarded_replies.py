@@ -1,0 +1,125 @@
+"""What a client of the guarded chat is told when something was blocked, and OpenAI's `moderation` object. No I/O.
+
+OpenAI's contract does not say what a blocked completion looks like. Here it is one with the policy's message in place
+of the text and the finish reason `content_filter`. Source of the rest: openai/openai-openapi,
+`ChatCompletionModeration`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..policy import Policy
+from ..verdict import Decision
+from . import native
+from .openai_moderations import render_result
+
+__all__ = ["moderation_chunk", "refused", "refused_chunks", "render_moderation", "strictest", "with_cuts"]
+
+_FINISH = "content_filter"
+# Of a reply that is cut, only these fields are kept beside its choices: others may hold some of the text.
+_HEAD = ("id", "object", "created", "model", "service_tier", "system_fingerprint", "usage")
+_USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+_CHUNK = "chat.completion.chunk"
+
+
+def refused(decision: Decision, *, model: str, created: int, choices: int) -> dict[str, object]:
+    """The completion for a prompt that was blocked: as many choices as were asked for, none of them the model's."""
+    return {
+        **_head(decision, model=model, created=created),
+        "object": "chat.completion",
+        "choices": [_cut(index, decision) for index in range(choices)],
+        "usage": _USAGE,
+    }
+
+
+def with_cuts(document: Mapping[str, object], cut: Mapping[int, Decision]) -> dict[str, object]:
+    """The model's completion with these choices replaced."""
+    choices = document["choices"]
+    assert isinstance(choices, list)
+    kept = document if not cut else {key: document[key] for key in _HEAD if key in document}
+    indexes = [choice.get("index", position) for position, choice in enumerate(choices)]
+    replaced = [
+        _cut(index, cut[index]) if index in cut else choice for index, choice in zip(indexes, choices, strict=True)
+    ]
+    return {**kept, "choices": replaced}
+
+
+def _cut(index: object, decision: Decision) -> dict[str, object]:
+    message = {"role": "assistant", "content": decision.message, "refusal": None}
+    return {
+        "index": index,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": _FINISH,
+        "x_moderation": native.render(decision),
+    }
+
+
+def refused_chunks(
+    decision: Decision,
+    *,
+    index: int,
+    model: str = "",
+    created: int = 0,
+    head: Mapping[str, object] | None = None,
+    has_role: bool = False,
+    has_text: bool = False,
+) -> list[dict[str, object]]:
+    """The end of a streamed choice that was blocked: the message, then the finish reason.
+
+    `head` is a chunk of the same stream; without one the stream begins here. `has_role` and `has_text` tell what of
+    the choice was shown before.
+    """
+    if head is None:
+        head = _head(decision, model=model, created=created)
+    else:
+        head = {key: head[key] for key in _HEAD if key in head and key != "usage"}
+    message = ("\n\n" if has_text else "") + (decision.message or "")
+    delta = {"content": message} if has_role else {"role": "assistant", "content": message}
+    first = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
+    last = {"index": index, "delta": {}, "logprobs": None, "finish_reason": _FINISH}
+    return [
+        {**head, "object": _CHUNK, "choices": [first]},
+        {**head, "object": _CHUNK, "choices": [{**last, "x_moderation": native.render(decision)}]},
+    ]
+
+
+def _head(decision: Decision, *, model: str, created: int) -> dict[str, object]:
+    return {"id": f"chatcmpl-{decision.id.removeprefix('mod_')}", "object": "", "created": created, "model": model}
+
+
+def strictest(decisions: Iterable[Decision]) -> Decision | None:
+    """The decision that counts for a text that was judged in pieces; the last of equals, which saw the most."""
+    worst: Decision | None = None
+    for decision in decisions:
+        if worst is None or _rank(decision) >= _rank(worst):
+            worst = decision
+    return worst
+
+
+def _rank(decision: Decision) -> tuple[int, int]:
+    return decision.action.rank, decision.verdict.severity.rank if decision.verdict else -1
+
+
+def render_moderation(
+    asked: Sequence[Decision], answered: Sequence[Decision], *, policy: Policy, model: str
+) -> dict[str, object]:
+    """OpenAI's `moderation` object: what was found in the prompt, and in each of the answers."""
+    return {"input": _side(asked, policy, model), "output": _side(answered, policy, model)}
+
+
+def _side(decisions: Sequence[Decision], policy: Policy, model: str) -> dict[str, object]:
+    if any(decision.verdict is None for decision in decisions):
+        return {"type": "error", "code": "engine_unavailable", "message": "No verdict could be had."}
+    results = [
+        {"type": "moderation_result", "model": decision.model, **render_result(decision, policy)}
+        for decision in decisions
+    ]
+    return {"type": "moderation_results", "model": model, "results": results}
+
+
+def moderation_chunk(head: Mapping[str, object], moderation: Mapping[str, object]) -> dict[str, object]:
+    """The chunk of a stream that carries the `moderation` object; it has no choices."""
+    kept = {key: head[key] for key in _HEAD if key in head and key != "usage"}
+    return {**kept, "object": _CHUNK, "choices": [], "moderation": moderation}

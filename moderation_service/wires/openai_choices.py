@@ -1,0 +1,96 @@
+"""The text in a choice of a chat completion, whole or streamed: everything that a person or a tool would read. No I/O.
+
+Servers put text not only into `content`: there are `reasoning_content`, `refusal`, `audio.transcript`, lists of parts,
+and fields that did not exist when this was written. So every string of a message counts as text, unless its field is
+known to hold none. Each field is a text of its own (a *channel*), because they are read apart.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+__all__ = ["CONTENT", "Part", "parts_of", "tool_text"]
+
+CONTENT = "content"
+_MESSAGES = ("delta", "message")
+_TOOLS, _OLD_TOOL = "tool_calls", "function_call"
+# Ids, kinds and the like. What holds no words in one place may do so in another: `data` is sound only in `audio`.
+_NO_TEXT = frozenset({"role", "id", "index", "type", "object", "format", "status", "tool_call_id"})
+_OPAQUE = {"audio": frozenset({"data", "expires_at"}), "reasoning_details": frozenset({"data", "signature"})}
+_TWINS = ("reasoning_content", "reasoning")
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some text of one channel; a tool's is JSON that may be incomplete."""
+
+    channel: str
+    text: str
+    is_tool: bool = False
+
+
+def parts_of(choice: Mapping[str, object], *, tools: frozenset[str] = frozenset()) -> Iterator[Part]:
+    """The text of a choice. `tools` are the names that the caller has given to its tools: they say nothing new."""
+    if isinstance(text := choice.get("text"), str):
+        yield Part("text", text)
+    for message in (choice.get(key) for key in _MESSAGES):
+        if isinstance(message, Mapping):
+            yield from _message(message, tools)
+
+
+def _message(message: Mapping[str, object], tools: frozenset[str]) -> Iterator[Part]:
+    for key, value in message.items():
+        if key == _TWINS[1] and value == message.get(_TWINS[0]):
+            continue  # some servers send the same under both names
+        if key == _TOOLS and isinstance(value, list):
+            for position, call in enumerate(value):
+                yield from _tool(call, position, tools)
+        elif key == _OLD_TOOL and isinstance(value, Mapping):
+            yield from _function(f"{_TOOLS} {_OLD_TOOL}", value, tools)
+        elif key not in _NO_TEXT:
+            for text in _strings(value, _OPAQUE.get(key, frozenset())):
+                yield Part(key, text)
+
+
+def _tool(call: object, position: int, tools: frozenset[str]) -> Iterator[Part]:
+    if not isinstance(call, Mapping):
+        yield from (Part(_TOOLS, text) for text in _strings(call))
+        return
+    channel = f"{_TOOLS} {call.get('index', position)}"
+    for key, value in call.items():
+        if key in ("function", "custom") and isinstance(value, Mapping):
+            yield from _function(channel, value, tools)
+        elif key not in _NO_TEXT:
+            yield from (Part(_TOOLS, text) for text in _strings(value))
+
+
+def _function(channel: str, function: Mapping[str, object], tools: frozenset[str]) -> Iterator[Part]:
+    for key, value in function.items():
+        if key in ("arguments", "input") and isinstance(value, str):
+            yield Part(channel, value, is_tool=True)
+        elif not (key == "name" and value in tools):
+            yield from (Part(_TOOLS, text) for text in _strings(value))
+
+
+def _strings(value: object, opaque: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Every string in a value, in the order in which it stands there."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _strings(item, opaque)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in _NO_TEXT and key not in opaque:
+                yield from _strings(item, opaque)
+
+
+def tool_text(arguments: str) -> str:
+    """What a tool is told, as the tool will read it: in JSON a word can hide in escapes."""
+    try:
+        pairs = json.loads(arguments, object_pairs_hook=lambda pairs: [list(pair) for pair in pairs])
+        return "\n".join(_strings(pairs))
+    except (ValueError, RecursionError):
+        return arguments

@@ -1,0 +1,301 @@
+"""What goes wrong behind the guarded chat: the right error, never half an answer, never a normal end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from typing import Any
+
+import pytest
+from apps import Like
+from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
+from fakes import FakeEngine
+
+from moderation_service.errors import Overloaded
+from moderation_service.setting import Secret
+
+from .conftest import Chat, documents_or_error, events, finish_of, text_of
+
+SHOWN = "A first sentence that is long enough. "
+ERROR = {"error": {"message": "Out of memory.", "type": "server_error", "param": None, "code": 500}}
+
+
+def chat_of(llm: FakeLLM, *steps: Any, **settings: Any) -> Chat:
+    llm.behave = lambda request: steps
+    return Chat(llm, **settings)
+
+
+def error_of(reply: Any) -> tuple[int, str, str]:
+    error = reply.json["error"]
+    assert set(error) == {"message", "type", "param", "code"}
+    return reply.status_code, error["type"], error["code"]
+
+
+# Before the answer begins, an error is an HTTP status.
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_that_is_down_is_503(llm: FakeLLM, stream: bool) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        llm.port, port = unused.getsockname()[1], llm.port
+        chat = Chat(llm)
+        llm.port = port
+        assert error_of(chat.ask(stream=stream)) == (503, "server_error", "chat_model_unavailable")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [500, 502, 503, 529, 301])
+def test_a_server_that_fails_is_502(llm: FakeLLM, stream: bool, status: int) -> None:
+    reply = chat_of(llm, http(status, ERROR, headers="Retry-After: 7\r\n")).ask(stream=stream)
+    assert error_of(reply) == (502, "server_error", "chat_model_error")
+    assert reply.headers["Retry-After"] == "7"
+    assert "memory" not in reply.get_data(as_text=True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("status", [400, 401, 404, 422, 429])
+def test_what_the_caller_did_wrong_is_passed_on(llm: FakeLLM, stream: bool, status: int) -> None:
+    reply = chat_of(llm, http(status, {**ERROR, "more": 1}, headers="Retry-After: 7\r\n")).ask(stream=stream)
+    assert (reply.status_code, reply.json) == (status, {**ERROR, "more": 1})
+    assert reply.headers["Retry-After"] == "7"
+
+
+def test_a_refusal_that_is_a_page_keeps_its_status_only(llm: FakeLLM) -> None:
+    reply = chat_of(llm, http(429, b"<html>slow down", content_type="text/html")).ask()
+    assert error_of(reply) == (429, "rate_limit_error", "chat_model_error")
+
+
+def test_the_refusal_of_the_operators_key_is_no_fault_of_the_caller(llm: FakeLLM) -> None:
+    reply = chat_of(llm, http(401, ERROR), chat_upstream_api_key=Secret("wrong-key")).ask()
+    assert error_of(reply) == (502, "server_error", "chat_model_error")
+
+
+NO_ANSWERS = [
+    b"",
+    b"garbage",
+    b"HTTP/1.1 200 OK\r\nContent-Length: 50\r\n\r\n{",
+    http(200, b"<html>hello</html>", content_type="text/html"),
+    http(200, b"[1]"),
+    http(200, b""),
+    http(200, {"choices": []}),
+    http(200, {"error": "no"}),
+    http(200, {"choices": [{"index": "x"}]}),
+    http(200, b"[" * 100_000),
+]
+
+
+@pytest.mark.parametrize("data", NO_ANSWERS)
+def test_what_is_no_answer_is_502(llm: FakeLLM, data: bytes) -> None:
+    assert error_of(chat_of(llm, data).ask()) == (502, "server_error", "chat_model_error")
+
+
+@pytest.mark.parametrize("data", [*NO_ANSWERS[:3]])
+def test_what_is_no_stream_is_502(llm: FakeLLM, data: bytes) -> None:
+    found = documents_or_error(chat_of(llm, data).ask(stream=True))
+    assert [one["error"]["code"] for one in found] == ["chat_model_error"]
+
+
+def test_an_answer_that_is_no_stream_although_one_was_asked_for_is_an_error(llm: FakeLLM) -> None:
+    reply = chat_of(llm, whole("The whole answer.")).ask(stream=True)
+    body = reply.get_data(as_text=True)
+    assert "chat_model_error" in body
+    assert "whole answer" not in body
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_server_that_does_not_answer_is_504(llm: FakeLLM, stream: bool) -> None:
+    chat = chat_of(llm, threading.Event(), chat_first_token_timeout_s=0.2)
+    assert error_of(chat.ask(stream=stream)) == (504, "server_error", "chat_model_timeout")
+    assert llm.hung_up.wait(5)
+
+
+def test_an_answer_over_the_limit_is_an_error(llm: FakeLLM) -> None:
+    chat = chat_of(llm, whole("x" * 2000), chat_max_answer_bytes=1024)
+    assert error_of(chat.ask()) == (502, "server_error", "chat_model_error")
+    llm.behave = lambda request: sse(*[chunk({"content": "Some text. "}) for _ in range(500)])
+    reply = Chat(llm, chat_max_answer_bytes=20_000).ask(stream=True)
+    assert documents_or_error(reply)[-1]["error"]["code"] == "chat_model_error"
+
+
+# In the middle of a stream it is an event, and nothing comes after it.
+
+
+def broken(*steps: Any) -> tuple[Any, ...]:
+    return (
+        SSE_HEAD,
+        chunked(event(chunk({"content": SHOWN}))),
+        chunked(event(chunk({"content": "Half a sen"}))),
+        *steps,
+    )
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (),
+        (b"0\r\n\r\n",),
+        (b"5\r\nda",),
+        (b"zz\r\n",),
+        (chunked(b'data: {"choices": [{"ind'),),
+        (chunked(b"data: <html>\n\n"),),
+        (chunked(b"data: [1]\n\n"),),
+        (chunked(event({"choices": 7})),),
+    ],
+)
+def test_a_stream_that_breaks_ends_with_an_error(llm: FakeLLM, steps: tuple[Any, ...]) -> None:
+    found = documents_or_error(chat_of(llm, *broken(*steps)).ask(stream=True))
+    assert found[-1]["error"] == {
+        "message": Like(".+"),
+        "type": "server_error",
+        "param": None,
+        "code": "chat_model_error",
+    }
+    assert text_of(found[:-1]) in ("", SHOWN)
+    assert finish_of(found[:-1]) == []
+
+
+def test_a_stream_that_breaks_later_has_shown_what_was_cleared_and_no_more(llm: FakeLLM) -> None:
+    gate = threading.Event()
+    reply = chat_of(llm, *broken(gate)).ask(stream=True)
+    assert SHOWN.encode() in next(reply.response)
+    gate.set()
+    found = events(reply)
+    assert [one["error"]["code"] for one in found] == ["chat_model_error"]
+
+
+def test_an_error_event_of_the_server_is_passed_on(llm: FakeLLM) -> None:
+    assert documents_or_error(chat_of(llm, *broken(chunked(event(ERROR)))).ask(stream=True))[-1] == ERROR
+    named = chunked(b'event: error\ndata: {"message": "x"}\n\n')
+    assert documents_or_error(chat_of(llm, *broken(named)).ask(stream=True))[-1] == {"error": {"message": "x"}}
+
+
+def test_an_error_event_before_anything_else_is_a_status(llm: FakeLLM) -> None:
+    reply = chat_of(llm, SSE_HEAD + chunked(event(ERROR))).ask(stream=True)
+    assert documents_or_error(reply) == [ERROR]
+
+
+def test_a_pause_that_is_too_long_is_an_error(llm: FakeLLM) -> None:
+    found = chat_of(llm, *broken(threading.Event()), chat_idle_timeout_s=0.2).stream()
+    assert found[-1]["error"]["code"] == "chat_model_timeout"
+    assert llm.hung_up.wait(5)
+
+
+def test_a_chat_that_takes_too_long_is_an_error(llm: FakeLLM) -> None:
+    llm.behave = lambda request: sse(*[step for _ in range(1000) for step in (chunk({"content": "x"}), 0.01)])
+    assert Chat(llm, chat_timeout_s=0.2).stream()[-1]["error"]["code"] == "chat_model_timeout"
+
+
+def test_the_end_mark_ends_a_stream_although_the_body_goes_on(llm: FakeLLM) -> None:
+    steps = [SSE_HEAD, chunked(event(chunk({"content": "Yes."}, finish="stop"))), chunked(b"data: [DONE]\n")]
+    assert text_of(chat_of(llm, *steps, b"0\r\n\r\n").stream()) == "Yes."
+    assert text_of(chat_of(llm, *steps[:2], chunked(event("[DONE]")), threading.Event()).stream()) == "Yes."
+
+
+def test_the_end_mark_is_the_end_of_a_body_without_length_too(llm: FakeLLM) -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
+    found = chat_of(llm, head + event(chunk({"content": "Yes."}, finish="stop")) + event("[DONE]")).stream()
+    assert text_of(found) == "Yes."
+
+
+@pytest.mark.parametrize("end", [b"\r\n", b"\r"])
+def test_other_line_ends_and_comments_are_read(llm: FakeLLM, end: bytes) -> None:
+    data = b": hi\n\n" + event(chunk({"content": "Yes."}, finish="stop")) + event("[DONE]")
+    steps = [chunked(bytes([byte])) for byte in data.replace(b"\n", end)]
+    assert text_of(chat_of(llm, SSE_HEAD, *steps, b"0\r\n\r\n").stream()) == "Yes."
+
+
+# While it takes its time.
+
+
+def test_a_stream_shows_signs_of_life_while_it_waits(llm: FakeLLM) -> None:
+    gate = threading.Event()
+    llm.behave = lambda request: sse(gate, chunk({"content": "Yes."}), chunk({}, finish="stop"))
+    reply = Chat(llm, chat_keep_alive_s=0.05).ask(stream=True)
+    body = reply.response
+    assert [next(body), next(body)] == [b": keep-alive\n\n"] * 2
+    gate.set()
+    assert b"Yes." in b"".join(body)
+
+
+def test_an_error_after_signs_of_life_is_an_event(llm: FakeLLM) -> None:
+    gate = threading.Event()
+    reply = chat_of(llm, gate, http(429, ERROR), chat_keep_alive_s=0.05).ask(stream=True)
+    assert next(reply.response) == b": keep-alive\n\n"
+    gate.set()
+    assert events(reply) == [ERROR]
+
+
+@pytest.mark.parametrize("how", ["answer", "error"])
+def test_a_prompt_that_is_blocked_after_signs_of_life_is_still_blocked(llm: FakeLLM, how: str) -> None:
+    gate = threading.Event()
+    chat = Chat(llm, chat_keep_alive_s=0.05, chat_blocked_prompt=how, engine=FakeEngine(gate=gate))
+    reply = chat.ask("a bomb", stream=True)
+    assert next(reply.response) == b": keep-alive\n\n"
+    gate.set()
+    found = events(reply)
+    if how == "answer":
+        assert finish_of(found) == ["content_filter"]
+    else:
+        assert found[-1]["error"]["code"] == "content_filter"
+
+
+def test_a_body_that_is_never_read_breaks_everything_off(llm: FakeLLM) -> None:
+    llm.behave = lambda request: sse(chunk({"content": SHOWN}), threading.Event())
+    Chat(llm).ask(stream=True).close()
+    assert llm.hung_up.wait(5)
+
+
+def test_no_more_chats_than_there_are_places(llm: FakeLLM) -> None:
+    gate = threading.Event()
+    llm.behave = lambda request: sse(chunk({"content": SHOWN}), gate, chunk({}, finish="stop"))
+    chat = Chat(llm, chat_max_streams=1)
+    first = chat.ask(stream=True)
+    refused = chat.ask(stream=True)
+    assert error_of(refused) == (429, "rate_limit_error", "overloaded")
+    assert refused.headers["Retry-After"] == "1"
+    assert chat.ask(model="guard-qwen").status_code == 200
+    gate.set()
+    assert text_of(events(first)) == SHOWN
+    assert chat.ask(stream=True).status_code == 200
+
+
+def test_an_engine_that_is_overloaded_for_a_moment_delays_the_answer_only(llm: FakeLLM) -> None:
+    class Busy(FakeEngine):
+        def judge(self, conversations: Any, **options: Any) -> Any:
+            judged = super().judge(conversations, **options)
+            return [Overloaded("busy")] if len(self.calls) == 2 else judged
+
+    llm.behave = lambda request: sse(chunk({"content": SHOWN}), chunk({}, finish="stop"))
+    assert text_of(Chat(llm, engine=Busy()).stream()) == SHOWN
+
+
+def test_a_bug_is_an_error_and_no_answer(llm: FakeLLM) -> None:
+    llm.behave = lambda request: sse(chunk({"content": SHOWN}), chunk({}, finish="stop"))
+
+    class Broken(FakeEngine):
+        def judge(self, conversations: Any, **options: Any) -> Any:
+            if self.calls:
+                raise ZeroDivisionError
+            return super().judge(conversations, **options)
+
+    found = Chat(llm, engine=Broken()).stream()
+    assert found[-1]["error"]["code"] == "internal_error"
+    assert text_of(found[:-1]) == ""
+
+
+def test_the_metrics_tell_how_chats_ended(llm: FakeLLM) -> None:
+    chat = Chat(llm)
+    chat.ask()
+    chat.stream()
+    chat.ask("a bomb")
+    llm.behave = lambda request: [http(500, {})]
+    chat.ask()
+    text = chat.get("/metrics").get_data(as_text=True)
+    for line in (
+        'moderation_chats_total{ended="answered"} 2.0',
+        'moderation_chats_total{ended="blocked_prompt"} 1.0',
+        'moderation_chats_total{ended="chat_model_error"} 1.0',
+        "moderation_chats_open 0.0",
+    ):
+        assert line in text.splitlines()
