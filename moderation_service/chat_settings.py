@@ -59,7 +59,7 @@ class ChatSettings:
         24,
         _SECTION,
         "Most guarded chats that one worker has open, each of which holds one of its `threads`; beyond it 429 at once. "
-        "Keep it below `threads`, so that verdicts and health checks are still answered. Too low: refusals although "
+        "It must be below `threads`, so that verdicts and health checks are still answered. Too low: refusals although "
         "the chat model is idle.",
         unit="chats",
         minimum=1,

@@ -15,7 +15,7 @@ from .conversation import Conversation, Message, Role, is_blank
 
 __all__ = ["Question"]
 
-_LONGEST = 4096
+_LONGEST = 2048
 _GAP = "\n...\n"
 
 
@@ -55,8 +55,8 @@ class Question:
     def answered(self, answer: str) -> Conversation:
         """The answer with its question.
 
-        Every piece of a growing answer is judged with its question, so of a long one only the last 4096 characters or
-        so go along: of the earlier turns as many as fit, of the question itself its beginning and its end.
+        Every piece of a growing answer is judged with its question, so of a long one only some 2000 characters go
+        along: of the earlier turns as many as fit, of the question itself its beginning and its end.
         """
         *earlier, last = self.turns
         kept = [Message(Role.USER, _shortened(last.content))]

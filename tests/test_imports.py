@@ -85,6 +85,7 @@ LAYERS = [
     ("cli", "__main__"),
     ("server", "worker"),
     ("web",),
+    ("chat",),
     ("wires",),
     ("answer_judge",),
     ("moderator",),

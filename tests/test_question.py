@@ -60,7 +60,7 @@ def test_of_a_long_question_its_beginning_and_its_end_go_with_an_answer() -> Non
     *_, asked, answer = told(chat("user: hello", "assistant: hi", "user: ABC" + "x" * 100_000 + "XYZ").answered("so"))
     assert asked.startswith("user: ABC")
     assert asked.endswith("XYZ")
-    assert len(asked) <= 4200
+    assert len(asked) <= 2100
     assert answer == "assistant: so"
 
 
@@ -68,5 +68,5 @@ def test_of_a_long_chat_the_last_turns_go_with_an_answer() -> None:
     question = chat(*["user: " + "x" * 1000, "assistant: " + "y" * 1000] * 10, "user: how?")
     conversation = question.answered("so")
     assert conversation.messages[0].role is Role.USER
-    assert sum(len(message.content) for message in conversation.messages) <= 4200
+    assert sum(len(message.content) for message in conversation.messages) <= 2100
     assert told(conversation)[-2:] == ["user: how?", "assistant: so"]

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from ..errors import ChatModelError, ModerationError
 from ..growing import GrowingAnswer, Pacing, Piece, Ruling
 from ..verdict import Decision
-from ..wires.guarded_replies import refused_chunks, strictest
+from ..wires.guarded_replies import index_of, refused_chunks, strictest
 from ..wires.openai_choices import CONTENT, parts_of, tool_text
 
 __all__ = ["GuardedAnswer"]
@@ -185,7 +185,7 @@ class GuardedAnswer:
         self._number += 1
         try:
             for position, choice in enumerate(choices or ()):
-                index = choice.get("index", position) if isinstance(choice, Mapping) else None
+                index = index_of(choice, position) if isinstance(choice, Mapping) else None
                 if not isinstance(index, int) or not 0 <= index < _MAX_CHOICES:
                     raise ChatModelError("The chat model answered a choice that is none.")
                 self._choice(index).add(self._number, head, choice)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..errors import ConfigurationError
 from ..growing import Pacing
 from ..settings import Settings
 from ..wires.guarded_chat import GuardedOptions
@@ -34,9 +35,14 @@ class ChatOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> ChatOptions | None:
-        """The options of these settings; None where no model is configured."""
+        """The options of these settings; None where no model is configured. Raises ConfigurationError."""
         if settings.chat_upstream is None:
             return None
+        if settings.chat_max_streams >= settings.threads:
+            raise ConfigurationError(
+                f"chat_max_streams: must be less than threads ({settings.threads}), or a worker that is full of chats "
+                "could not even refuse the next one."
+            )
         least = settings.chat_piece_bytes
         # The embedded engine computes: more of it at once would only take turns, and keep everything else waiting. Of
         # the calls to model servers half are left for what else is asked of this worker.

@@ -5,24 +5,26 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..errors import ChatModelError, ModerationError
+from ..errors import ChatModelError
 
 __all__ = ["ChatModelRefused", "refusal_of"]
 
 _KEY_REFUSED = (401, 403)
 
 
-class ChatModelRefused(ChatModelError):
+class ChatModelRefused(Exception):
     """The server refused in words of its own, which the caller shall read: `document`, under this HTTP status."""
 
     def __init__(self, http_status: int, document: Mapping[str, object], *, retry_after: str | None = None) -> None:
-        super().__init__("The chat model's server refused.")
+        super().__init__("the chat model's server refused")
         self.http_status = http_status
         self.document = document
         self.retry_after = retry_after
 
 
-def refusal_of(status: int, headers: Mapping[str, str], body: bytes, *, has_key: bool) -> ModerationError:
+def refusal_of(
+    status: int, headers: Mapping[str, str], body: bytes, *, has_key: bool
+) -> ChatModelError | ChatModelRefused:
     """The error that this reply becomes.
 
     What the caller has done wrong goes through as it is. What the server or our operator has done wrong does not: not

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..errors import ChatModelError, ModerationError
+from ..errors import ChatModelError
 from .answer import GuardedAnswer
 from .refusal import ChatModelRefused, refusal_of
 from .sse import DONE, Event, EventReader, EventTooLarge
@@ -25,7 +25,7 @@ class ModelReply:
 
     def __init__(self, answer: GuardedAnswer, *, is_stream: bool, max_bytes: int, has_key: bool) -> None:
         self.call: UpstreamCall | None = None
-        self.failure: ModerationError | None = None
+        self.failure: ChatModelError | ChatModelRefused | None = None
         """Why there will be no answer, or no more of it."""
         self.document: Mapping[str, object] | None = None
         """The whole reply, when it is not streamed."""
@@ -48,10 +48,10 @@ class ModelReply:
             for _ in range(_READS_AT_ONCE):
                 if self.call is None or not self._receive_from(self.call):
                     return
-        except ModerationError as error:
+        except (ChatModelError, ChatModelRefused) as error:
             self.fail(error)
 
-    def fail(self, error: ModerationError) -> None:
+    def fail(self, error: ChatModelError | ChatModelRefused) -> None:
         """There will be no more of the answer."""
         self.failure = error
         self.stop()

@@ -15,7 +15,7 @@ from time import monotonic, sleep
 from typing import cast
 
 from ..answer_judge import AnswerJudge
-from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked
+from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
 from ..growing import Pacing, Piece, Ruling
 from ..moderator import Check, Outcome
 from ..policy import Streaming
@@ -106,7 +106,9 @@ class GuardedSession:
         )
 
     def begin(self) -> Begun:
-        """Wait until it is known how the reply begins. Raises ModerationError; the session is closed then.
+        """Wait until it is known how the reply begins.
+
+        Raises ModerationError or ChatModelRefused; the session is closed then.
 
         Of a stream that is as soon as the prompt has passed and the model's server has answered, or when the first
         sign of life is due: until then an error is a status of its own.
@@ -127,9 +129,12 @@ class GuardedSession:
             yield from self._stream()
         except ClientGone:
             return
+        except ChatModelRefused as refused:
+            self.ended = _how(refused)
+            yield write_event(refused.document)
         except ModerationError as error:
             self.ended = _how(error)
-            yield write_event(error.document if isinstance(error, ChatModelRefused) else render_error(error))
+            yield write_event(render_error(error))
         finally:
             self.close()
 
@@ -346,7 +351,7 @@ class GuardedSession:
             rulings = self._rule(pieces)
             is_refused = any(isinstance(ruling, Overloaded) for ruling in rulings)
             if not is_refused or monotonic() + _OVERLOAD_PAUSE_S > ends_at:
-                return rulings
+                return [_not_the_callers(ruling) if isinstance(ruling, TooLarge) else ruling for ruling in rulings]
             sleep(_OVERLOAD_PAUSE_S)
 
     def _take_check(self) -> None:
@@ -365,7 +370,16 @@ class GuardedSession:
         self._prompt = [outcome for outcome in outcomes if isinstance(outcome, Decision)]
 
 
+def _not_the_callers(error: TooLarge) -> ModerationError:
+    """Of a request, too much text would be the caller's fault; of an answer it is not."""
+    failure = ChatModelError("The chat model's answer is too long to be judged.")
+    failure.__cause__ = error
+    return failure
+
+
 def _how(error: BaseException) -> str:
     if isinstance(error, PromptBlocked):
         return "blocked_prompt"
+    if isinstance(error, ChatModelRefused):
+        return "refused"
     return error.type if isinstance(error, ModerationError) else "internal_error"

@@ -41,7 +41,7 @@ class ChatUpstream:
 
     def chat(self, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
         """Send a chat; returns as soon as it is sent. Raises ChatModelUnavailable or ChatModelTimeout."""
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "surrogatepass")
+        content = json.dumps(body, separators=(",", ":")).encode()
         accept = "text/event-stream" if body.get("stream") else "application/json"
         return self._send("POST", "/v1/chat/completions", content, {"Accept": accept, **headers})
 

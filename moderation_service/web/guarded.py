@@ -69,21 +69,13 @@ class GuardedDoor:
         )
         if not self._places.acquire(blocking=False):
             raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
+        try:
+            session = self._session(asked, environ, state)
+        except BaseException:
+            self._places.release()
+            raise
         metrics = self._service.metrics
         metrics.chat_began()
-        judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
-        by_token = self._by_token(judge)
-        session = GuardedSession(
-            asked,
-            judge=judge,
-            by_token=by_token,
-            upstream=self._upstream,
-            options=self._options if by_token is None else self._token_options,
-            created=int(time.time()),
-            headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
-            turns=self._turns,
-            client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
-        )
 
         def ended() -> None:
             session.close()
@@ -104,6 +96,23 @@ class GuardedDoor:
         if begun.document is not None:
             return json_reply(begun.document, headers=shown)
         return StreamedReply(session.chunks(), ended, headers={**_STREAM_HEADERS, **shown})
+
+    def _session(
+        self, asked: guarded_chat.GuardedChat, environ: WSGIEnvironment, state: RequestState
+    ) -> GuardedSession:
+        judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
+        by_token = self._by_token(judge)
+        return GuardedSession(
+            asked,
+            judge=judge,
+            by_token=by_token,
+            upstream=self._upstream,
+            options=self._options if by_token is None else self._token_options,
+            created=int(time.time()),
+            headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
+            turns=self._turns,
+            client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
+        )
 
     def _by_token(self, judge: AnswerJudge) -> TokenJudges | None:
         """The judge of an answer's tokens; None without its server, or while that is away."""

@@ -103,6 +103,7 @@ class _Stream:
         self._reply = reply
         self._failed = failed
         self._closed = closed
+        self._is_closed = False
 
     def __iter__(self) -> Iterator[bytes]:
         try:
@@ -111,7 +112,10 @@ class _Stream:
             yield b"data: " + self._failed(error).body + b"\n\n"
 
     def close(self) -> None:
-        """Called by the server in any case (PEP 3333)."""
+        """Called by the server in any case (PEP 3333), and by some more than once."""
+        if self._is_closed:
+            return
+        self._is_closed = True
         try:
             if isinstance(self._reply.chunks, Generator):
                 self._reply.chunks.close()
@@ -134,6 +138,7 @@ class _Lifecycle:
         self._direct = direct
         self._error_shapes = error_shapes
         self._keys = service.keys
+        self._passes_keys_on = service.settings.chat_forward_authorization
         self._metrics = service.metrics
         self._max_body_bytes = service.settings.max_body_bytes
         self._log_level = service.settings.log_level
@@ -160,8 +165,8 @@ class _Lifecycle:
         if self._keys:
             key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
             state.key_name = self._keys.identify(key) if key is not None else None
-            if state.key_name is None and (second := environ.get("HTTP_X_API_KEY")):
-                # `Authorization` may hold a key of the guarded chat model's.
+            if state.key_name is None and self._passes_keys_on and (second := environ.get("HTTP_X_API_KEY")):
+                # What `Authorization` holds is for the guarded chat model.
                 state.key_name = self._keys.identify(second.strip())
             if state.key_name is None:
                 hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."

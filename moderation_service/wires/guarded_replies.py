@@ -14,7 +14,7 @@ from ..verdict import Decision
 from . import native
 from .openai_moderations import render_result
 
-__all__ = ["moderation_chunk", "refused", "refused_chunks", "render_moderation", "strictest", "with_cuts"]
+__all__ = ["index_of", "moderation_chunk", "refused", "refused_chunks", "render_moderation", "strictest", "with_cuts"]
 
 _FINISH = "content_filter"
 # Of a reply that is cut, only these fields are kept beside its choices: others may hold some of the text.
@@ -37,12 +37,19 @@ def with_cuts(document: Mapping[str, object], cut: Mapping[int, Decision]) -> di
     """The model's completion with these choices replaced."""
     choices = document["choices"]
     assert isinstance(choices, list)
+    found: dict[object, Decision] = dict(cut.items())
     kept = document if not cut else {key: document[key] for key in _HEAD if key in document}
-    indexes = [choice.get("index", position) for position, choice in enumerate(choices)]
+    indexes = [index_of(choice, position) for position, choice in enumerate(choices)]
     replaced = [
-        _cut(index, cut[index]) if index in cut else choice for index, choice in zip(indexes, choices, strict=True)
+        _cut(index, found[index]) if index in found else choice for index, choice in zip(indexes, choices, strict=True)
     ]
     return {**kept, "choices": replaced}
+
+
+def index_of(choice: Mapping[str, object], position: int) -> object:
+    """Which choice it is; some servers do not say so of the only one."""
+    index = choice.get("index")
+    return position if index is None else index
 
 
 def _cut(index: object, decision: Decision) -> dict[str, object]:

@@ -271,11 +271,14 @@ def test_nothing_of_a_blocked_passage_goes_on_however_it_comes(
     judge()
     for index in (0, 1):
         for key, text in allowed(steps, index).items():
-            seen = contents(shown, index=index, key=key).removesuffix("Sorry.").removesuffix("\n\n")
-            assert "bomb" not in seen
-            assert text.startswith(seen) or key == "content"
+            seen = contents(shown, index=index, key=key)
             if index not in answer.cut:
                 assert seen == text
+            elif key == "content":
+                assert seen.endswith("Sorry.")
+                seen = seen.removesuffix("Sorry.").removesuffix("\n\n")
+            assert text.startswith(seen)
+            assert "bomb" not in seen
     tokens = [choice.get("logprobs") for one in shown for choice in one["choices"]]
     assert "bomb" not in json.dumps([token for token in tokens if token])
 

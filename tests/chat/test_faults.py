@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +15,7 @@ from apps import Like
 from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
 from fakes import FakeEngine
 
-from moderation_service.errors import Overloaded
+from moderation_service.errors import ConfigurationError, Overloaded, TooLarge
 from moderation_service.setting import Secret
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
@@ -270,6 +274,11 @@ def test_an_engine_that_is_overloaded_for_a_moment_delays_the_answer_only(llm: F
     assert text_of(Chat(llm, engine=Busy()).stream()) == SHOWN
 
 
+def test_an_answer_that_is_too_long_to_be_judged_is_not_the_callers_fault(llm: FakeLLM) -> None:
+    chat = chat_of(llm, whole("Endless."), engine=FakeEngine(errors={"endless": TooLarge("too many windows")}))
+    assert error_of(chat.ask()) == (502, "server_error", "chat_model_error")
+
+
 def test_a_bug_is_an_error_and_no_answer(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(chunk({"content": SHOWN}), chunk({}, finish="stop"))
 
@@ -299,3 +308,31 @@ def test_the_metrics_tell_how_chats_ended(llm: FakeLLM) -> None:
         "moderation_chats_open 0.0",
     ):
         assert line in text.splitlines()
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate of 127.0.0.1 that nobody vouches for, with its key."""
+    file = tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    subject = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([*made, *subject, "-keyout", file, "-out", tmp_path / "public.pem"], check=True, capture_output=True)
+    file.write_bytes(file.read_bytes() + (tmp_path / "public.pem").read_bytes())
+    return file
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="makes its certificate with openssl")
+def test_a_server_behind_tls_is_asked_if_its_certificate_is_good(
+    llm: FakeLLM, certificate: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    llm.tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    llm.tls.load_cert_chain(certificate)
+    llm.behave = lambda request: sse(*[chunk({"content": "word " * 2000}) for _ in range(20)], chunk({}, finish="stop"))
+    assert error_of(Chat(llm).ask()) == (503, "server_error", "chat_model_unavailable")
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert text_of(Chat(llm).stream()) == "word " * 40_000
+
+
+def test_places_for_chats_leave_a_thread_for_everything_else(llm: FakeLLM) -> None:
+    with pytest.raises(ConfigurationError, match="chat_max_streams: must be less than threads"):
+        Chat(llm, threads=8, chat_max_streams=8)

@@ -10,6 +10,7 @@ import json
 import select
 import socket
 import socketserver
+import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -123,6 +124,7 @@ class FakeLLM:
 
     def __post_init__(self) -> None:
         self.port = 0
+        self.tls: ssl.SSLContext | None = None
         self.hung_up = threading.Event()
         """Set when a client breaks a call off."""
         self._stopping = threading.Event()
@@ -130,7 +132,7 @@ class FakeLLM:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         fake = self
@@ -142,6 +144,10 @@ class FakeLLM:
         class Server(socketserver.ThreadingTCPServer):
             allow_reuse_address = True
             request_queue_size = 1024
+
+            def get_request(self) -> Any:
+                connection, address = super().get_request()
+                return (fake.tls.wrap_socket(connection, server_side=True) if fake.tls else connection), address
 
             def handle_error(self, request: object, client_address: object) -> None:
                 """A client that hung up is not worth a word."""
