@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "vllm")]
+sys.path.insert(0, str(ROOT / "tests" / "vllm"))
 
 import servers  # noqa: E402
 

@@ -70,6 +70,11 @@ class AnswerWindows:
         self._size = context_tokens - len(self._before)
         self._step = self._size - self._size // 4
 
+    @property
+    def tokens_before(self) -> int:
+        """How many tokens stand before the answer's first, in its first window."""
+        return len(self._before)
+
     def of(self, answer: Sequence[int], begin: int) -> list[Window]:
         """The windows that judge the answer's tokens from number `begin` on, in order."""
         windows = []
