@@ -225,7 +225,7 @@ class Settings(ChatSettings):
         "server on a private address.",
     )
     stream_chunk_tokens: int = _declare(
-        16,
+        8,
         "Stream engine",
         "New tokens per call while an answer is being written, counted as 4 bytes each. Too low: more calls, each of "
         "which also computes up to a cache block again. Too high: text is shown later.",

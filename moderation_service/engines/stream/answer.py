@@ -55,10 +55,14 @@ class Answer:
         self._salt = salt or secrets.token_hex(16)
         self._text = GrowingText(tokenizer)
         self._begun = len(begun)
-        self._tokens: list[Token] = self._text.append(begun)
-        # What stands in the model's mouth is not judged, but for a token that goes on into the answer.
-        self.judged = judged or len(self._tokens)
-        """How many tokens were judged, or need not be."""
+        self._ids: list[int] = []
+        # Final, and not judged yet.
+        self._new: list[Token] = []
+        self._judged_before = judged
+        self._take(self._text.append(begun))
+        if not judged:
+            # What stands in the model's mouth is not judged, but for a token that goes on into the answer.
+            self._new.clear()
         self._windows: tuple[int, AnswerWindows] | None = None
 
     def add(self, text: str, *, is_last: bool, deadline: Deadline, is_flushed: bool = False) -> list[JudgedToken]:
@@ -66,25 +70,34 @@ class Answer:
 
         If it raises (ModerationError), the text is not lost: what was not judged is judged with the next call.
         """
-        self._tokens += self._text.append(text)
+        self._take(self._text.append(text))
         if is_last:
-            self._tokens += self._text.finish()
+            self._take(self._text.finish())
         elif is_flushed:
-            self._tokens += self._text.flush()
-        new = self._tokens[self.judged :]
-        if not new:
+            self._take(self._text.flush())
+        if not self._new:
             return []
         verdicts: list[TokenVerdict] = []
         for rows in self._ask(self._windows_to_judge, self._salt, deadline):
             verdicts += self._labels.read(rows, Target.RESPONSE)
-        self.judged = len(self._tokens)
+        new, self._new = self._new, []
         return [
             JudgedToken(verdict, max(one.begin - self._begun, 0), max(one.end - self._begun, 0))
             for one, verdict in zip(new, verdicts, strict=True)
         ]
 
+    @property
+    def judged(self) -> int:
+        """How many tokens were judged, or need not be."""
+        return len(self._ids) - len(self._new)
+
+    def _take(self, tokens: Sequence[Token]) -> None:
+        known = max(self._judged_before - len(self._ids), 0)
+        self._ids += [one.id for one in tokens]
+        self._new += tokens[known:]
+
     def _windows_to_judge(self, context_tokens: int) -> Sequence[Window]:
         if self._windows is None or self._windows[0] != context_tokens:
             windows = AnswerWindows(self._turns, self._tokenizer, context_tokens=context_tokens)
             self._windows = context_tokens, windows
-        return self._windows[1].of([one.id for one in self._tokens], self.judged)
+        return self._windows[1].of(self._ids, self.judged)
