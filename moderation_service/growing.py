@@ -29,6 +29,7 @@ import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import count
 
 from .errors import EngineAnswerInvalid
 from .verdict import Decision
@@ -51,6 +52,7 @@ _BOUNDARY = re.compile(
     rf"|(?<=[{_UNSPACED}])\s"
 )
 _SPACE = re.compile(r"\s")
+_numbers = count(1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,12 +80,18 @@ class Pacing:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """What to judge: `new`, which stands at offset `start` of the answer, and `before`, the text that goes along."""
+    """What to judge: `new`, which stands at offset `start` of the answer, and `before`, the text that goes along.
+
+    `answer` is a number that all pieces of the same answer have, for a judge who follows several. With `is_flushed`
+    something else waits for this text: a judge who would like to see more first does without, if that can be done.
+    """
 
     before: str
     new: str
     start: int
     is_last: bool
+    answer: int = 0
+    is_flushed: bool = False
 
     @property
     def text(self) -> str:
@@ -156,6 +164,7 @@ class GrowingAnswer:
     """
 
     def __init__(self, pacing: Pacing | None = None, *, before: str = "") -> None:
+        self._number = next(_numbers)
         self._pacing = pacing or Pacing()
         self._pending = ""
         self._surrogate = ""
@@ -265,7 +274,8 @@ class GrowingAnswer:
             room = max(room, self._pacing.whole_bytes)
             self._whole_at = 2 * size
         self._hurried = False
-        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last)
+        is_flushed = self._flush_to == self._cleared + length
+        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last, self._number, is_flushed)
         return self._out
 
     def settle(self, piece: Piece, ruling: Ruling) -> str:
@@ -286,8 +296,9 @@ class GrowingAnswer:
             self._pending = ""
         elif piece.is_last and self._pending:
             raise EngineAnswerInvalid("The judge left the end of an answer undecided.")
-        # What the judge did not clear it sees again when there is more, not before.
-        self._judged_pending = len(self._pending) if ruling.cleared < piece.end else -1
+        # What the judge did not clear it sees again when there is more, not before; or when it has become the end.
+        waits = ruling.cleared < piece.end and not self._ended
+        self._judged_pending = len(self._pending) if waits else -1
         return released
 
     def _cut(self) -> int:

@@ -104,13 +104,16 @@ class Moderator:
         outcomes: list[Outcome] = []
         for check, fingerprint, one in zip(checks, prints, found, strict=True):
             outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
-            for observer in self._observers:
-                if isinstance(outcome, Decision):
-                    observer.decided(check, outcome, fingerprint)
-                else:
-                    observer.failed(check, outcome)
+            self._tell(check, outcome, fingerprint)
             outcomes.append(outcome)
         return outcomes
+
+    def decide_found(self, check: Check, verdict: Verdict, *, latency_ms: float) -> Decision:
+        """The decision on a verdict that was had elsewhere, such as at a token of a growing answer."""
+        decision = self._decide_one(check, _Found(verdict), latency_ms)
+        assert isinstance(decision, Decision), "a verdict can always be decided on"
+        self._tell(check, decision, self._fingerprint.of(check.conversation))
+        return decision
 
     def check_ready(self) -> None:
         """Return when a verdict can be had from the engine. Raises EngineError."""
@@ -121,6 +124,13 @@ class Moderator:
         self.engine.close()
         if self.fallback is not None:
             self.fallback.close()
+
+    def _tell(self, check: Check, outcome: Outcome, fingerprint: bytes) -> None:
+        for observer in self._observers:
+            if isinstance(outcome, Decision):
+                observer.decided(check, outcome, fingerprint)
+            else:
+                observer.failed(check, outcome)
 
     def _judge(
         self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline

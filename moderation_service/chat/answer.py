@@ -11,7 +11,7 @@ use to anybody, and JSON can spell a word in escapes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import ChatModelError, ModerationError
@@ -91,18 +91,15 @@ class _Choice:
 
     def pieces(self) -> list[tuple[GrowingAnswer, Piece]]:
         """What to judge now, of all channels."""
-        if self.cut is not None:
+        if not self.is_ready:
             return []
-        found = [(one, piece) for one in self._channels.values() if (piece := one.next_piece()) is not None]
-        if found and not self._ended:
+        if not self._ended:
             # A model that has thought goes on to speak: the rest of its thoughts would hold its words back. This costs
             # no more than a check beside one that is due anyway.
             for name, channel in self._channels.items():
                 if name != self._last and channel.held:
                     channel.flush()
-                    if (piece := channel.next_piece()) is not None:
-                        found.append((channel, piece))
-        return found
+        return [(one, piece) for one in self._channels.values() if (piece := one.next_piece()) is not None]
 
     def hurry(self) -> None:
         """Have text judged in smaller pieces for once."""
@@ -110,16 +107,20 @@ class _Choice:
             channel.hurry()
 
     def block(self, decision: Decision) -> None:
-        """Nothing more of this choice is shown."""
+        """Nothing more of this choice is shown than the text that was cleared before."""
+        before = self._take(lambda event: not event.is_tool and not event.is_end and self._is_cleared(event))
         self.cut = decision
-        self.waiting.clear()
+        self.waiting = deque(before)
         self._channels.clear()
         self._tools.clear()
 
     def released(self) -> list[_Event]:
         """The events that may go on now."""
+        return self._take(self._is_clear)
+
+    def _take(self, may_go: Callable[[_Event], bool]) -> list[_Event]:
         found: list[_Event] = []
-        while self.waiting and self._is_clear(self.waiting[0]):
+        while self.waiting and may_go(self.waiting[0]):
             event = self.waiting.popleft()
             found.append(event)
             self.has_role = True
@@ -132,10 +133,15 @@ class _Choice:
         return self.cut is not None or (self._ended and all(one.is_settled for one in self._channels.values()))
 
     def _is_clear(self, event: _Event) -> bool:
+        if self.cut is not None:
+            return True
         if (event.is_tool or event.is_end) and not self.is_judged:
             return False
         if self._shows_first:
             return True
+        return self._is_cleared(event)
+
+    def _is_cleared(self, event: _Event) -> bool:
         return all(self._channels[name].cleared >= mark for name, mark in event.marks.items())
 
     def _channel(self, name: str) -> GrowingAnswer:

@@ -19,6 +19,7 @@ from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationErr
 from ..growing import Pacing, Piece, Ruling
 from ..moderator import Check, Outcome
 from ..policy import Streaming
+from ..token_judge import TokenJudges
 from ..verdict import Decision
 from ..wires.guarded_chat import GuardedChat
 from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, render_moderation, with_cuts
@@ -57,6 +58,8 @@ class Begun:
 class GuardedSession:
     """One chat. `client` is the socket to watch, where the server tells it; `created` the time in the replies.
 
+    With `by_token` the answer is judged by it, token by token; `judge` then judges the prompt.
+
     All chats of a worker share `turns`, so many at once, at judging their answers. What comes while a chat waits for
     its turn is judged with it: the more there is to do, the larger are the pieces, and the less is to do.
 
@@ -68,6 +71,7 @@ class GuardedSession:
         asked: GuardedChat,
         *,
         judge: AnswerJudge,
+        by_token: TokenJudges | None = None,
         upstream: ChatUpstream,
         options: ChatOptions,
         created: int,
@@ -80,6 +84,7 @@ class GuardedSession:
         self.checks = 0
         """How many texts the guard was asked about."""
         self._asked, self._judge, self._upstream, self._options = asked, judge, upstream, options
+        self._rule = judge.of if by_token is None else by_token.of
         self._created, self._headers, self._client = created, headers, client
         self._turns = turns
         self._has_turn = False
@@ -343,7 +348,7 @@ class GuardedSession:
         """The rulings, asked for again while the engine is overloaded: an answer can wait, a new chat is refused."""
         ends_at = monotonic() + self._options.check_timeout_s
         while True:
-            rulings = self._judge.of(pieces)
+            rulings = self._rule(pieces)
             is_refused = any(isinstance(ruling, Overloaded) for ruling in rulings)
             if not is_refused or monotonic() + _OVERLOAD_PAUSE_S > ends_at:
                 return [_not_the_callers(ruling) if isinstance(ruling, TooLarge) else ruling for ruling in rulings]

@@ -9,9 +9,10 @@ from ..settings import Settings
 from .base import Deadline, Engine
 
 if TYPE_CHECKING:
+    from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
-__all__ = ["Deadline", "Engine", "create_engine", "create_fallback"]
+__all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_stream"]
 
 
 def create_engine(
@@ -27,12 +28,25 @@ def create_engine(
         from .vllm import create
 
         return create(settings, events=events, outgoing=outgoing)
+    if settings.engine == "stream":
+        from . import stream
+
+        return stream.create(settings, events=events)
     return _lite()
 
 
 def create_fallback(settings: Settings) -> Engine | None:
     """The embedded engine for policies with `on_failure: lite`; None where it is the main engine already."""
     return None if settings.engine == "lite" else _lite()
+
+
+def create_stream(settings: Settings, engine: Engine, *, events: UpstreamEvents | None = None) -> StreamEngine | None:
+    """What judges answers token by token: `engine` itself if it can, another beside it, or None without a server."""
+    if settings.stream_upstream is None:
+        return None
+    from . import stream
+
+    return engine if isinstance(engine, stream.StreamEngine) else stream.create(settings, events=events)
 
 
 def _lite() -> Engine:

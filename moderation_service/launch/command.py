@@ -40,6 +40,13 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="The share of the GPU's memory that vLLM may take; otherwise as much as a guard can use.",
 )
 @click.option("--gpu-memory", type=click.FloatRange(min=1.0), metavar="GIB", help="The same as an amount in GiB.")
+@click.option("--stream", is_flag=True, help="Also start Qwen3Guard-Stream, for token-level verdicts (docs/stream.md).")
+@click.option(
+    "--stream-size",
+    type=click.Choice([guard.size for guard in GUARDS]),
+    help="Its size; otherwise the largest that fits beside the other.",
+)
+@click.option("--stream-model-dir", type=_FOLDER, help="A folder that has Qwen3Guard-Stream already.")
 @click.option("--cpu", is_flag=True, help="Run vLLM on the CPU; slow, and meant for trying things out.")
 @click.option("--vllm", metavar="PATH", help="The program vllm, when it is in an environment of its own.")
 @click.option("--vllm-port", type=click.IntRange(1, 65535), help="vLLM's port on 127.0.0.1; otherwise a free one.")
@@ -103,6 +110,12 @@ def _check_combination(given: Mapping[str, Any]) -> None:
         raise click.UsageError("Give --gpu-memory or --gpu-memory-utilization, not both.")
     if given["cpu"] and count("gpu_memory", "gpu_memory_utilization"):
         raise click.UsageError("--cpu takes no GPU memory.")
+    if count("stream_size", "stream_model_dir") and not given["stream"]:
+        raise click.UsageError("--stream-size and --stream-model-dir go with --stream.")
+    if count("stream_size", "stream_model_dir") > 1:
+        raise click.UsageError("--stream-model-dir names the model; leave --stream-size out.")
+    if given["upstreams"] and given["stream"]:
+        raise click.UsageError("--upstream starts no vLLM; a Stream server that runs is named by stream_upstream.")
     if given["upstreams"] and count("model", "model_dir", "size", "cpu", "vllm", "vllm_port", "vllm_args"):
         raise click.UsageError("--upstream starts no vLLM, so that options for it have no meaning.")
 
@@ -131,6 +144,9 @@ def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
         fraction=given["gpu_memory_utilization"],
         memory_gib=given["gpu_memory"],
         cpu=given["cpu"],
+        stream=given["stream"],
+        stream_size=given["stream_size"],
+        stream_model_dir=given["stream_model_dir"],
         vllm=given["vllm"],
         vllm_port=given["vllm_port"],
         vllm_args=given["vllm_args"],

@@ -9,9 +9,12 @@ from typing import Any
 
 from .errors import LaunchError
 
-__all__ = ["GIB", "GUARDS", "Guard", "guard_in_folder"]
+__all__ = ["GIB", "GUARDS", "STREAM_ARCHITECTURE", "Guard", "guard_in_folder"]
 
 GIB = 1024**3
+_GEN_ARCHITECTURE = "Qwen3ForCausalLM"
+STREAM_ARCHITECTURE = "Qwen3ForGuardModel"
+"""What config.json calls Qwen3Guard-Stream."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,14 +70,14 @@ GUARDS: tuple[Guard, ...] = (
 )
 
 
-def guard_in_folder(folder: Path) -> Guard:
-    """The model in a folder of Hugging Face's layout. Raises LaunchError where there is none, or not a Qwen3."""
+def guard_in_folder(folder: Path, *, architecture: str = _GEN_ARCHITECTURE) -> Guard:
+    """The model in a folder of Hugging Face's layout. Raises LaunchError where there is none, or another one."""
     config = _read_config(folder)
     architectures = config.get("architectures") or []
-    if "Qwen3ForCausalLM" not in architectures:
+    if architecture not in architectures:
+        wanted = "Qwen3Guard-Gen" if architecture == _GEN_ARCHITECTURE else "Qwen3Guard-Stream"
         raise LaunchError(
-            f"{folder}: holds {', '.join(map(str, architectures)) or 'an unknown model'}; "
-            "Qwen3Guard-Gen is a Qwen3ForCausalLM."
+            f"{folder}: holds {', '.join(map(str, architectures)) or 'an unknown model'}; {wanted} is a {architecture}."
         )
     weights = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
     if weights == 0:

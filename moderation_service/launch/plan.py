@@ -15,14 +15,14 @@ from .errors import NothingToRunOn
 from .gpu import Gpu
 from .guard import GIB, GUARDS, Guard
 
-__all__ = ["Plan", "Wishes", "plan_cpu", "plan_gpu"]
+__all__ = ["LARGEST_FRACTION", "MARGIN_BYTES", "Plan", "Wishes", "plan_cpu", "plan_gpu"]
 
 _CONTEXTS = ((32768, 2), (16384, 2), (10240, 2), (8192, 2), (4096, 1))
 """Context lengths worth having, and how many conversations of that length must fit at once. Typical conversations
 have a few hundred tokens, so at the shortest length one is enough."""
-_LARGEST_FRACTION = 0.9
+LARGEST_FRACTION = 0.9
 """vLLM's own default is 0.90 to 0.92, depending on its version; the rest is for the driver and fragmentation."""
-_MARGIN_BYTES = 256 * 1024**2
+MARGIN_BYTES = 256 * 1024**2
 """Left of what is free: a desktop or another process may grow while vLLM loads, and vLLM then refuses to start."""
 _KV_TOKENS_WANTED = 65536
 """More KV cache than this rarely helps a guard: it is room for 100 conversations of 650 tokens at the same moment."""
@@ -124,7 +124,7 @@ def _allowed_fraction(gpu: Gpu, wishes: Wishes) -> float:
     if wishes.memory_gib is not None:
         asked = _floor(wishes.memory_gib / gpu.total_gib)
     if asked is None:
-        return max(0.0, min(_LARGEST_FRACTION, _floor(free - _MARGIN_BYTES / (gpu.total_mib * 1024**2))))
+        return max(0.0, min(LARGEST_FRACTION, _floor(free - MARGIN_BYTES / (gpu.total_mib * 1024**2))))
     if asked > free:
         # vLLM compares the same two numbers when it starts, and refuses.
         raise NothingToRunOn(

@@ -91,11 +91,13 @@ class Supervisor:
         upstream: Upstream,
         console: Console,
         start_timeout_s: float,
+        name: str = "vLLM",
         restarts: Restarts | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._command = command
+        self._name = name
         self._env = env
         self._log = log
         self._upstream = upstream
@@ -113,7 +115,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Start vLLM and return when it is warm. Raises ServerFailed, with the end of its log, when it can't be."""
-        self._console.say(f"Starting vLLM on {self._command.base_url} (log: {self._log})")
+        self._console.say(f"Starting {self._name} on {self._command.base_url} (log: {self._log})")
         while self._state is not _State.READY:
             self.tick()
             self._sleep(_TICK_S)
@@ -125,7 +127,7 @@ class Supervisor:
             if now >= self._again_at:
                 self._spawn()
         elif self._process is not None and self._process.poll() is not None:
-            self._died(f"vLLM ended with {_exit(self._process.poll())}")
+            self._died(f"{self._name} ended with {_exit(self._process.poll())}")
         elif self._state is _State.STARTING:
             self._check_start(now)
         else:
@@ -151,7 +153,7 @@ class Supervisor:
         assert self._process is not None
         waited_s = now - self._process.started_at
         if self._upstream.is_up():
-            self._console.progress("  vLLM answers; warming it up")
+            self._console.progress(f"  {self._name} answers; warming it up")
             try:
                 has_logprobs = self._upstream.warm_up(self._command.served_name, timeout_s=_WARM_UP_S)
             except ServerFailed:
@@ -162,16 +164,18 @@ class Supervisor:
             self._state = _State.READY
             self._ready_at = self._healthy_at = self._asked_at = self._clock()
             took_s = self._ready_at - self._process.started_at
-            self._console.say(f"vLLM is ready after {took_s:.0f} s" + ("" if has_logprobs else ", without logprobs"))
+            self._console.say(
+                f"{self._name} is ready after {took_s:.0f} s" + ("" if has_logprobs else ", without logprobs")
+            )
         elif waited_s > self._start_timeout_s:
             self._process.kill()
             raise ServerFailed(
-                f"vLLM was not ready after {self._start_timeout_s:.0f} s; --start-timeout gives it more time."
+                f"{self._name} was not ready after {self._start_timeout_s:.0f} s; --start-timeout gives it more time."
                 + self._log_end()
             )
         else:
             last = tail(self._log, lines=1)
-            self._console.progress(f"  waiting for vLLM: {waited_s:.0f} s  {last[0][-90:] if last else ''}")
+            self._console.progress(f"  waiting for {self._name}: {waited_s:.0f} s  {last[0][-90:] if last else ''}")
 
     def _check_health(self, now: float) -> None:
         assert self._process is not None
@@ -182,7 +186,7 @@ class Supervisor:
         if self._upstream.is_up():
             self._healthy_at = now
         elif now - self._healthy_at > _HANGS_AFTER_S:
-            self._died(f"vLLM has not answered for {now - self._healthy_at:.0f} s")
+            self._died(f"{self._name} has not answered for {now - self._healthy_at:.0f} s")
 
     def _died(self, what: str) -> None:
         assert self._process is not None

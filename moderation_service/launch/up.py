@@ -19,16 +19,17 @@ from ..access import check_exposure, load_api_keys
 from ..errors import ConfigurationError
 from ..server import check_port_is_free
 from ..settings import ENV_PREFIX, Secret, Settings
-from .command_line import HOST, vllm_command
+from .command_line import HOST, ServerCommand, vllm_command
 from .download import Downloader, default_cache
 from .ending import Ending, StopRequested
 from .errors import LaunchError, NothingToRunOn, ServerFailed, VllmMissing
 from .gpu import Detection, Gpu, find_gpus
-from .guard import GUARDS, Guard, guard_in_folder
+from .guard import GUARDS, STREAM_ARCHITECTURE, Guard, guard_in_folder
 from .hub import Hub, Source
 from .plan import Plan, Wishes, plan_cpu, plan_gpu
 from .process import ChildProcess, adopt_orphans
 from .progress import Console
+from .stream import STREAM_FLAGS, STREAM_GUARDS, StreamUpstream, plan_pair_cpu, plan_pair_gpu
 from .supervisor import Supervisor
 from .upstream import Upstream, api_root
 
@@ -39,6 +40,7 @@ _DRAIN_S = 5.0
 """On top of the service's own `graceful_timeout_s`."""
 _WARM_UP_S = 300.0
 EXIT_INTERRUPTED = 130
+_GEN, _STREAM = "vLLM", "vLLM for Stream"
 
 _CHOICES = """What you can do:
   here, with the embedded engine        moderation-service serve
@@ -65,6 +67,9 @@ class UpOptions:
     fraction: float | None = None
     memory_gib: float | None = None
     cpu: bool = False
+    stream: bool = False
+    stream_size: str | None = None
+    stream_model_dir: Path | None = None
     vllm: str | None = None
     vllm_port: int | None = None
     vllm_args: tuple[str, ...] = ()
@@ -119,44 +124,89 @@ def _serve_before_running(options: UpOptions, outside: Outside, ending: Ending) 
             name = settings.upstream_model or name
             upstream.warm_up(name, timeout_s=_WARM_UP_S)
         outside.console.say(f"{upstream.url} serves {name}, context {length or 'unknown'}")
-    return _supervise(None, environment, options.service_args, settings, outside, ending)
+    return _supervise((), environment, options.service_args, settings, outside, ending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Part:
+    """One vLLM to start: its plan, where its model is or will be, and where that comes from if it isn't there yet."""
+
+    name: str
+    plan: Plan
+    model: Path
+    hub: Hub | None
+    command: ServerCommand
+
+    def upstream(self, api_key: Secret) -> Upstream:
+        if self.name == _STREAM:
+            return StreamUpstream(self.command.base_url, api_key=api_key, model_dir=self.model)
+        return Upstream(self.command.base_url, api_key=api_key)
 
 
 def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: Ending) -> int:
-    port = options.vllm_port or _free_port()
+    ports = [options.vllm_port or _free_port(), *([_free_port()] if options.stream else ())]
     api_key = Secret(secrets.token_urlsafe(32))
-    environment = _service_environment(outside.environ, (f"http://{HOST}:{port}",), api_key)
+    environment = _service_environment(outside.environ, (f"http://{HOST}:{ports[0]}",), api_key)
     settings = _checked_settings(options, outside, environment)
     if options.vllm_port is not None and not options.dry_run:
-        _check_vllm_port(settings, port)
-    gpus = () if options.cpu else _gpus(outside)
-    program = _find_vllm(options, outside)
-    plan, model, hub = _plan(options, outside, gpus)
-    command = vllm_command(plan, program=program, model=model, port=port, extra=options.vllm_args)
+        _check_vllm_port(settings, ports[0])
+    parts = _parts(options, outside, ports)
+    environment |= _stream_environment(parts, api_key)
     if options.dry_run:
-        origin = f"from {hub.endpoint}, revision {hub.revision}" if hub else "in a local folder"
-        outside.print(f"# {plan.describe()}\n# model {origin}\n{command.render()}")
+        for part in parts:
+            origin = f"from {part.hub.endpoint}, revision {part.hub.revision}" if part.hub else "in a local folder"
+            outside.print(f"# {part.plan.describe()}\n# model {origin}\n{part.command.render()}")
         outside.print(_render_service(environment, outside.environ, options.service_args))
         return 0
-    outside.console.say(plan.describe())
-    if hub is not None:
-        _downloader(options, outside).fetch(hub)
-    outside.console.say(f"The model is in {model}")
+    for part in parts:
+        outside.console.say(part.plan.describe())
+        if part.hub is not None:
+            _downloader(options, outside).fetch(part.hub)
+        outside.console.say(f"The model is in {part.model}")
     with _work_folder() as folder:
-        supervisor = Supervisor(
-            command,
-            env=command.environment(outside.environ, api_key=api_key),
-            log=folder / "vllm.log",
-            upstream=Upstream(command.base_url, api_key=api_key),
-            console=outside.console,
-            start_timeout_s=options.start_timeout_s,
-            sleep=outside.sleep,
-        )
-        return _supervise(supervisor, environment, options.service_args, settings, outside, ending)
+        supervisors = [
+            Supervisor(
+                part.command,
+                env=part.command.environment(outside.environ, api_key=api_key),
+                log=folder / f"{part.name}.log".lower().replace(" ", "-"),
+                upstream=part.upstream(api_key),
+                console=outside.console,
+                start_timeout_s=options.start_timeout_s,
+                name=part.name,
+                sleep=outside.sleep,
+            )
+            for part in parts
+        ]
+        return _supervise(supervisors, environment, options.service_args, settings, outside, ending)
+
+
+def _parts(options: UpOptions, outside: Outside, ports: Sequence[int]) -> list[_Part]:
+    gpus = () if options.cpu else _gpus(outside)
+    program = _find_vllm(options, outside)
+    parts = []
+    for number, plan in enumerate(_plans(options, outside, gpus)):
+        hub = None if plan.guard.path is not None else _hub(options, plan.guard.repo)
+        model = plan.guard.path or _downloader(options, outside).folder(_hub(options, plan.guard.repo))
+        extra = (*STREAM_FLAGS, *(("--block-size", "32") if options.cpu else ())) if number else options.vllm_args
+        command = vllm_command(plan, program=program, model=model, port=ports[number], extra=extra)
+        parts.append(_Part(name=_STREAM if number else _GEN, plan=plan, model=model, hub=hub, command=command))
+    return parts
+
+
+def _stream_environment(parts: Sequence[_Part], api_key: Secret) -> dict[str, str]:
+    """What tells the service of a second vLLM."""
+    told: dict[str, str] = {}
+    for part in parts[1:]:
+        told = {
+            "STREAM_UPSTREAM": part.command.base_url,
+            "STREAM_MODEL_DIR": str(part.model),
+            "STREAM_API_KEY": api_key.value,
+        }
+    return {ENV_PREFIX + name: value for name, value in told.items()}
 
 
 def _supervise(
-    supervisor: Supervisor | None,
+    supervisors: Sequence[Supervisor],
     environment: Mapping[str, str],
     service_args: Sequence[str],
     settings: Settings,
@@ -166,7 +216,7 @@ def _supervise(
     """Start what has to be started, look after it until it ends or we are told to end, and leave nothing behind."""
     service: ChildProcess | None = None
     try:
-        if supervisor is not None:
+        for supervisor in supervisors:
             ending.children.append(supervisor)
             supervisor.start()
         argv = (sys.executable, "-m", "moderation_service", "serve", *service_args)
@@ -174,17 +224,17 @@ def _supervise(
         ending.children.append(service)
         ending.reload = service.reload
         while (code := service.poll()) is None:
-            if supervisor is not None:
+            for supervisor in supervisors:
                 supervisor.tick()
             outside.sleep(_TICK_S)
         return code if code >= 0 else 1
     finally:
         # From here on a signal can't interrupt, only hurry.
         ending.begin()
-        outside.console.say("Stopping the service" + (", then vLLM" if supervisor is not None else ""))
+        outside.console.say("Stopping the service" + (", then vLLM" if supervisors else ""))
         if service is not None:
             service.stop(grace_s=settings.graceful_timeout_s + _DRAIN_S)
-        if supervisor is not None:
+        for supervisor in supervisors:
             supervisor.stop()
 
 
@@ -195,25 +245,34 @@ def _gpus(outside: Outside) -> tuple[Gpu, ...]:
     return found.gpus
 
 
-def _plan(options: UpOptions, outside: Outside, gpus: Sequence[Gpu]) -> tuple[Plan, Path, Hub | None]:
-    """The plan, where the model is or will be, and where it comes from if it isn't there yet."""
+def _plans(options: UpOptions, outside: Outside, gpus: Sequence[Gpu]) -> list[Plan]:
+    """How each vLLM is to be started."""
     guard = _fixed_guard(options, outside)
+    wishes = Wishes(guard=guard, context=options.context, fraction=options.fraction, memory_gib=options.memory_gib)
     try:
-        if options.cpu:
-            plan = plan_cpu(guard or GUARDS[-1], available_bytes=_available_memory(), context=options.context)
+        if options.stream:
+            plans = _plan_pair(options, gpus, wishes)
+        elif options.cpu:
+            plans = [plan_cpu(guard or GUARDS[-1], available_bytes=_available_memory(), context=options.context)]
         else:
-            wishes = Wishes(
-                guard=guard, context=options.context, fraction=options.fraction, memory_gib=options.memory_gib
-            )
-            plan = plan_gpu(gpus, wishes)
+            plans = [plan_gpu(gpus, wishes)]
     except NothingToRunOn as error:
         raise NothingToRunOn(f"{error}\n{_CHOICES}") from error
-    if plan.gpu is not None and plan.gpu.mig_index is not None and not plan.gpu.uuid:
-        raise NothingToRunOn(f"{plan.gpu.label}: nvidia-smi does not tell its UUID.\n{_CHOICES}")
-    if plan.guard.path is not None:
-        return plan, plan.guard.path, None
-    hub = _hub(options, plan.guard.repo)
-    return plan, _downloader(options, outside).folder(hub), hub
+    for plan in plans:
+        if plan.gpu is not None and plan.gpu.mig_index is not None and not plan.gpu.uuid:
+            raise NothingToRunOn(f"{plan.gpu.label}: nvidia-smi does not tell its UUID.\n{_CHOICES}")
+    return plans
+
+
+def _plan_pair(options: UpOptions, gpus: Sequence[Gpu], wishes: Wishes) -> list[Plan]:
+    stream = next((one for one in STREAM_GUARDS if one.size == options.stream_size), None)
+    if options.stream_model_dir is not None:
+        stream = guard_in_folder(options.stream_model_dir, architecture=STREAM_ARCHITECTURE)
+    if options.cpu:
+        available = _available_memory()
+        guard = wishes.guard or GUARDS[-1]
+        return list(plan_pair_cpu(guard, available_bytes=available, context=options.context, stream=stream))
+    return list(plan_pair_gpu(gpus, wishes, stream=stream))
 
 
 def _fixed_guard(options: UpOptions, outside: Outside) -> Guard | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..settings import Settings
-from . import dify, health, lakera, litellm, moderate, open_webui, openai, pages
+from . import dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
 from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
@@ -26,6 +26,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     guarded = GuardedDoor.of(service)
     direct = {
         **moderate.direct_routes(service),
+        **relayed.direct_routes(service),
         **openai.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),

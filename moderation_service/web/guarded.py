@@ -6,12 +6,14 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..answer_judge import AnswerJudge
 from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
 from ..errors import ChatModelError, Overloaded
 from ..logs import log_event
+from ..token_judge import TokenJudges, token_pacing
 from ..verdict import Decision
 from ..wires import guarded_chat
 from ..wires.guarded_replies import strictest
@@ -43,9 +45,16 @@ class GuardedDoor:
     def __init__(self, service: Service, options: ChatOptions) -> None:
         self._service = service
         self._options = options
+        # Half of the calls are left for what else is asked of this worker.
+        settings = service.settings
+        self._token_options = replace(
+            options,
+            pacing=token_pacing(settings.stream_chunk_tokens),
+            checks_at_once=max(1, settings.stream_concurrency // 2),
+        )
         self._upstream = ChatUpstream(options)
         self._places = threading.BoundedSemaphore(options.max_streams)
-        self._turns = Turns(options.checks_at_once)
+        self._turns = Turns((self._token_options if service.stream else options).checks_at_once)
 
     def answer(
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
@@ -91,16 +100,26 @@ class GuardedDoor:
     def _session(
         self, asked: guarded_chat.GuardedChat, environ: WSGIEnvironment, state: RequestState
     ) -> GuardedSession:
+        judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
+        by_token = self._by_token(judge)
         return GuardedSession(
             asked,
-            judge=AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages),
+            judge=judge,
+            by_token=by_token,
             upstream=self._upstream,
-            options=self._options,
+            options=self._options if by_token is None else self._token_options,
             created=int(time.time()),
             headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
             turns=self._turns,
             client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
         )
+
+    def _by_token(self, judge: AnswerJudge) -> TokenJudges | None:
+        """The judge of an answer's tokens; None without its server, or while that is away."""
+        stream = self._service.stream
+        if stream is None or stream.is_out_of_order:
+            return None
+        return TokenJudges(judge, stream, deadline_s=self._service.settings.deadline_s)
 
     def models(self, environ: WSGIEnvironment) -> list[object]:
         """The models behind this door; none while their server can't be asked."""

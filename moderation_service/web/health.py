@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 
 from flask import Blueprint, Response
 
+from ..errors import ModerationError
 from .service import Service
 
 __all__ = ["blueprint"]
@@ -23,6 +25,10 @@ def blueprint(service: Service) -> Blueprint:
     @routes.get("/readyz")
     def readyz() -> Response:
         service.moderator.check_ready()
+        if service.stream is not None:
+            # Tests the server at the start. Without it answers are judged in pieces: ready all the same.
+            with contextlib.suppress(ModerationError):
+                service.stream.check_ready()
         body = {"status": "ready", "engine": engine.name, "model": engine.model}
         return Response(json.dumps(body), mimetype="application/json")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import secrets
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..access import ApiKeys, load_api_keys
@@ -10,15 +12,19 @@ from ..audit import AuditFile
 from ..cache import VerdictCache
 from ..call_memory import CallMemory
 from ..conversation import Limits
-from ..engines import Engine, create_engine, create_fallback
+from ..engines import Engine, create_engine, create_fallback, create_stream
 from ..metrics import Metrics
 from ..moderator import Moderator, Observer
 from ..policy import Policies
 from ..policy_file import load_policies
+from ..relayed import Relay
 from ..settings import Settings
 from ..shared_store import SharedStore
 from ..tracing import TracedEngine, Tracing, create_tracing
 from ..wires.native import NativeLimits
+
+if TYPE_CHECKING:
+    from ..engines.stream import StreamEngine
 
 __all__ = ["Service", "build_service"]
 
@@ -34,6 +40,9 @@ class Service:
     metrics: Metrics
     limits: NativeLimits
     calls: CallMemory
+    stream: StreamEngine | None
+    """Judges answers token by token while they are being written, where `stream_upstream` is set."""
+    relay: Relay
     tracing: Tracing | None = None
 
 
@@ -63,6 +72,7 @@ def build_service(
     if engine is None:
         outgoing = None if tracing is None else tracing.outgoing
         engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
+    stream = create_stream(settings, engine, events=metrics)
     if tracing is not None:
         engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
@@ -81,4 +91,11 @@ def build_service(
     # Here, because the workers are forked from the process that makes the service.
     calls = CallMemory(SharedStore(size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s))
     metrics.configured(slots=settings.workers * settings.threads, policies=[policy.name for policy in policies])
-    return Service(settings, moderator, policies, keys, metrics, limits, calls, tracing)
+    relay = Relay(
+        moderator,
+        stream,
+        # Made here, before the workers are forked: any of them can go on with what another one began.
+        key=secrets.token_bytes(32),
+        deadline_s=settings.deadline_s,
+    )
+    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, tracing)

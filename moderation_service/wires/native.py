@@ -12,7 +12,7 @@ from ..moderator import Check, Outcome
 from ..policy import Policies
 from ..verdict import Decision, Detail
 
-__all__ = ["NativeLimits", "NativeRequest", "parse", "render", "render_batch"]
+__all__ = ["NativeLimits", "NativeRequest", "parse", "parse_options", "refuse_unknown", "render", "render_batch"]
 
 _OPTIONS = frozenset({"policy", "detail", "metadata"})
 _ITEM_FIELDS = _OPTIONS | {"prompt", "response", "messages"}
@@ -45,7 +45,7 @@ def parse(body: object, *, policies: Policies, limits: NativeLimits, languages: 
     parser = _Parser(policies, limits, languages)
     if "inputs" not in body:
         return NativeRequest([parser.item(body, at="")], is_batch=False)
-    _refuse_unknown(body, _BATCH_FIELDS, at="")
+    refuse_unknown(body, _BATCH_FIELDS)
     inputs = body["inputs"]
     if not isinstance(inputs, list) or not inputs:
         raise InvalidRequest("`inputs` must be a list with at least one item.", param="inputs")
@@ -75,7 +75,7 @@ class _Parser:
             return error
 
     def item(self, body: Mapping[str, object], *, at: str) -> Check:
-        _refuse_unknown(body, _ITEM_FIELDS, at=at)
+        refuse_unknown(body, _ITEM_FIELDS, at=at)
         conversation = self._conversation(body, at=at)
         if len(body) == 1:
             return Check(conversation, self._policies.get(None), languages=self._languages)
@@ -128,7 +128,15 @@ class _Parser:
         return dict(value)
 
 
-def _refuse_unknown(body: Mapping[str, object], known: frozenset[str], *, at: str) -> None:
+def parse_options(
+    body: Mapping[str, object], *, policies: Policies, limits: NativeLimits
+) -> tuple[str | None, Detail, Mapping[str, object]]:
+    """`policy`, `detail` and `metadata` of a request, checked. Raises InvalidRequest or TooLarge."""
+    return _Parser(policies, limits, ()).options(body, at="")
+
+
+def refuse_unknown(body: Mapping[str, object], known: frozenset[str], *, at: str = "") -> None:
+    """Raise InvalidRequest for a field that is not known: a typo must not weaken a check."""
     if body.keys() <= known:
         return
     for key in body:

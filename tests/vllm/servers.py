@@ -127,6 +127,17 @@ def vllm() -> ModelServer:
     return ModelServer(["bash", script, "model", "{port}", "--api-key", KEY], {"VENV": str(venv(".venv-vllm"))})
 
 
+def stream(checkpoint: Path, *arguments: str, max_rows: int | None = None) -> ModelServer:
+    """vLLM with a checkpoint of the shape of Qwen3Guard-Stream, in the numbers that the oracle computes with."""
+    bound = ["--hf-overrides", json.dumps({"guard_max_rows": max_rows})] if max_rows else []
+    command = ["bash", str(TINY_GUARD / "serve_vllm_cpu.sh"), str(checkpoint), "{port}", "--api-key", KEY]
+    options = ["--dtype", "float32", "--block-size", "32", *bound, *arguments]
+    # The braces of JSON are no places for a port.
+    escaped = [option.replace("{", "{{").replace("}", "}}") for option in options]
+    environment = {"VENV": str(venv(".venv-vllm")), "SERVED_NAME": "qwen3guard-stream", "MAX_LEN": "8192"}
+    return ModelServer([*command, *escaped], environment)
+
+
 def llamacpp() -> ModelServer:
     python = str(venv(".venv-llamacpp") / "bin" / "python")
     return ModelServer([python, "serve_llamacpp.py", "model", "{port}", "--api-key", KEY], {})

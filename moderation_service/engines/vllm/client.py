@@ -110,6 +110,7 @@ class Client:
         rest += "Content-Type: application/json\r\nContent-Length: "
         self._chat_head = f"POST {parts.path}/v1/chat/completions{rest}".encode("latin-1")
         self._completion_head = f"POST {parts.path}/v1/completions{rest}".encode("latin-1")
+        self._pooling_head = f"POST {parts.path}/pooling{rest}".encode("latin-1")
 
     def chat(self, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
         """`POST /v1/chat/completions`. Raises UpstreamFailure or PromptTooLong."""
@@ -119,7 +120,20 @@ class Client:
         """`POST /v1/completions`. Raises UpstreamFailure or PromptTooLong."""
         return self._post(self._completion_head, body, timeout_s=timeout_s)
 
+    def pool(self, body: Mapping[str, object], *, timeout_s: float) -> tuple[bytes, bytes]:
+        """`POST /pooling` for numbers as bytes: the reply's `metadata` header, and its body.
+
+        Raises UpstreamFailure or PromptTooLong.
+        """
+        headers, content = self._exchange(self._pooling_head, body, timeout_s=timeout_s)
+        return headers.get(b"metadata", b""), content
+
     def _post(self, head: bytes, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
+        return _json_object(self._exchange(head, body, timeout_s=timeout_s)[1])
+
+    def _exchange(
+        self, head: bytes, body: Mapping[str, object], *, timeout_s: float
+    ) -> tuple[dict[bytes, bytes], bytes]:
         content = _ENCODE(body).encode()
         more = b"" if self._outgoing is None else self._outgoing()
         request = b"%s%d\r\n%s\r\n%s" % (head, len(content), more, content)
@@ -129,7 +143,7 @@ class Client:
             raise _failure(error) from error
         if status != 200:
             raise _refusal(status, headers.get(b"retry-after", b"").decode("latin-1"), reply)
-        return _json_object(reply)
+        return headers, reply
 
     def models(self, *, timeout_s: float) -> list[ServedModel]:
         """`GET /v1/models`. Raises UpstreamFailure."""

@@ -218,7 +218,7 @@ class _Process:
         Every server is tried once while the deadline allows; after a broken connection the same one may be tried
         once more. Raises ModerationError or PromptTooLong.
         """
-        tried: set[Replica] = set()
+        tried: set[Replica[GuardServer]] = set()
         failure: UpstreamFailure | None = None
         for _ in range(len(self.replicas.replicas) + 1):
             replica = self.replicas.choose(without=tried)
@@ -242,7 +242,7 @@ class _Process:
 
     def _on(
         self,
-        replica: Replica,
+        replica: Replica[GuardServer],
         call: Callable[[GuardServer, Facts, float], _Result],
         timeout_s: float,
         with_verdict: bool,

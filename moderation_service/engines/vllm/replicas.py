@@ -11,14 +11,13 @@ import threading
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from ...errors import EngineUnavailable
 from ...logs import log_event
 from .client import FailureKind, UpstreamFailure
-from .server import GuardServer
 
-__all__ = ["Replica", "ReplicaSet", "UpstreamEvents"]
+__all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents"]
 
 _log = logging.getLogger("moderation.upstream")
 
@@ -47,10 +46,26 @@ class UpstreamEvents(Protocol):
         """A server was taken out of use, or came back."""
 
 
-class Replica:
+class Server(Protocol):
+    """What is asked of a server itself."""
+
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Ask a real question, and for everything that was known of the server. Raises UpstreamFailure."""
+
+    def forget(self) -> None:
+        """Ask for everything again next time."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+class Replica(Generic[AnyServer]):
     """One server, and how it is doing. Its numbers are changed by `ReplicaSet` only."""
 
-    def __init__(self, label: str, server: GuardServer) -> None:
+    def __init__(self, label: str, server: AnyServer) -> None:
         self.label = label
         self.server = server
         self.outstanding = 0
@@ -60,10 +75,12 @@ class Replica:
         self.last_chosen = 0
 
 
-class ReplicaSet:
+class ReplicaSet(Generic[AnyServer]):
     """All servers of one process. Safe to use from many threads."""
 
-    def __init__(self, replicas: Sequence[Replica], *, timeout_s: float, events: UpstreamEvents | None = None) -> None:
+    def __init__(
+        self, replicas: Sequence[Replica[AnyServer]], *, timeout_s: float, events: UpstreamEvents | None = None
+    ) -> None:
         self.replicas = tuple(replicas)
         self._timeout_s = timeout_s
         self._events = events
@@ -72,7 +89,7 @@ class ReplicaSet:
         self._stopping = threading.Event()
         self._probers: set[threading.Thread] = set()
 
-    def choose(self, *, without: Collection[Replica] = ()) -> Replica | None:
+    def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
         """The least busy server in use; of equals, the one that waited longest. None if there is none."""
         with self._lock:
             able = [one for one in self.replicas if not one.is_ejected and one not in without]
@@ -84,7 +101,7 @@ class ReplicaSet:
             return chosen
 
     @contextmanager
-    def in_use(self, replica: Replica) -> Iterator[None]:
+    def in_use(self, replica: Replica[AnyServer]) -> Iterator[None]:
         """Counts a call as under way."""
         with self._lock:
             replica.outstanding += 1
@@ -94,7 +111,9 @@ class ReplicaSet:
             with self._lock:
                 replica.outstanding -= 1
 
-    def succeeded(self, replica: Replica, seconds: float, *, outcome: str = "ok", with_verdict: bool = True) -> None:
+    def succeeded(
+        self, replica: Replica[AnyServer], seconds: float, *, outcome: str = "ok", with_verdict: bool = True
+    ) -> None:
         """The server answered; only a verdict shows that it is ready for others."""
         replica.failures = 0
         if with_verdict:
@@ -102,7 +121,7 @@ class ReplicaSet:
         if self._events is not None:
             self._events.upstream_called(replica.label, outcome, seconds)
 
-    def failed(self, replica: Replica, kind: FailureKind, seconds: float) -> None:
+    def failed(self, replica: Replica[AnyServer], kind: FailureKind, seconds: float) -> None:
         """The server gave no verdict."""
         if self._events is not None:
             self._events.upstream_called(replica.label, kind.value, seconds)
@@ -134,7 +153,7 @@ class ReplicaSet:
                 return
         raise error
 
-    def probe(self, replica: Replica) -> None:
+    def probe(self, replica: Replica[AnyServer]) -> None:
         """Ask a real question. Raises UpstreamFailure."""
         started = monotonic()
         try:
@@ -154,7 +173,7 @@ class ReplicaSet:
         for prober in probers:
             prober.join(timeout=2.0)
 
-    def _eject(self, replica: Replica, kind: FailureKind) -> None:
+    def _eject(self, replica: Replica[AnyServer], kind: FailureKind) -> None:
         """Take the server out of use and begin to probe it; the lock is held."""
         replica.is_ejected = True
         log_event(_log, logging.WARNING, "upstream_ejected", upstream=replica.label, reason=kind.value)
@@ -167,7 +186,7 @@ class ReplicaSet:
             self._probers.add(prober)
             prober.start()
 
-    def _probe_until_back(self, replica: Replica) -> None:
+    def _probe_until_back(self, replica: Replica[AnyServer]) -> None:
         while not self._stopping.wait(_PROBE_EVERY_S):
             try:
                 self.probe(replica)

@@ -1,0 +1,199 @@
+"""The vLLM server with Qwen3Guard-Stream: what was learned about it, and the one call that is made of it.
+
+A server is trusted after a test with made-up token ids: a call, and the same call with a few ids more. The second must
+cost less than the first, or the prefix cache is not read and every call will cost the whole text; that is said loudly,
+and the service goes on at the higher cost.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import secrets
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from time import monotonic
+
+import numpy as np
+
+from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable
+from ...logs import log_event
+from ..vllm.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
+from . import pooling
+from .labels import Rows
+
+__all__ = ["Checkpoint", "Facts", "StreamServer"]
+
+_log = logging.getLogger("moderation.stream")
+
+# Two full blocks of the largest usual size (128 tokens, on a CPU) and something more.
+_TEST_TOKENS = 320
+_TEST_MORE = 8
+_MAX_LEARNED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What the model's own files say: how wide its rows are, its context, and how many ordinary tokens there are."""
+
+    width: int
+    context_tokens: int
+    vocabulary: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the server told. `max_rows` is None where it gives a row for every token it computes."""
+
+    model: str
+    context_tokens: int
+    max_rows: int | None
+    reads_cache: bool
+
+
+class _TooFew(Exception):
+    """A text that was in no cache gave only so many rows."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count)
+        self.count = count
+
+
+class StreamServer:
+    """Asks one server. Safe to use from many threads."""
+
+    def __init__(self, client: Client, *, model: str | None, checkpoint: Checkpoint) -> None:
+        self._client = client
+        self._wanted_model = model
+        self._checkpoint = checkpoint
+        self._facts: Facts | None = None
+        self._learning = threading.Lock()
+
+    @property
+    def known_facts(self) -> Facts | None:
+        """What was learned so far, without asking."""
+        return self._facts
+
+    def facts(self, *, timeout_s: float) -> Facts:
+        """What there is to know, asked for once. Raises UpstreamFailure."""
+        facts = self._facts
+        if facts is not None:
+            return facts
+        ends_at = monotonic() + timeout_s
+        if not self._learning.acquire(timeout=max(timeout_s, 0)):
+            raise _late()
+        try:
+            if self._facts is None:
+                self._facts = self._learn(ends_at)
+            return self._facts
+        finally:
+            self._learning.release()
+
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Test the server anew; meanwhile the old facts are used. Raises UpstreamFailure."""
+        ends_at = monotonic() + timeout_s
+        with self._learning:
+            self._facts = self._learn(ends_at)
+
+    def forget(self) -> None:
+        """Ask again next time: another model may be behind the address by now."""
+        self._facts = None
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def rows(self, ids: Sequence[int], *, need: int, salt: str, facts: Facts, timeout_s: Callable[[], float]) -> Rows:
+        """The rows of the last `need` ids. Raises UpstreamFailure or PromptTooLong.
+
+        `salt` separates prefix caches: one for each conversation, kept over its calls. `timeout_s` is asked before
+        each call for the time that it has.
+        """
+        for _ in range(_MAX_LEARNED):
+            try:
+                return self._in_steps(ids, need, salt, facts, timeout_s)
+            except _TooFew as few:
+                # The test was too short to find this bound (`guard_max_rows`).
+                facts = self._facts = replace(facts, max_rows=few.count)
+        raise _garbled("The model server gives fewer and fewer rows.")
+
+    def _in_steps(self, ids: Sequence[int], need: int, salt: str, facts: Facts, timeout_s: Callable[[], float]) -> Rows:
+        """As many calls as it takes when a reply has a bound on its rows."""
+        step = min(need, facts.max_rows or need)
+        first = len(ids) - need
+        parts = [
+            self._last_rows(ids[:end], min(step, end - at), salt, facts, timeout_s)
+            for at in range(first, len(ids), step)
+            for end in (min(at + step, len(ids)),)
+        ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _last_rows(
+        self, ids: Sequence[int], need: int, salt: str, facts: Facts, timeout_s: Callable[[], float]
+    ) -> Rows:
+        rows = self._call(ids, salt, facts.model, timeout_s())
+        if len(rows) < need:
+            # Just this text is in the cache already: a call is repeated that was given up before its answer came.
+            rows = self._call(ids, secrets.token_hex(16), facts.model, timeout_s())
+        if len(rows) < need:
+            raise _TooFew(len(rows))
+        return rows[len(rows) - need :]
+
+    def _call(self, ids: Sequence[int], salt: str, model: str, timeout_s: float) -> Rows:
+        metadata, content = self._client.pool(pooling.ask(ids, model=model, salt=salt), timeout_s=timeout_s)
+        try:
+            return pooling.read(metadata, content, width=self._checkpoint.width)
+        except pooling.NotRows as error:
+            raise _garbled(f"The model server's answer is no row of logits per token: {error}.") from None
+
+    def _learn(self, ends_at: float) -> Facts:
+        served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
+        context = min(served.context_tokens or self._checkpoint.context_tokens, self._checkpoint.context_tokens)
+        size = min(_TEST_TOKENS, context - _TEST_MORE)
+        ids = [random.randrange(self._checkpoint.vocabulary) for _ in range(size + _TEST_MORE)]  # noqa: S311
+        salt = secrets.token_hex(16)
+        try:
+            cold = len(self._call(ids[:size], salt, served.name, _left(ends_at)))
+            warm = len(self._call(ids, salt, served.name, _left(ends_at)))
+        except PromptTooLong:
+            message = "The model server's context is smaller than it says."
+            raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message)) from None
+        if cold > size or warm < min(_TEST_MORE, cold):
+            raise _garbled("The model server's answer has not one row for every new token.")
+        max_rows = cold if cold < size else None
+        reads_cache = warm < min(size + _TEST_MORE, max_rows or size + _TEST_MORE)
+        if not reads_cache:
+            log_event(_log, logging.ERROR, "stream_prefix_cache_not_read", model=served.name, tokens=size, rows=warm)
+        log_event(
+            _log, logging.INFO, "stream_server_tested", model=served.name, context=context, max_rows=max_rows,
+            rows_for_8_tokens=warm, reads_cache=reads_cache,
+        )  # fmt: skip
+        return Facts(served.name, context, max_rows, reads_cache)
+
+    def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
+        """The model that the settings name, or the only one."""
+        named = [one for one in served if self._wanted_model in (None, one.name)]
+        if len(named) != 1:
+            message = (
+                "The model server does not serve the model of `stream_model`."
+                if self._wanted_model is not None
+                else "The model server serves several models; `stream_model` must name one."
+            )
+            raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
+        return named[0]
+
+
+def _left(ends_at: float) -> float:
+    left = ends_at - monotonic()
+    if left <= 0:
+        raise _late()
+    return left
+
+
+def _late() -> UpstreamFailure:
+    return UpstreamFailure(FailureKind.TIMEOUT, DeadlineExceeded("The model server did not answer in time."))
+
+
+def _garbled(message: str) -> UpstreamFailure:
+    return UpstreamFailure(FailureKind.GARBLED, EngineAnswerInvalid(message))
