@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 
 import requests
 
+from ...prompt_io import has_input, receive_now, send_now
+
 __all__ = ["BrokenConnection", "ConnectionPool", "Reply", "Stage"]
 
 Reply = tuple[int, dict[bytes, bytes], bytes]
@@ -144,6 +146,8 @@ class _Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        # TLS keeps bytes of its own, so only plain sockets can be used past Python's.
+        self._fd = None if isinstance(sock, ssl.SSLSocket) else sock.fileno()
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
         self._rest = b""
@@ -152,7 +156,10 @@ class _Connection:
 
     def is_alive(self) -> bool:
         """False if the server hung up, said something unasked, or will have hung up by now."""
-        return monotonic() - self.idle_since < _MAX_IDLE_S and not self._rest and not self._poll.poll(0)
+        return monotonic() - self.idle_since < _MAX_IDLE_S and not self._rest and not self._has_input()
+
+    def _has_input(self) -> bool:
+        return bool(self._poll.poll(0)) if self._fd is None else has_input(self._fd)
 
     def close(self) -> None:
         self._socket.close()
@@ -161,8 +168,10 @@ class _Connection:
         """The reply, and whether the connection can be used again."""
         self.got_bytes = False
         try:
-            self._socket.settimeout(_left(ends_at))
-            self._socket.sendall(request)
+            sent = 0 if self._fd is None else send_now(self._fd, request)
+            if sent < len(request):
+                self._socket.settimeout(_left(ends_at))
+                self._socket.sendall(request[sent:])
         except TimeoutError as error:
             raise BrokenConnection(Stage.TIMEOUT) from error
         except OSError as error:
@@ -235,8 +244,7 @@ class _Connection:
 
     def _receive(self, ends_at: float) -> bytes:
         try:
-            self._socket.settimeout(_left(ends_at))
-            data = self._socket.recv(_CHUNK_BYTES)
+            data = self._arrived(ends_at)
         except TimeoutError as error:
             raise BrokenConnection(Stage.TIMEOUT) from error
         except OSError as error:
@@ -244,6 +252,15 @@ class _Connection:
         if not data:
             raise BrokenConnection(Stage.CLOSED)
         self.got_bytes = True
+        return data
+
+
+    def _arrived(self, ends_at: float) -> bytes:
+        if self._fd is None:
+            self._socket.settimeout(_left(ends_at))
+            return self._socket.recv(_CHUNK_BYTES)
+        while (data := receive_now(self._fd, _CHUNK_BYTES)) is None:
+            self._poll.poll(_left(ends_at) * 1000)
         return data
 
 
