@@ -29,7 +29,6 @@ class Connection:
         "fd",
         "has_answered",
         "is_closing",
-        "must_be_watched_anew",
         "parser",
         "server",
     )
@@ -48,7 +47,6 @@ class Connection:
         # It reads through `recv`.
         self.parser = http.get_parser(cfg, self, client)
         self.expires_at = monotonic() + cfg.keepalive
-        self.must_be_watched_anew = False
         self.has_answered = False
         self.is_closing = False
         self._discarded = 0

@@ -10,10 +10,12 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import platform
 import socket
+import struct
 import threading
 
-__all__ = ["has_input", "receive_now", "send_now"]
+__all__ = ["has_input", "receive_now", "send_now", "watch_again"]
 
 _BUFFER_BYTES = 32 * 1024
 _SEND_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
@@ -27,6 +29,9 @@ _send.restype = ctypes.c_ssize_t
 _recv = _libc.recv
 _recv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _recv.restype = ctypes.c_ssize_t
+_EPOLL_CTL_MOD = 3
+# struct epoll_event, which has no padding on x86 only.
+_event = struct.Struct("=Ii4x" if platform.machine() in ("x86_64", "i686", "i386") else "=I4xi4x").pack
 
 
 class _Buffer(threading.local):
@@ -67,6 +72,11 @@ def has_input(fd: int) -> bool:
     """Whether a read would return at once, be it with data, the end of the stream, or an error."""
     count: int = _recv(fd, _buffer.address, 1, socket.MSG_DONTWAIT | socket.MSG_PEEK)
     return count >= 0 or ctypes.get_errno() not in _NOT_NOW
+
+
+def watch_again(epoll_fd: int, fd: int, events: int) -> None:
+    """`select.epoll.modify`; a descriptor that is closed or not watched is left alone."""
+    _libc.epoll_ctl(epoll_fd, _EPOLL_CTL_MOD, fd, _event(events, fd))
 
 
 def _raise_unless_not_now() -> None:

@@ -14,7 +14,6 @@ WSGI environment and the form of the reply are gunicorn's. Besides:
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import logging
@@ -34,7 +33,7 @@ from gunicorn.workers import base
 from .connection import Connection, Response
 from .errors import InternalError, InvalidRequest
 from .logs import log_event
-from .prompt_io import has_input
+from .prompt_io import has_input, watch_again
 
 __all__ = ["Worker"]
 
@@ -46,10 +45,22 @@ _LAST_REQUEST_S = 2.0
 _ENDING_STEP_S = 0.02
 # What is not finished when the worker is told to end at once.
 _END_THREADS_S = 1.0
-# Edge-triggered: told once per arrival, so that nothing has to be switched off and on again around a request.
-_WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLET
+# Once: while a thread has a connection, what comes on it wakes no other.
+_WATCHED = select.EPOLLIN | select.EPOLLRDHUP | select.EPOLLONESHOT
 # There is always room to send, so this is ready at once, behind all others that are.
 _READY = _WATCHED | select.EPOLLOUT
+
+
+class _Config:
+    """gunicorn's configuration with every value looked up once; each look-up costs it several calls."""
+
+    def __init__(self, cfg: Any) -> None:
+        self._cfg = cfg
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._cfg, name)
+        setattr(self, name, value)
+        return value
 
 
 class Worker(base.Worker):  # type: ignore[misc]
@@ -62,6 +73,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._idle: dict[int, Connection] = {}
         self._idle_until = math.inf
         self._epoll = select.epoll()
+        self._epoll_fd = self._epoll.fileno()
         self._end, end = os.pipe()
         self._end_writer = end
         self._epoll.register(self._end, select.EPOLLIN)
@@ -69,6 +81,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             threading.Thread(target=self._serve_until_the_end, name=f"request-{number}", daemon=True)
             for number in range(self.cfg.threads)
         ]
+        self._config = _Config(self.cfg)
         super().init_process()
 
     def run(self) -> None:
@@ -110,7 +123,7 @@ class Worker(base.Worker):  # type: ignore[misc]
                 time.sleep(0.1)
             return error.errno == errno.ECONNABORTED
         try:
-            connection = Connection(connected, cfg=self.cfg, client=client, server=listener.getsockname())
+            connection = Connection(connected, cfg=self._config, client=client, server=listener.getsockname())
         except OSError:
             connected.close()  # the client is gone already
             return True
@@ -171,7 +184,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             is_kept = False
             self._refuse(connection, error)
         if is_kept:
-            connection.expires_at = monotonic() + self.cfg.keepalive
+            connection.expires_at = monotonic() + self._config.keepalive
         elif not connection.is_closing:
             connection.begin_to_close()
         if connection.is_closing and not connection.discard_input():
@@ -180,16 +193,10 @@ class Worker(base.Worker):  # type: ignore[misc]
             self._give_back(connection)
 
     def _give_back(self, connection: Connection) -> None:
-        fd = connection.fd
         is_ready = not connection.is_closing and connection.has_read_ahead()
-        changes = is_ready or connection.must_be_watched_anew
-        connection.must_be_watched_anew = is_ready
         # From here on it may be another thread's.
-        self._idle[fd] = connection
-        # What came while this thread had it was told to one that could do nothing with it.
-        if changes or has_input(fd):
-            with contextlib.suppress(OSError):  # it is another's indeed, and closed already
-                self._epoll.modify(fd, _READY if is_ready else _WATCHED)
+        self._idle[connection.fd] = connection
+        watch_again(self._epoll_fd, connection.fd, _READY if is_ready else _WATCHED)
 
     def _close(self, connection: Connection) -> None:
         self._open.discard(connection)
@@ -200,7 +207,7 @@ class Worker(base.Worker):  # type: ignore[misc]
         connection.has_answered = False
         request = next(connection.parser)
         response, environ = wsgi.create(
-            request, connection, connection.client, connection.server, self.cfg, response_class=Response
+            request, connection, connection.client, connection.server, self._config, response_class=Response
         )
         environ["wsgi.multithread"] = True
         if not self.alive:
