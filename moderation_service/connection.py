@@ -10,6 +10,7 @@ from typing import Any
 from gunicorn import http
 from gunicorn.http import wsgi
 
+from .crew import Pausing
 from .prompt_io import receive_now, send_now
 
 __all__ = ["Connection", "Response"]
@@ -54,14 +55,18 @@ class Connection:
     def recv(self, size: int) -> bytes:
         """At most `size` bytes, as soon as there are some; none at the end. Raises OSError."""
         received = receive_now(self.fd, size)
-        return self._socket.recv(size) if received is None else received
+        if received is None:
+            with Pausing():
+                received = self._socket.recv(size)
+        return received
 
     def sendall(self, data: bytes) -> None:
         """Send a part of a reply. Raises OSError."""
         self.has_answered = True
         sent = send_now(self.fd, data)
         if sent < len(data):
-            self._socket.sendall(data[sent:])
+            with Pausing():
+                self._socket.sendall(data[sent:])
 
     def send(self, data: bytes) -> int:
         """Send what precedes a reply (100 Continue). Raises OSError."""

@@ -31,6 +31,7 @@ from gunicorn.http.errors import NoMoreData
 from gunicorn.workers import base
 
 from .connection import Connection, Response
+from .crew import Crew
 from .errors import InternalError, InvalidRequest
 from .logs import collect_access_lines, log_event, write_access_lines
 from .prompt_io import has_input, ready_now, watch_again
@@ -40,6 +41,7 @@ __all__ = ["Worker"]
 _log = logging.getLogger("moderation.server")
 
 _HOUSEKEEPING_S = 1.0
+_RELIEF_S = 0.01
 # A worker that ends keeps idle connections that long, for a request that is on its way already.
 _LAST_REQUEST_S = 2.0
 _ENDING_STEP_S = 0.02
@@ -77,8 +79,9 @@ class Worker(base.Worker):  # type: ignore[misc]
         self._idle_until = math.inf
         self._epoll = select.epoll()
         self._epoll_fd = self._epoll.fileno()
-        self._end, end = os.pipe()
-        self._end_writer = end
+        self._end, self._end_writer = os.pipe()
+        self._crew = Crew(on_all_busy=self._wake_up)
+        self._is_watchful = False
         self._epoll.register(self._end, select.EPOLLIN)
         self._threads = [
             threading.Thread(target=self._serve_until_the_end, name=f"request-{number}", daemon=True)
@@ -97,20 +100,30 @@ class Worker(base.Worker):  # type: ignore[misc]
         poller.register(self.PIPE[0], select.POLLIN)
         for listener in self.sockets:
             listener.setblocking(False)
+        tidy_at = 0.0
         while self.alive and self.ppid == os.getppid():
-            self.notify()
             has_room = len(self._open) < self.cfg.worker_connections
             for fd in listeners:
                 poller.register(fd, select.POLLIN if has_room else 0)
-            for fd, _ in poller.poll(_HOUSEKEEPING_S * 1000):
+            for fd, _ in poller.poll((_RELIEF_S if self._is_watchful else _HOUSEKEEPING_S) * 1000):
                 if fd in listeners:
                     self._let_others_accept()
                     self._accept(listeners[fd])
                 else:
-                    os.read(fd, 4096)  # a signal; its handler has run
-            self._close_expired()
-            write_access_lines()
+                    os.read(fd, 4096)  # a signal, whose handler has run, or `_wake_up`
+            self._is_watchful = self._crew.relieve()
+            if monotonic() >= tidy_at:
+                tidy_at = monotonic() + _HOUSEKEEPING_S
+                self.notify()
+                self._close_expired()
+                write_access_lines()
         self._finish()
+
+    def _wake_up(self) -> None:
+        """No thread waits for requests any more: look after them more often until one does."""
+        if not self._is_watchful:
+            self._is_watchful = True
+            os.write(self.PIPE[1], b"\0")
 
     def handle_quit(self, sig: int, frame: object) -> None:
         """SIGINT or SIGQUIT: end at once."""
@@ -162,11 +175,13 @@ class Worker(base.Worker):  # type: ignore[misc]
         while self._open and monotonic() < ends_at:
             self.notify()
             time.sleep(_ENDING_STEP_S)
+            self._crew.relieve()
             self._close_expired()
         self._end_threads()
 
     def _end_threads(self) -> None:
         os.write(self._end_writer, b"\0")
+        self._crew.end()
         ends_at = monotonic() + _END_THREADS_S
         for thread in self._threads:
             if thread.is_alive():
@@ -175,11 +190,17 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def _serve_until_the_end(self) -> None:
         """What every thread does."""
-        while (fd := self._next_ready()) != self._end:
+        crew = self._crew
+        while crew.enter():
+            fd = self._next_ready()
+            crew.begin()
+            if fd == self._end:
+                return
             connection = self._idle.pop(fd, None)
             # None: it expired at this very moment.
             if connection is not None:
                 self._serve(connection)
+            crew.finish()
 
     def _next_ready(self) -> int:
         """The next connection with input, after the others that have some."""

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import requests
 
+from ...crew import Pausing
 from ...prompt_io import has_input, receive_now, send_now
 
 __all__ = ["BrokenConnection", "ConnectionPool", "Reply", "Stage"]
@@ -128,7 +129,8 @@ class ConnectionPool:
         if timeout_s <= 0:
             raise BrokenConnection(Stage.TIMEOUT)
         try:
-            sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
+            with Pausing():
+                sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
         except (OSError, UnicodeError) as error:
             raise BrokenConnection(Stage.CONNECT) from error
         try:
@@ -258,9 +260,12 @@ class _Connection:
     def _arrived(self, ends_at: float) -> bytes:
         if self._fd is None:
             self._socket.settimeout(_left(ends_at))
-            return self._socket.recv(_CHUNK_BYTES)
+            with Pausing():
+                return self._socket.recv(_CHUNK_BYTES)
         while (data := receive_now(self._fd, _CHUNK_BYTES)) is None:
-            self._poll.poll(_left(ends_at) * 1000)
+            left_ms = _left(ends_at) * 1000
+            with Pausing():
+                self._poll.poll(left_ms)
         return data
 
 
