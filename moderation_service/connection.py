@@ -115,7 +115,7 @@ class Response(wsgi.Response):  # type: ignore[misc]
         if self.headers_sent or self.response_length != len(data) or self._omits_body:
             super().write(data)
             return
-        self.headers_sent = True
+        self.headers_sent: bool = True
         self.sent = len(data)
         head = "".join([*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers)])
         self.sock.sendall(f"{head}\r\n".encode("latin-1") + data)

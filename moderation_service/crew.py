@@ -13,14 +13,16 @@ from collections.abc import Callable
 
 __all__ = ["Crew", "Pausing"]
 
-_AWAKE = 4
+_AWAKE = 2
+_RELIEF = 4
 
 
 class Crew:
     """The threads that serve requests. Each is asleep, or waits for a request, or runs, or pauses.
 
-    `on_all_busy` is called when the last thread that waited has got a request, and no other was woken: from then on
-    `relieve` has to be called now and then, because those that run may take long.
+    `on_all_busy` is called when the last thread that waited got a request while others are asleep. From then on
+    `relieve` is to be called every few milliseconds until it returns False: those that run may take long, or wait for
+    something without saying so.
     """
 
     def __init__(self, *, on_all_busy: Callable[[], None]) -> None:
@@ -28,8 +30,8 @@ class Crew:
         self._lock = threading.Lock()
         self._waiting = 0
         self._running = 0
-        self._begun = 0
-        self._begun_before = 0
+        self._steps = 0
+        self._steps_before = 0
         self._asleep: list[threading.Lock] = []
         self._has_ended = False
 
@@ -53,7 +55,6 @@ class Crew:
         with self._lock:
             self._waiting -= 1
             self._running += 1
-            self._begun += 1
             is_last = self._waiting == 0 and bool(self._asleep)
         if is_last:
             self._on_all_busy()
@@ -62,11 +63,13 @@ class Crew:
         """The calling thread is done with its request."""
         with self._lock:
             self._running -= 1
+            self._steps += 1
 
     def pause(self) -> None:
         """The calling thread begins to wait for something else; if nobody else is awake, another one wakes up."""
         with self._lock:
             self._running -= 1
+            self._steps += 1
             if self._running == 0 and self._waiting == 0:
                 self._wake(1)
 
@@ -76,13 +79,13 @@ class Crew:
             self._running += 1
 
     def relieve(self) -> bool:
-        """If no request was begun since the last call and nobody waits for one, wake others; False if not needed."""
+        """Wake a few if nobody waits and nobody got any further since the last call. False if that can't be needed."""
         with self._lock:
-            is_stuck = self._waiting == 0 and self._begun == self._begun_before
-            self._begun_before = self._begun
-            if is_stuck:
-                self._wake(_AWAKE)
-            return self._waiting == 0 and bool(self._asleep)
+            is_unattended = self._waiting == 0 and bool(self._asleep)
+            if is_unattended and self._steps == self._steps_before:
+                self._wake(_RELIEF)
+            self._steps_before = self._steps
+            return is_unattended
 
     def end(self) -> None:
         """Wake all, for good."""

@@ -18,7 +18,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-__all__ = ["JsonFormatter", "access_line", "collect_access_lines", "configure_logging", "log_event", "logging_config", "write_access_lines"]
+__all__ = [
+    "JsonFormatter",
+    "access_line",
+    "collect_access_lines",
+    "configure_logging",
+    "log_event",
+    "logging_config",
+    "write_access_lines",
+]
 
 _encode = json.JSONEncoder().encode
 _collected: deque[str] | None = None

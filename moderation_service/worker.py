@@ -111,7 +111,10 @@ class Worker(base.Worker):  # type: ignore[misc]
                     self._accept(listeners[fd])
                 else:
                     os.read(fd, 4096)  # a signal, whose handler has run, or `_wake_up`
-            self._is_watchful = self._crew.relieve()
+            # In this order: a wake-up that comes in between must not be forgotten.
+            self._is_watchful = False
+            if self._crew.relieve():
+                self._is_watchful = True
             if monotonic() >= tidy_at:
                 tidy_at = monotonic() + _HOUSEKEEPING_S
                 self.notify()

@@ -256,7 +256,6 @@ class _Connection:
         self.got_bytes = True
         return data
 
-
     def _arrived(self, ends_at: float) -> bytes:
         if self._fd is None:
             self._socket.settimeout(_left(ends_at))
