@@ -35,6 +35,11 @@ class Crew:
         self._asleep: list[threading.Lock] = []
         self._has_ended = False
 
+    @property
+    def asleep(self) -> int:
+        """How many threads are asleep."""
+        return len(self._asleep)
+
     def enter(self) -> bool:
         """Return when the calling thread shall wait for a request; False at the end."""
         _local.crew = self

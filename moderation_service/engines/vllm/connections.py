@@ -261,11 +261,13 @@ class _Connection:
             self._socket.settimeout(_left(ends_at))
             with Pausing():
                 return self._socket.recv(_CHUNK_BYTES)
-        while (data := receive_now(self._fd, _CHUNK_BYTES)) is None:
-            left_ms = _left(ends_at) * 1000
+        while True:
+            left_s = _left(ends_at)
+            data = receive_now(self._fd, _CHUNK_BYTES)
+            if data is not None:
+                return data
             with Pausing():
-                self._poll.poll(left_ms)
-        return data
+                self._poll.poll(left_s * 1000)
 
 
 def _left(ends_at: float) -> float:

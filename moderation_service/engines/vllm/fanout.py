@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Generic, TypeVar
 
+from ...crew import Pausing
 from ...errors import Overloaded
 
 __all__ = ["FanOut"]
@@ -56,7 +57,8 @@ class FanOut:
             # A helper that never began has no slot to give back of its own accord.
             if helper.cancel():
                 self._slots.release()
-            else:
+                continue
+            with Pausing():
                 helper.result()
         return work.results()
 
