@@ -1,12 +1,12 @@
 /* load: keeps a number of HTTP connections busy, each with one request at a time, and says how that went.
  *
  *   cc -O2 -o load load.c
- *   ./load PORT CLIENTS SECONDS WARM_UP REQUEST_FILE FIRST_NUMBER
+ *   ./load PORT CLIENTS SECONDS WARM_UP REQUEST_FILE FIRST_NUMBER PID...
  *
  * The file holds a whole request; "########" in it becomes the number of the request, so that no two are the same.
- * Prints "begin" after WARM_UP replies and "end" when the time is over, for who wants to look at the clock, and then
+ * After WARM_UP replies it measures for SECONDS, and then prints, with the CPU time of the processes PID...,
  *
- *   REQUESTS SECONDS P50_MS P99_MS STATUS:COUNT...
+ *   REQUESTS SECONDS CPU_SECONDS P50_MS P99_MS STATUS:COUNT...
  *
  * Under 10 us of CPU per request, so that what is measured has the machine for itself. Ends with 1 on anything that
  * is not a reply with Content-Length.
@@ -43,6 +43,18 @@ static int64_t now_ns(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
+/* User and system time of processes so far, in seconds. */
+static double cpu_seconds(int count, char **pids) {
+    double total = 0;
+    for (int i = 0; i < count; i++) {
+        clockid_t clock;
+        struct timespec t;
+        if (clock_getcpuclockid(atoi(pids[i]), &clock) || clock_gettime(clock, &t)) die(pids[i]);
+        total += (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+    }
+    return total;
 }
 
 static void send_request(Client *c) {
@@ -82,8 +94,8 @@ static void read_request(const char *path) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 7) {
-        fprintf(stderr, "usage: %s PORT CLIENTS SECONDS WARM_UP REQUEST_FILE FIRST_NUMBER\n", argv[0]);
+    if (argc < 7) {
+        fprintf(stderr, "usage: %s PORT CLIENTS SECONDS WARM_UP REQUEST_FILE FIRST_NUMBER PID...\n", argv[0]);
         return 2;
     }
     int clients = atoi(argv[2]), one = 1, epoll_fd = epoll_create1(0);
@@ -105,12 +117,13 @@ int main(int argc, char **argv) {
         send_request(&all[i]);
     }
     int64_t begun = 0, now = 0;
+    double cpu = 0;
     size_t count = 0;
     struct epoll_event ready[256];
     while (!begun || now < begun + length_ns) {
         int n = epoll_wait(epoll_fd, ready, 256, 100);
         now = now_ns();
-        if (!begun && warm_up <= 0) { begun = now; puts("begin"); fflush(stdout); }
+        if (!begun && warm_up <= 0) { begun = now; cpu = -cpu_seconds(argc - 7, argv + 7); }
         for (int i = 0; i < n; i++) {
             Client *c = ready[i].data.ptr;
             ssize_t got = recv(c->fd, c->buf + c->len, REPLY_MAX - c->len, 0);
@@ -126,12 +139,11 @@ int main(int argc, char **argv) {
             send_request(c);
         }
     }
-    puts("end");
-    fflush(stdout);
+    cpu += cpu_seconds(argc - 7, argv + 7);
     if (!count) { fprintf(stderr, "no reply\n"); return 1; }
     qsort(samples, count, sizeof *samples, by_value);
-    printf("%zu %.6f %.3f %.3f", count, (double)(now - begun) / 1e9, samples[count / 2] / 1e3,
-           samples[(size_t)((double)count * 0.99)] / 1e3);
+    printf("%zu %.6f %.6f %.3f %.3f", count, (double)(now - begun) / 1e9, cpu,
+           samples[count / 2] / 1e3, samples[(size_t)((double)count * 0.99)] / 1e3);
     for (int i = 0; i < 1000; i++) if (statuses[i]) printf(" %d:%ld", i, statuses[i]);
     puts("");
     return 0;

@@ -47,16 +47,11 @@ def run_load(
         subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("load.c")], check=True)
         template.write_bytes(request.replace(str(_MARK).encode(), b"########"))
         numbers = [port, clients, seconds, warm]
-        command = [program, *map(str, numbers), template, str(random.randrange(10**7, 10**8))]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as load:
-            assert load.stdout is not None
-            assert load.stdout.readline() == "begin\n"
-            cpu_before = cpu_seconds(pid)
-            assert load.stdout.readline() == "end\n"
-            cpu = cpu_seconds(pid) - cpu_before
-            words = load.stdout.read().split()
-    requests, elapsed, p50_ms, p99_ms = int(words[0]), *map(float, words[1:4])
-    counts = (word.split(":") for word in words[4:])
+        first = random.randrange(10**7, 10**8)
+        command = [program, *map(str, numbers), template, str(first), *map(str, process_tree(pid))]
+        words = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    requests, elapsed, cpu, p50_ms, p99_ms = int(words[0]), *map(float, words[1:5])
+    counts = (word.split(":") for word in words[5:])
     return Result(
         requests=requests,
         seconds=elapsed,
