@@ -15,7 +15,7 @@ import socket
 import struct
 import threading
 
-__all__ = ["has_input", "ready_now", "receive_now", "send_now", "watch_again"]
+__all__ = ["has_input", "receive_now", "send_now", "watch_again"]
 
 _BUFFER_BYTES = 32 * 1024
 _SEND_FLAGS = socket.MSG_DONTWAIT | getattr(socket, "MSG_NOSIGNAL", 0)
@@ -31,7 +31,7 @@ _recv.argtypes = (ctypes.c_int, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
 _recv.restype = ctypes.c_ssize_t
 _EPOLL_CTL_MOD = 3
 # struct epoll_event, which has no padding on x86 only.
-_event = struct.Struct("=Ii4x" if platform.machine() in ("x86_64", "i686", "i386") else "=I4xi4x")
+_event = struct.Struct("=Ii4x" if platform.machine() in ("x86_64", "i686", "i386") else "=I4xi4x").pack
 
 
 class _Buffer(threading.local):
@@ -40,7 +40,6 @@ class _Buffer(threading.local):
     def __init__(self) -> None:
         self.content = ctypes.create_string_buffer(_BUFFER_BYTES)
         self.address = ctypes.addressof(self.content)
-        self.pointer = ctypes.c_void_p(self.address)
         self.view = memoryview(self.content)
 
 
@@ -75,18 +74,9 @@ def has_input(fd: int) -> bool:
     return count >= 0 or ctypes.get_errno() not in _NOT_NOW
 
 
-def ready_now(epoll_fd: int) -> int | None:
-    """The next descriptor that is ready, or None: `select.epoll.poll(0, 1)`."""
-    buffer = _buffer
-    if _libc.epoll_wait(epoll_fd, buffer.pointer, 1, 0) <= 0:
-        return None
-    fd: int = _event.unpack_from(buffer.view)[1]
-    return fd
-
-
 def watch_again(epoll_fd: int, fd: int, events: int) -> None:
     """`select.epoll.modify`; a descriptor that is closed or not watched is left alone."""
-    _libc.epoll_ctl(epoll_fd, _EPOLL_CTL_MOD, fd, _event.pack(events, fd))
+    _libc.epoll_ctl(epoll_fd, _EPOLL_CTL_MOD, fd, _event(events, fd))
 
 
 def _raise_unless_not_now() -> None:

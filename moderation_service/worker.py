@@ -34,7 +34,7 @@ from .connection import Connection, Response
 from .crew import Crew
 from .errors import InternalError, InvalidRequest
 from .logs import collect_access_lines, log_event, write_access_lines
-from .prompt_io import has_input, ready_now, watch_again
+from .prompt_io import has_input, watch_again
 
 __all__ = ["Worker"]
 
@@ -207,10 +207,13 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def _next_ready(self) -> int:
         """The next connection with input, after the others that have some."""
-        fd = ready_now(self._epoll_fd)
-        if fd is None:
+        # This gives the interpreter's lock up even if it need not wait, so that those whose model server has answered
+        # come first; otherwise, when all are busy, some of them would wait for most of a second.
+        found = self._epoll.poll(0, 1)
+        if not found:
             write_access_lines()
-            fd = self._epoll.poll(-1, 1)[0][0]
+            found = self._epoll.poll(-1, 1)
+        fd: int = found[0][0]
         return fd
 
     def _serve(self, connection: Connection) -> None:
