@@ -54,7 +54,7 @@ class Connection:
 
     def recv(self, size: int) -> bytes:
         """At most `size` bytes, as soon as there are some; none at the end. Raises OSError."""
-        received = receive_now(self.fd, size)
+        received = receive_now(self._socket.fileno(), size)
         if received is None:
             with Pausing():
                 received = self._socket.recv(size)
@@ -63,7 +63,7 @@ class Connection:
     def sendall(self, data: bytes) -> None:
         """Send a part of a reply. Raises OSError."""
         self.has_answered = True
-        sent = send_now(self.fd, data)
+        sent = send_now(self._socket.fileno(), data)
         if sent < len(data):
             with Pausing():
                 self._socket.sendall(data[sent:])
@@ -92,7 +92,7 @@ class Connection:
         """Throw away what came; False once the connection is to be closed."""
         try:
             while self._discarded < _MAX_DISCARDED_BYTES:
-                received = receive_now(self.fd)
+                received = receive_now(self._socket.fileno())
                 if received is None:
                     return True
                 if not received:

@@ -13,19 +13,21 @@ from collections.abc import Callable
 
 __all__ = ["Crew", "Pausing"]
 
-_AWAKE = 2
 _RELIEF = 4
 
 
 class Crew:
     """The threads that serve requests. Each is asleep, or waits for a request, or runs, or pauses.
 
+    At most `awake` wait or run, besides those that come back from a pause.
+
     `on_all_busy` is called when the last thread that waited got a request while others are asleep. From then on
     `relieve` is to be called every few milliseconds until it returns False: those that run may take long, or wait for
     something without saying so.
     """
 
-    def __init__(self, *, on_all_busy: Callable[[], None]) -> None:
+    def __init__(self, *, awake: int, on_all_busy: Callable[[], None]) -> None:
+        self._awake = awake
         self._on_all_busy = on_all_busy
         self._lock = threading.Lock()
         self._waiting = 0
@@ -46,7 +48,7 @@ class Crew:
         with self._lock:
             if self._has_ended:
                 return False
-            if self._running + self._waiting < _AWAKE:
+            if self._running + self._waiting < self._awake:
                 self._waiting += 1
                 return True
             alarm = threading.Lock()

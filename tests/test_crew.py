@@ -20,7 +20,7 @@ class Hands:
 
     def __init__(self) -> None:
         self.all_busy = 0
-        self.crew = Crew(on_all_busy=self._on_all_busy)
+        self.crew = Crew(awake=AWAKE, on_all_busy=self._on_all_busy)
         self.said: queue.Queue[tuple[str, Hand]] = queue.Queue()
         self.hands = [Hand(self) for _ in range(THREADS)]
 

@@ -149,7 +149,7 @@ class _Connection:
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
         # TLS keeps bytes of its own, so only plain sockets can be used past Python's.
-        self._fd = None if isinstance(sock, ssl.SSLSocket) else sock.fileno()
+        self._is_plain = not isinstance(sock, ssl.SSLSocket)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
         self._rest = b""
@@ -161,7 +161,7 @@ class _Connection:
         return monotonic() - self.idle_since < _MAX_IDLE_S and not self._rest and not self._has_input()
 
     def _has_input(self) -> bool:
-        return bool(self._poll.poll(0)) if self._fd is None else has_input(self._fd)
+        return has_input(self._socket.fileno()) if self._is_plain else bool(self._poll.poll(0))
 
     def close(self) -> None:
         self._socket.close()
@@ -170,7 +170,7 @@ class _Connection:
         """The reply, and whether the connection can be used again."""
         self.got_bytes = False
         try:
-            sent = 0 if self._fd is None else send_now(self._fd, request)
+            sent = send_now(self._socket.fileno(), request) if self._is_plain else 0
             if sent < len(request):
                 self._socket.settimeout(_left(ends_at))
                 self._socket.sendall(request[sent:])
@@ -257,13 +257,13 @@ class _Connection:
         return data
 
     def _arrived(self, ends_at: float) -> bytes:
-        if self._fd is None:
+        if not self._is_plain:
             self._socket.settimeout(_left(ends_at))
             with Pausing():
                 return self._socket.recv(_CHUNK_BYTES)
         while True:
             left_s = _left(ends_at)
-            data = receive_now(self._fd, _CHUNK_BYTES)
+            data = receive_now(self._socket.fileno(), _CHUNK_BYTES)
             if data is not None:
                 return data
             with Pausing():
