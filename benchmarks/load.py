@@ -1,18 +1,20 @@
-"""A small closed-loop HTTP load on raw sockets, and the CPU that a server's processes spend on it."""
+"""A closed-loop HTTP load (`load.c`), and the CPU that a server's processes spend on it."""
 
 from __future__ import annotations
 
 import os
 import platform
-import selectors
+import random
 import socket
 import subprocess
-import time
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 TICKS = os.sysconf("SC_CLK_TCK")
+_MARK = 73_519_264
+"""A number of eight digits that stands nowhere else in a request."""
 
 
 @dataclass(frozen=True)
@@ -34,63 +36,30 @@ class Result:
 def run_load(
     *, port: int, pid: int, clients: int, seconds: float, make_request: Callable[[int], bytes], warm: int = 50
 ) -> Result:
-    """Keep `clients` connections busy for `seconds`; `make_request(n)` is the n-th request's bytes."""
-    selector = selectors.DefaultSelector()
-    waiting: dict[socket.socket, tuple[bytearray, float]] = {}
-    number = 0
+    """Keep `clients` connections busy for `seconds`, after `warm` replies; `make_request(n)` is a request's bytes.
 
-    def send(connection: socket.socket) -> None:
-        nonlocal number
-        number += 1
-        waiting[connection] = (bytearray(), time.perf_counter())
-        connection.sendall(make_request(number))
-
-    for _ in range(clients):
-        connection = socket.create_connection(("127.0.0.1", port))
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        selector.register(connection, selectors.EVENT_READ)
-        send(connection)
-    latencies: list[float] = []
-    statuses: dict[int, int] = {}
-    started = cpu_before = 0.0
-    end = time.perf_counter() + seconds + 60
-    while time.perf_counter() < end:
-        for key, _ in selector.select(1):
-            connection = key.fileobj
-            assert isinstance(connection, socket.socket)
-            buffer, sent_at = waiting[connection]
-            buffer += connection.recv(65536)
-            status = _status_of_whole_reply(buffer)
-            if status is None:
-                continue
-            if number == warm + clients and not started:
-                started, cpu_before = time.perf_counter(), cpu_seconds(pid)
-                end = started + seconds
-            elif started:
-                latencies.append(time.perf_counter() - sent_at)
-                statuses[status] = statuses.get(status, 0) + 1
-            send(connection)
-    elapsed, cpu = time.perf_counter() - started, cpu_seconds(pid) - cpu_before
-    for connection in waiting:
-        connection.close()
-    latencies.sort()
-    count = len(latencies)
+    It is called once: where the number stands in the request, every request gets a number of its own, and no run the
+    numbers of another one. The load itself is `load.c`, which leaves the machine to the server.
+    """
+    request = make_request(_MARK)
+    with tempfile.TemporaryDirectory() as folder:
+        program, template = Path(folder) / "load", Path(folder) / "request"
+        subprocess.run(["cc", "-O2", "-o", program, Path(__file__).with_name("load.c")], check=True)
+        template.write_bytes(request.replace(str(_MARK).encode(), b"########"))
+        numbers = [port, clients, seconds, warm]
+        first = random.randrange(10**7, 10**8)
+        command = [program, *map(str, numbers), template, str(first), *map(str, process_tree(pid))]
+        words = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+    requests, elapsed, cpu, p50_ms, p99_ms = int(words[0]), *map(float, words[1:5])
+    counts = (word.split(":") for word in words[5:])
     return Result(
-        requests=count,
+        requests=requests,
         seconds=elapsed,
-        cpu_us=cpu / count * 1e6,
-        p50_ms=latencies[count // 2] * 1000,
-        p99_ms=latencies[int(count * 0.99)] * 1000,
-        statuses=statuses,
+        cpu_us=cpu / requests * 1e6,
+        p50_ms=p50_ms,
+        p99_ms=p99_ms,
+        statuses={int(status): int(count) for status, count in counts},
     )
-
-
-def _status_of_whole_reply(buffer: bytearray) -> int | None:
-    head, separator, body = buffer.partition(b"\r\n\r\n")
-    if not separator:
-        return None
-    length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-    return int(head[9:12]) if len(body) >= length else None
 
 
 def post(path: str, body: bytes, *, key: str = "") -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from time import monotonic, perf_counter
@@ -12,6 +11,7 @@ from .cache import Fingerprint, VerdictCache
 from .conversation import Conversation
 from .engines.base import Deadline, Engine
 from .errors import EngineError, EngineUnavailable, ModerationError
+from .ids import random_hex
 from .policy import OnFailure, Policy
 from .verdict import Action, Decision, Detail, Verdict
 
@@ -215,7 +215,7 @@ class Moderator:
             action, degraded = forced, True
             engine, model = self.engine.name, self.engine.model
         return Decision(
-            id="mod_" + secrets.token_hex(12),
+            id="mod_" + random_hex(24),
             target=target,
             verdict=found.verdict,
             action=action,

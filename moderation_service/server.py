@@ -7,6 +7,7 @@ import errno
 import gc
 import logging
 import os
+import select
 import shutil
 import socket
 import tempfile
@@ -113,7 +114,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "bind": f"{host}:{settings.port}",
             "workers": settings.workers,
             "threads": settings.threads,
-            "worker_class": "moderation_service.worker.Worker",
+            # Ours needs epoll, which is Linux's; elsewhere gunicorn's own will do.
+            "worker_class": "moderation_service.worker.Worker" if hasattr(select, "epoll") else "gthread",
             "preload_app": True,
             "keepalive": settings.keep_alive_s,
             "graceful_timeout": settings.graceful_timeout_s,

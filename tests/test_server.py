@@ -322,6 +322,69 @@ def test_requests_at_the_same_time_do_not_wait_for_a_slow_one(service: Running) 
         assert slow.result()["action"] == "block"
 
 
+def test_requests_that_take_long_do_not_keep_others_waiting() -> None:
+    """Six requests wait for a minute each without saying so; there are threads left, and one of them answers."""
+    body = b'{"prompt": "stuck"}'
+    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    with running("--workers", "1", "--threads", "8", "--graceful-timeout-s", "1") as started:
+        stuck = [socket.create_connection(("127.0.0.1", started.port), timeout=30) for _ in range(6)]
+        try:
+            for connection in stuck:
+                connection.sendall(head % len(body) + body)
+            for _ in range(4):
+                assert started.moderate("bread")["action"] == "allow"
+        finally:
+            for connection in stuck:
+                connection.close()
+
+
+def test_a_reply_without_a_body_has_none(service: Running) -> None:
+    received = service.raw(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert received.endswith(b"\r\n\r\n")
+
+
+def test_a_client_that_waits_to_be_told_may_send_its_body(service: Running) -> None:
+    body = b'{"prompt": "bomb"}'
+    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
+        connection.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
+        assert connection.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(body)
+        assert connection.recv(12, socket.MSG_WAITALL) == b"HTTP/1.1 200"
+
+
+def test_the_last_reply_arrives_although_the_client_goes_on_sending(service: Running) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert service.raw(request + b"x" * 30_000).startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_an_idle_connection_is_closed_after_a_while() -> None:
+    with running("--workers", "1", "--keep-alive-s", "1") as started:
+        connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=30)
+        assert send(connection, "GET", "/healthz").status == 200
+        assert connection.sock.recv(1) == b""
+        connection.close()
+
+
+def test_new_connections_are_shared_out_among_the_workers(tmp_path: Path) -> None:
+    with running("--workers", "2", PROMETHEUS_MULTIPROC_DIR=str(tmp_path)) as started:
+        while len(list(tmp_path.glob("counter_*.db"))) < 3:
+            assert started.request("GET", "/healthz").status == 200
+
+        def open_files() -> list[int]:
+            return [len(list(Path(f"/proc/{pid}/fd").iterdir())) for pid in started.workers()]
+
+        before = open_files()
+        connections = [http.client.HTTPConnection("127.0.0.1", started.port, timeout=30) for _ in range(40)]
+        for connection in connections:
+            assert send(connection, "GET", "/healthz").status == 200
+        gained = [after - start for after, start in zip(open_files(), before, strict=True)]
+        for connection in connections:
+            connection.close()
+    assert min(gained) >= 5, gained
+
+
 # Workers
 
 

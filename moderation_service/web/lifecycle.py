@@ -8,7 +8,6 @@ that a verdict needs besides the engine (docs/performance.md), and a check is as
 from __future__ import annotations
 
 import re
-import secrets
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from flask import Flask, Response, request
 from ..access import sent_key
 from ..audit import request_context
 from ..errors import Unauthorized
+from ..ids import random_hex
 from ..logs import access_line
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
@@ -155,7 +155,7 @@ class _Lifecycle:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sent = environ.get("HTTP_X_REQUEST_ID")
-        state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else secrets.token_hex(16))
+        state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else random_hex(32))
         environ[_STATE] = state
         route = self._direct.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
         self._metrics.begun()

@@ -18,6 +18,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from ...crew import Pausing
+from ...prompt_io import has_input, receive_now, send_now
+
 __all__ = ["BrokenConnection", "ConnectionPool", "Reply", "Stage"]
 
 Reply = tuple[int, dict[bytes, bytes], bytes]
@@ -126,7 +129,8 @@ class ConnectionPool:
         if timeout_s <= 0:
             raise BrokenConnection(Stage.TIMEOUT)
         try:
-            sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
+            with Pausing():
+                sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
         except (OSError, UnicodeError) as error:
             raise BrokenConnection(Stage.CONNECT) from error
         try:
@@ -144,6 +148,8 @@ class _Connection:
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
+        # TLS keeps bytes of its own, so only plain sockets can be used past Python's.
+        self._is_plain = not isinstance(sock, ssl.SSLSocket)
         self._poll = select.poll()
         self._poll.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
         self._rest = b""
@@ -152,7 +158,10 @@ class _Connection:
 
     def is_alive(self) -> bool:
         """False if the server hung up, said something unasked, or will have hung up by now."""
-        return monotonic() - self.idle_since < _MAX_IDLE_S and not self._rest and not self._poll.poll(0)
+        return monotonic() - self.idle_since < _MAX_IDLE_S and not self._rest and not self._has_input()
+
+    def _has_input(self) -> bool:
+        return has_input(self._socket.fileno()) if self._is_plain else bool(self._poll.poll(0))
 
     def close(self) -> None:
         self._socket.close()
@@ -161,8 +170,10 @@ class _Connection:
         """The reply, and whether the connection can be used again."""
         self.got_bytes = False
         try:
-            self._socket.settimeout(_left(ends_at))
-            self._socket.sendall(request)
+            sent = send_now(self._socket.fileno(), request) if self._is_plain else 0
+            if sent < len(request):
+                self._socket.settimeout(_left(ends_at))
+                self._socket.sendall(request[sent:])
         except TimeoutError as error:
             raise BrokenConnection(Stage.TIMEOUT) from error
         except OSError as error:
@@ -235,8 +246,7 @@ class _Connection:
 
     def _receive(self, ends_at: float) -> bytes:
         try:
-            self._socket.settimeout(_left(ends_at))
-            data = self._socket.recv(_CHUNK_BYTES)
+            data = self._arrived(ends_at)
         except TimeoutError as error:
             raise BrokenConnection(Stage.TIMEOUT) from error
         except OSError as error:
@@ -245,6 +255,19 @@ class _Connection:
             raise BrokenConnection(Stage.CLOSED)
         self.got_bytes = True
         return data
+
+    def _arrived(self, ends_at: float) -> bytes:
+        if not self._is_plain:
+            self._socket.settimeout(_left(ends_at))
+            with Pausing():
+                return self._socket.recv(_CHUNK_BYTES)
+        while True:
+            left_s = _left(ends_at)
+            data = receive_now(self._socket.fileno(), _CHUNK_BYTES)
+            if data is not None:
+                return data
+            with Pausing():
+                self._poll.poll(left_s * 1000)
 
 
 def _left(ends_at: float) -> float:

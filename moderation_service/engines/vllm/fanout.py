@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from contextvars import copy_context
 from typing import Generic, TypeVar
 
+from ...crew import Pausing
 from ...errors import Overloaded
 
 __all__ = ["FanOut"]
@@ -58,7 +59,8 @@ class FanOut:
             # A helper that never began has no slot to give back of its own accord.
             if helper.cancel():
                 self._slots.release()
-            else:
+                continue
+            with Pausing():
                 helper.result()
         return work.results()
 
