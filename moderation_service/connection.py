@@ -52,6 +52,10 @@ class Connection:
         self.is_closing = False
         self._discarded = 0
 
+    def fileno(self) -> int:
+        """The socket's descriptor, for who wants to know when the client hangs up or takes more."""
+        return self._socket.fileno()
+
     def recv(self, size: int) -> bytes:
         """At most `size` bytes, as soon as there are some; none at the end. Raises OSError."""
         received = receive_now(self._socket.fileno(), size)

@@ -8,13 +8,13 @@ before the prompt has passed. Whatever ends the chat, closing the session breaks
 from __future__ import annotations
 
 import select
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic, sleep
-from typing import cast
+from typing import Protocol, cast
 
 from ..answer_judge import AnswerJudge
+from ..crew import Pausing
 from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
 from ..growing import Pacing, Piece, Ruling
 from ..moderator import Check, Outcome
@@ -55,6 +55,13 @@ class Begun:
     decisions: Sequence[Decision] = ()
 
 
+class _Watched(Protocol):
+    """A client's connection, as the server holds it."""
+
+    def fileno(self) -> int:
+        """What to poll."""
+
+
 class GuardedSession:
     """One chat. `client` is the socket to watch, where the server tells it; `created` the time in the replies.
 
@@ -77,7 +84,7 @@ class GuardedSession:
         created: int,
         headers: Mapping[str, str],
         turns: Turns,
-        client: socket.socket | None = None,
+        client: _Watched | None = None,
     ) -> None:
         self.ended = "client_gone"
         """How the chat ended: `answered`, `blocked_prompt`, `blocked_answer` or the type of an error."""
@@ -266,7 +273,9 @@ class GuardedSession:
             if self._client is not None:
                 poller = select.poll()
                 poller.register(self._client, select.POLLOUT)
-                if not poller.poll(self._options.idle_timeout_s * 1000):
+                with Pausing():
+                    is_ready = bool(poller.poll(self._options.idle_timeout_s * 1000))
+                if not is_ready:
                     raise ClientGone("The client does not read.")
             yield data[start : start + _WRITE_BYTES]
 
@@ -287,7 +296,8 @@ class GuardedSession:
         wait_s = min(ends_at, until or ends_at, ends_at if self._is_late else hurried_at) - monotonic()
         # With neither there is nothing to wait for: something has just ended.
         has_work = is_checking or call is not None
-        ready = {number for number, _ in poller.poll(max(0.0, wait_s * 1000) if has_work else 0)}
+        with Pausing():
+            ready = {number for number, _ in poller.poll(max(0.0, wait_s * 1000) if has_work else 0)}
         if self._client is not None and self._client.fileno() in ready:
             raise ClientGone("The client hung up.")
         if is_checking and self._background.fileno() in ready:

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from time import monotonic
 from urllib.parse import urlsplit
 
+from ..crew import Pausing
 from ..errors import ChatModelError, ChatModelTimeout, ChatModelUnavailable
 from .http_reply import GarbledReply, HttpReply
 from .options import ChatOptions
@@ -80,6 +81,10 @@ class ChatUpstream:
             headers = {**headers, "Authorization": f"Bearer {self._options.api_key}"}
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
+        with Pausing():
+            return self._sent(request)
+
+    def _sent(self, request: bytes) -> UpstreamCall:
         connection = self._connect()
         try:
             connection.settimeout(self._options.idle_timeout_s)
@@ -139,7 +144,8 @@ class UpstreamCall:
         """Wait for something to receive; False when nothing has come in time."""
         poller = select.poll()
         poller.register(self._connection, select.POLLIN)
-        return seconds > 0 and bool(poller.poll(seconds * 1000))
+        with Pausing():
+            return seconds > 0 and bool(poller.poll(seconds * 1000))
 
     def receive(self) -> bytes | None:
         """What has come of the body; None when nothing has come at all. Raises ChatModelError when it broke off."""
