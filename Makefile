@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-vllm test-dify test-open-webui test-training test-deploy lint bench dify-package clean
+.PHONY: help serve test test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training lint bench dify-package clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,6 +17,12 @@ test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for som
 
 test-vllm: $(VENV)/.installed-dev ## tests against real vLLM (CPU) and llama.cpp servers, which it installs (2.5 GB)
 	@PYTHON=$(BIN)/python tests/vllm/run.sh $(ARGS)
+
+test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
+	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)
+
+test-helm: $(VENV)/bin/python ## tests of the chart with real Helm, which it installs (700 MB)
+	@PYTHON=$(BIN)/python tests/helm/run.sh $(ARGS)
 
 test-training: $(VENV)/bin/python ## rebuild the embedded engine's heads and compare its encoder with its reference (700 MB)
 	@test -x .venv-training/bin/python || $(BIN)/python -m venv .venv-training
