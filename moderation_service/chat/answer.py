@@ -178,13 +178,14 @@ class GuardedAnswer:
     def add(self, chunk: Mapping[str, object]) -> None:
         """A chunk of the stream, or the document of a whole reply. Raises ChatModelError for what is none."""
         choices = chunk.get("choices")
-        if not isinstance(choices, list) and choices is not None:
+        if not isinstance(choices, list):
+            # Also an event of another contract: its text would be in places where nobody looks for it.
             raise ChatModelError("The chat model answered something that is no completion.")
         head = {key: value for key, value in chunk.items() if key != "choices"}
         self.head = self.head or chunk
         self._number += 1
         try:
-            for position, choice in enumerate(choices or ()):
+            for position, choice in enumerate(choices):
                 index = index_of(choice, position) if isinstance(choice, Mapping) else None
                 if not isinstance(index, int) or not 0 <= index < _MAX_CHOICES:
                     raise ChatModelError("The chat model answered a choice that is none.")

@@ -16,6 +16,12 @@ class Turns:
         self._lock = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for a turn."""
+        with self._lock:
+            return len(self._waiting)
+
     def try_take(self) -> bool:
         """Take a turn if there is one at once."""
         with self._lock:

@@ -188,7 +188,8 @@ def test_text_before_a_tool_call_does_not_wait_for_it() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [{"choices": {}}, {"choices": [1]}, {"choices": [{"index": "0"}]}, {"choices": [{"index": 128}]},
+    [{"choices": {}}, {}, {"choices": None}, {"type": "content_block_delta", "delta": {"text": "bomb"}},
+     {"choices": [1]}, {"choices": [{"index": "0"}]}, {"choices": [{"index": 128}]},
      {"choices": [{"index": -1}]}, {"choices": [{"index": 0, "delta": {str(number): "x" for number in range(65)}}]}],
 )  # fmt: skip
 def test_what_is_no_answer_is_an_error(document: Any) -> None:

@@ -20,6 +20,7 @@ from moderation_service.setting import Secret
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
 
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SHOWN = "A first sentence that is long enough. "
 ERROR = {"error": {"message": "Out of memory.", "type": "server_error", "param": None, "code": 500}}
 
@@ -111,7 +112,7 @@ def test_an_answer_that_is_no_stream_although_one_was_asked_for_is_an_error(llm:
 def test_a_server_that_does_not_answer_is_504(llm: FakeLLM, stream: bool) -> None:
     chat = chat_of(llm, threading.Event(), chat_first_token_timeout_s=0.2)
     assert error_of(chat.ask(stream=stream)) == (504, "server_error", "chat_model_timeout")
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_an_answer_over_the_limit_is_an_error(llm: FakeLLM) -> None:
@@ -159,6 +160,18 @@ def test_a_stream_that_breaks_ends_with_an_error(llm: FakeLLM, steps: tuple[Any,
     assert finish_of(found[:-1]) == []
 
 
+@pytest.mark.parametrize("server", ["vllm", "llamacpp"])
+def test_a_real_stream_cut_anywhere_is_an_error(llm: FakeLLM, server: str) -> None:
+    whole_reply = (RECORDINGS / server / "chat_stream.http").read_bytes()
+    end = whole_reply.index(b"data: [DONE]\n")
+    chat = Chat(llm, log_level="error")
+    for cut in range(0, end, max(1, end // 40)):
+        llm.behave = lambda request, cut=cut: [whole_reply[:cut]]
+        found = documents_or_error(chat.ask(stream=True))
+        assert found[-1]["error"]["code"] == "chat_model_error"
+        assert "[DONE]" not in found
+
+
 def test_a_stream_that_breaks_later_has_shown_what_was_cleared_and_no_more(llm: FakeLLM) -> None:
     gate = threading.Event()
     reply = chat_of(llm, *broken(gate)).ask(stream=True)
@@ -182,7 +195,7 @@ def test_an_error_event_before_anything_else_is_a_status(llm: FakeLLM) -> None:
 def test_a_pause_that_is_too_long_is_an_error(llm: FakeLLM) -> None:
     found = chat_of(llm, *broken(threading.Event()), chat_idle_timeout_s=0.2).stream()
     assert found[-1]["error"]["code"] == "chat_model_timeout"
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_a_chat_that_takes_too_long_is_an_error(llm: FakeLLM) -> None:
@@ -247,7 +260,7 @@ def test_a_prompt_that_is_blocked_after_signs_of_life_is_still_blocked(llm: Fake
 def test_a_body_that_is_never_read_breaks_everything_off(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(chunk({"content": SHOWN}), threading.Event())
     Chat(llm).ask(stream=True).close()
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_no_more_chats_than_there_are_places(llm: FakeLLM) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import threading
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +12,14 @@ from apps import decision, keys
 from fake_llm import USAGE, FakeLLM, Step, chunk, fake_llm, http, says, sse, streamed, whole
 from fakes import FakeEngine
 
+from moderation_service.chat.http_reply import HttpReply
+from moderation_service.chat.sse import EventReader
 from moderation_service.errors import EngineUnavailable
 from moderation_service.setting import Secret
 
 from .conftest import HELLO, Chat, events, finish_of, text_of
 
+RECORDINGS = Path(__file__).parents[1] / "recordings"
 SORRY = "Sorry, I can't help with that."
 LONG = ["Bread needs flour and water. ", "Then comes some salt. ", "Now knead it all for ten minutes. "] * 4
 
@@ -104,6 +109,16 @@ def test_the_callers_request_id_reaches_the_model(chat: Chat) -> None:
     assert chat.llm.requests[0].headers["x-request-id"] == "trace-7"
 
 
+@pytest.mark.parametrize("server", ["vllm", "llamacpp"])
+def test_a_stream_of_a_real_server_comes_through_event_for_event(llm: FakeLLM, server: str) -> None:
+    recorded = (RECORDINGS / server / "chat_stream.http").read_bytes()
+    sent = EventReader(max_bytes=100_000).feed(HttpReply().feed(recorded))
+    llm.behave = gives(recorded)
+    found = Chat(llm).stream(logprobs=True, stream_options={"include_usage": True})
+    assert found == [*[json.loads(event.data) for event in sent[:-1]], "[DONE]"]
+    assert any(choice.get("logprobs") for one in found[:-1] for choice in one["choices"])
+
+
 # Prompts that are blocked.
 
 
@@ -151,7 +166,7 @@ def test_nothing_is_shown_before_the_prompt_has_passed(llm: FakeLLM) -> None:
 def test_a_blocked_prompt_breaks_the_call_to_the_model_off(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(chunk({"content": "x"}), threading.Event())
     Chat(llm).stream("a bomb")
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_judged_first_a_blocked_prompt_never_reaches_the_model(llm: FakeLLM) -> None:
@@ -199,7 +214,7 @@ def test_a_blocked_stream_ends_with_the_message_and_breaks_the_call_off(llm: Fak
     assert text_of(found).endswith("\n\n" + SORRY)
     assert "bomb" not in str(found)
     assert (finish_of(found), found[-1]) == (["content_filter"], "[DONE]")
-    assert llm.hung_up.wait(5)
+    assert llm.hung_up.wait(30)
 
 
 def test_one_of_several_streamed_answers_is_blocked(llm: FakeLLM) -> None:
