@@ -119,6 +119,14 @@ def test_without_the_state_everything_is_judged_again_with_the_same_result(
     assert ask(client, response=TEXT, final=True)["flagged_at"] == reply["flagged_at"]
 
 
+def test_much_text_at_once_is_judged_as_far_as_it_goes(
+    upstream: FakeStreamServer, service_for: Callable[..., Service]
+) -> None:
+    upstream.context = 8192
+    text = "Mix flour and water. " * 500
+    assert ask(client_of(service_for(upstream)), response=text)["safe_up_to"] > len(text) - 10
+
+
 def test_what_was_found_earlier_is_not_forgotten(
     upstream: FakeStreamServer, service_for: Callable[..., Service]
 ) -> None:

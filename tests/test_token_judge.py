@@ -197,6 +197,16 @@ def test_without_the_server_pieces_are_judged_by_the_other_engine(
     assert "bread" not in str([vars(one) for one in caplog.records])
 
 
+def test_text_that_comes_while_a_piece_is_judged_does_not_wait_for_more(tokens: StreamEngine) -> None:
+    answer, judge = GrowingAnswer(token_pacing(4)), judge_of(tokens)
+    answer.add("Mix some flour and water")
+    piece = answer.next_piece()
+    assert piece is not None
+    answer.add(", then wait for an hour")
+    answer.settle(piece, judge(piece))
+    assert answer.is_ready
+
+
 def test_an_outage_in_the_middle_is_made_up_for(tokens: StreamEngine, upstream: FakeStreamServer) -> None:
     judge = judge_of(tokens, engine=FakeEngine())
     follower = Follower(judge)
