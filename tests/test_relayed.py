@@ -34,7 +34,8 @@ def service_for(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     def make(server: FakeStreamServer | None = None, *, engine: Any = None, **settings: Any) -> Service:
         if server is not None:
-            settings |= {"stream_upstream": Url(server.url), "stream_model_dir": write_model_dir(tmp_path)}
+            folder = write_model_dir(tmp_path)
+            settings |= {"stream_upstream": Url(server.url), "stream_model_dir": folder, "stream_timeout_s": 20.0}
         made.append(build_service(Settings(**settings), engine=engine or FakeEngine()))
         return made[-1]
 

@@ -68,7 +68,7 @@ def tokens(upstream: FakeStreamServer, tmp_path: Path) -> Iterator[StreamEngine]
         engine="stream",
         stream_upstream=Url(upstream.url),
         stream_model_dir=write_model_dir(tmp_path),
-        stream_timeout_s=5.0,
+        stream_timeout_s=20.0,
     )
     engine = create_engine(settings)
     assert isinstance(engine, StreamEngine)
