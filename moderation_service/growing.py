@@ -297,8 +297,8 @@ class GrowingAnswer:
         elif piece.is_last and self._pending:
             raise EngineAnswerInvalid("The judge left the end of an answer undecided.")
         # What the judge did not clear it sees again when there is more, not before; or when it has become the end.
-        waits = ruling.cleared < piece.end and not self._ended
-        self._judged_pending = len(self._pending) if waits else -1
+        uncleared = len(piece.new) - len(released)
+        self._judged_pending = uncleared if uncleared and not self._ended else -1
         return released
 
     def _cut(self) -> int:

@@ -34,7 +34,8 @@ def service_for(tmp_path: Path) -> Iterator[Callable[..., Service]]:
 
     def make(server: FakeStreamServer | None = None, *, engine: Any = None, **settings: Any) -> Service:
         if server is not None:
-            settings |= {"stream_upstream": Url(server.url), "stream_model_dir": write_model_dir(tmp_path)}
+            folder = write_model_dir(tmp_path)
+            settings |= {"stream_upstream": Url(server.url), "stream_model_dir": folder, "stream_timeout_s": 20.0}
         made.append(build_service(Settings(**settings), engine=engine or FakeEngine()))
         return made[-1]
 
@@ -117,6 +118,14 @@ def test_without_the_state_everything_is_judged_again_with_the_same_result(
         reply = ask(client, response=TEXT[:end])
     assert reply["stop"]
     assert ask(client, response=TEXT, final=True)["flagged_at"] == reply["flagged_at"]
+
+
+def test_much_text_at_once_is_judged_as_far_as_it_goes(
+    upstream: FakeStreamServer, service_for: Callable[..., Service]
+) -> None:
+    upstream.context = 8192
+    text = "Mix flour and water. " * 500
+    assert ask(client_of(service_for(upstream)), response=text)["safe_up_to"] > len(text) - 10
 
 
 def test_what_was_found_earlier_is_not_forgotten(

@@ -68,7 +68,7 @@ def tokens(upstream: FakeStreamServer, tmp_path: Path) -> Iterator[StreamEngine]
         engine="stream",
         stream_upstream=Url(upstream.url),
         stream_model_dir=write_model_dir(tmp_path),
-        stream_timeout_s=5.0,
+        stream_timeout_s=20.0,
     )
     engine = create_engine(settings)
     assert isinstance(engine, StreamEngine)
@@ -195,6 +195,16 @@ def test_without_the_server_pieces_are_judged_by_the_other_engine(
     assert "bomb" not in shown
     assert [one.message for one in caplog.records].count("stream_fell_back_to_pieces") == 1
     assert "bread" not in str([vars(one) for one in caplog.records])
+
+
+def test_text_that_comes_while_a_piece_is_judged_does_not_wait_for_more(tokens: StreamEngine) -> None:
+    answer, judge = GrowingAnswer(token_pacing(4)), judge_of(tokens)
+    answer.add("Mix some flour and water")
+    piece = answer.next_piece()
+    assert piece is not None
+    answer.add(", then wait for an hour")
+    answer.settle(piece, judge(piece))
+    assert answer.is_ready
 
 
 def test_an_outage_in_the_middle_is_made_up_for(tokens: StreamEngine, upstream: FakeStreamServer) -> None:

@@ -9,17 +9,18 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import ConfigurationError, ModerationError
 from ..settings import Secret, Settings, Url
-from .errors import NothingToRunOn, ServerFailed
+from .errors import LaunchError, NothingToRunOn, ServerFailed
 from .gpu import Gpu
 from .guard import GUARDS, Guard
 from .plan import LARGEST_FRACTION, MARGIN_BYTES, Plan, Wishes, plan_cpu, plan_gpu
 from .upstream import Upstream
 
-__all__ = ["STREAM_FLAGS", "STREAM_GUARDS", "StreamUpstream", "plan_pair_cpu", "plan_pair_gpu"]
+__all__ = ["STREAM_FLAGS", "STREAM_GUARDS", "StreamUpstream", "check_installed", "plan_pair_cpu", "plan_pair_gpu"]
 
 _MIB = 1024**2
 _CONTEXT = 8192
@@ -35,6 +36,12 @@ _GOOD_CONTEXT = 8192
 # A reply has a row for every token computed; of a first, long call the last ones are enough.
 STREAM_FLAGS = ("--hf-overrides", '{"guard_max_rows": 512}')
 """What `vllm serve` is told besides the usual."""
+
+
+def check_installed() -> None:
+    """Raise LaunchError when the service could not use what would be started."""
+    if find_spec("tokenizers") is None:
+        raise LaunchError("--stream: the package `tokenizers` is missing: pip install 'moderation-service[stream]'")
 
 
 def plan_pair_gpu(gpus: Sequence[Gpu], wishes: Wishes, *, stream: Guard | None = None) -> tuple[Plan, Plan]:

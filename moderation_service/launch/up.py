@@ -29,7 +29,7 @@ from .hub import Hub, Source
 from .plan import Plan, Wishes, plan_cpu, plan_gpu
 from .process import ChildProcess, adopt_orphans
 from .progress import Console
-from .stream import STREAM_FLAGS, STREAM_GUARDS, StreamUpstream, plan_pair_cpu, plan_pair_gpu
+from .stream import STREAM_FLAGS, STREAM_GUARDS, StreamUpstream, check_installed, plan_pair_cpu, plan_pair_gpu
 from .supervisor import Supervisor
 from .upstream import Upstream, api_root
 
@@ -144,6 +144,8 @@ class _Part:
 
 
 def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: Ending) -> int:
+    if options.stream and not options.dry_run:
+        check_installed()
     ports = [options.vllm_port or _free_port(), *([_free_port()] if options.stream else ())]
     api_key = Secret(secrets.token_urlsafe(32))
     environment = _service_environment(outside.environ, (f"http://{HOST}:{ports[0]}",), api_key)

@@ -30,7 +30,8 @@ def tokens() -> Iterator[FakeStreamServer]:
 @pytest.fixture
 def chat(llm: FakeLLM, tokens: FakeStreamServer, tmp_path: Path) -> Iterator[Chat]:
     gen = FakeEngine()
-    made = Chat(llm, engine=gen, stream_upstream=Url(tokens.url), stream_model_dir=write_model_dir(tmp_path))
+    folder = write_model_dir(tmp_path)
+    made = Chat(llm, engine=gen, stream_upstream=Url(tokens.url), stream_model_dir=folder, stream_timeout_s=20.0)
     made.gen = gen  # type: ignore[attr-defined]
     yield made
     service = made._client.application.extensions["moderation"]

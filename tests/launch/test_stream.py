@@ -136,6 +136,12 @@ def test_options_that_make_no_sense_are_wrong_usage(up, arguments, said):
     assert (done.exit_code, said in done.output) == (2, True)
 
 
+def test_a_missing_package_is_noticed_before_anything_is_started(up, monkeypatch):
+    monkeypatch.setattr("moderation_service.launch.stream.find_spec", lambda name: None)
+    done = up("--stream")
+    assert (done.exit_code, "pip install 'moderation-service[stream]'" in done.output) == (1, True)
+
+
 def test_another_model_in_the_folder_is_noticed(up, model_dir):  # noqa: F811
     done = up("--dry-run", "--stream", "--stream-model-dir", model_dir)
     assert (done.exit_code, "Qwen3Guard-Stream is a Qwen3ForGuardModel" in done.output) == (1, True)

@@ -143,9 +143,12 @@ class StreamServer:
     def _call(self, ids: Sequence[int], salt: str, model: str, timeout_s: float) -> Rows:
         metadata, content = self._client.pool(pooling.ask(ids, model=model, salt=salt), timeout_s=timeout_s)
         try:
-            return pooling.read(metadata, content, width=self._checkpoint.width)
+            rows = pooling.read(metadata, content, width=self._checkpoint.width)
         except pooling.NotRows as error:
             raise _garbled(f"The model server's answer is no row of logits per token: {error}.") from None
+        if len(rows) > len(ids):
+            raise _garbled("The model server gave more rows than tokens.")
+        return rows
 
     def _learn(self, ends_at: float) -> Facts:
         served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
@@ -159,7 +162,7 @@ class StreamServer:
         except PromptTooLong:
             message = "The model server's context is smaller than it says."
             raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message)) from None
-        if cold > size or warm < min(_TEST_MORE, cold):
+        if warm < min(_TEST_MORE, cold):
             raise _garbled("The model server's answer has not one row for every new token.")
         max_rows = cold if cold < size else None
         reads_cache = warm < min(size + _TEST_MORE, max_rows or size + _TEST_MORE)

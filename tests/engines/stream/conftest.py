@@ -31,7 +31,12 @@ def engine_for(tmp_path: Path) -> Iterator[Callable[..., StreamEngine]]:
 
     def make(server: FakeStreamServer, *, config: dict[str, object] | None = None, **settings: object) -> StreamEngine:
         folder = write_model_dir(tmp_path, **(config or {}))
-        options = {"stream_upstream": Url(server.url), "stream_model_dir": folder, **settings}
+        options = {
+            "stream_upstream": Url(server.url),
+            "stream_model_dir": folder,
+            "stream_timeout_s": 20.0,  # a busy machine may need some of it
+            **settings,
+        }
         engine = create_engine(Settings(engine="stream", **options))  # type: ignore[arg-type]
         assert isinstance(engine, StreamEngine)
         made.append(engine)

@@ -324,8 +324,9 @@ NOT_A_NUMBER = np.full((400, 23), np.nan, dtype=np.float32)
         rows_reply(GOOD, shape=[399, 23]),
         rows_reply(GOOD, shape=[True, 23]),
         rows_reply(GOOD, end=5),
+        rows_reply(GOOD),
     ],
-    ids=["text", "empty", "two", "deep", "no rows", "narrow", "nan", "big", "half", "short", "bool", "end"],
+    ids=["text", "empty", "two", "deep", "no rows", "narrow", "nan", "big", "half", "short", "bool", "end", "too many"],
 )
 def test_a_reply_that_is_no_row_per_token_is_a_failure_never_safe(
     upstream: FakeStreamServer, engine_for: EngineFor, reply: Misbehaves
