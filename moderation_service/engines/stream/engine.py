@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -17,6 +15,7 @@ from ...verdict import Category, Detail, Scores, Severity, Target, Verdict
 from ..base import Deadline
 from ..vllm.client import Client, FailureKind, PromptTooLong, UpstreamFailure
 from ..vllm.fanout import FanOut
+from ..vllm.per_process import PerProcess
 from ..vllm.replicas import Replica, ReplicaSet, UpstreamEvents
 from .answer import Answer
 from .labels import Labels, Rows, TokenVerdict
@@ -66,16 +65,15 @@ class StreamEngine:
     ) -> None:
         self.stop_rule = options.stop_rule
         self._options = options
-        self._events = events
         self._tokenizer = tokenizer
         self._labels = labels
-        self._checkpoint = Checkpoint(labels.width, context_tokens, tokenizer.size)
-        self._process: _Process | None = None
+        checkpoint = Checkpoint(labels.width, context_tokens, tokenizer.size)
+        self._process = PerProcess(lambda: _Process(options, checkpoint, events))
 
     @property
     def model(self) -> str:
         """The name the server gives its model; the configured one, or `unknown`, before it was asked."""
-        process = self._process
+        process = self._process.known
         facts = None if process is None else process.server.known_facts
         return self._options.model or "unknown" if facts is None else facts.model
 
@@ -83,7 +81,7 @@ class StreamEngine:
         self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
     ) -> list[Verdict | ModerationError]:
         """One verdict or error per conversation, in order; several are judged at the same time."""
-        process = self._here()
+        process = self._process.here()
         until = deadline or Deadline.after(_DEFAULT_DEADLINE_S)
 
         def judge_one(conversation: Conversation) -> Verdict | ModerationError:
@@ -104,7 +102,7 @@ class StreamEngine:
         """An answer to these turns that is being written; see `Answer`."""
 
         def ask(windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
-            process = self._here()
+            process = self._process.here()
             with process.fanout.slot():
                 return process.ask(windows, salt, deadline)
 
@@ -121,16 +119,16 @@ class StreamEngine:
     @property
     def is_out_of_order(self) -> bool:
         """Whether the server is known to be away, so that asking it would only fail."""
-        return all(replica.is_ejected for replica in self._here().replicas.replicas)
+        return all(replica.is_ejected for replica in self._process.here().replicas.replicas)
 
     def check_ready(self) -> None:
         """Return if the server answered within the last ten seconds, or passes its test now. Raises EngineError."""
-        self._here().replicas.check_ready(within_s=_READY_WITHIN_S)
+        self._process.here().replicas.check_ready(within_s=_READY_WITHIN_S)
 
     def close(self) -> None:
         """Close connections and threads of this process; a later call would open them again."""
-        process, self._process = self._process, None
-        if process is not None and process.pid == os.getpid():
+        process = self._process.take()
+        if process is not None:
             process.close()
 
     def _judge_prompt(self, process: _Process, conversation: Conversation, deadline: Deadline) -> Verdict:
@@ -187,34 +185,11 @@ class StreamEngine:
             windows=windows,
         )
 
-    def _here(self) -> _Process:
-        """The part that belongs to this process. What a parent left behind is not touched: it is the parent's."""
-        process = self._process
-        if process is None or process.pid != os.getpid():
-            with _making:
-                process = self._process
-                if process is None or process.pid != os.getpid():
-                    process = self._process = _Process(self._options, self._checkpoint, self._events)
-        return process
-
-
-_making = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _making
-    _making = threading.Lock()
-
-
-# Another thread of the parent may have held it while the process was forked.
-os.register_at_fork(after_in_child=_renew_lock)
-
 
 class _Process:
     """Everything of the engine that must not be shared between processes."""
 
     def __init__(self, options: StreamOptions, checkpoint: Checkpoint, events: UpstreamEvents | None) -> None:
-        self.pid = os.getpid()
         self._options = options
         self.fanout = FanOut(slots=options.concurrency, per_request=8)
         client = Client(

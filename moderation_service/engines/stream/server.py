@@ -10,16 +10,15 @@ from __future__ import annotations
 import logging
 import random
 import secrets
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from time import monotonic
 
 import numpy as np
 
-from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable
+from ...errors import EngineAnswerInvalid, EngineUnavailable
 from ...logs import log_event
 from ..vllm.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
+from ..vllm.learning import Learning, seconds_left
 from . import pooling
 from .labels import Rows
 
@@ -60,45 +59,14 @@ class _TooFew(Exception):
         self.count = count
 
 
-class StreamServer:
+class StreamServer(Learning[Facts]):
     """Asks one server. Safe to use from many threads."""
 
     def __init__(self, client: Client, *, model: str | None, checkpoint: Checkpoint) -> None:
+        super().__init__()
         self._client = client
         self._wanted_model = model
         self._checkpoint = checkpoint
-        self._facts: Facts | None = None
-        self._learning = threading.Lock()
-
-    @property
-    def known_facts(self) -> Facts | None:
-        """What was learned so far, without asking."""
-        return self._facts
-
-    def facts(self, *, timeout_s: float) -> Facts:
-        """What there is to know, asked for once. Raises UpstreamFailure."""
-        facts = self._facts
-        if facts is not None:
-            return facts
-        ends_at = monotonic() + timeout_s
-        if not self._learning.acquire(timeout=max(timeout_s, 0)):
-            raise _late()
-        try:
-            if self._facts is None:
-                self._facts = self._learn(ends_at)
-            return self._facts
-        finally:
-            self._learning.release()
-
-    def learn_again(self, *, timeout_s: float) -> None:
-        """Test the server anew; meanwhile the old facts are used. Raises UpstreamFailure."""
-        ends_at = monotonic() + timeout_s
-        with self._learning:
-            self._facts = self._learn(ends_at)
-
-    def forget(self) -> None:
-        """Ask again next time: another model may be behind the address by now."""
-        self._facts = None
 
     def close(self) -> None:
         """Close its connections."""
@@ -151,14 +119,14 @@ class StreamServer:
         return rows
 
     def _learn(self, ends_at: float) -> Facts:
-        served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
+        served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         context = min(served.context_tokens or self._checkpoint.context_tokens, self._checkpoint.context_tokens)
         size = min(_TEST_TOKENS, context - _TEST_MORE)
         ids = [random.randrange(self._checkpoint.vocabulary) for _ in range(size + _TEST_MORE)]  # noqa: S311
         salt = secrets.token_hex(16)
         try:
-            cold = len(self._call(ids[:size], salt, served.name, _left(ends_at)))
-            warm = len(self._call(ids, salt, served.name, _left(ends_at)))
+            cold = len(self._call(ids[:size], salt, served.name, seconds_left(ends_at)))
+            warm = len(self._call(ids, salt, served.name, seconds_left(ends_at)))
         except PromptTooLong:
             message = "The model server's context is smaller than it says."
             raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message)) from None
@@ -185,17 +153,6 @@ class StreamServer:
             )
             raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
         return named[0]
-
-
-def _left(ends_at: float) -> float:
-    left = ends_at - monotonic()
-    if left <= 0:
-        raise _late()
-    return left
-
-
-def _late() -> UpstreamFailure:
-    return UpstreamFailure(FailureKind.TIMEOUT, DeadlineExceeded("The model server did not answer in time."))
 
 
 def _garbled(message: str) -> UpstreamFailure:

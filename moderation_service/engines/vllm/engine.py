@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
@@ -22,6 +20,7 @@ from . import windows
 from .client import Client, FailureKind, PromptTooLong, UpstreamFailure
 from .dialects import AUTO
 from .fanout import FanOut
+from .per_process import PerProcess
 from .replicas import Replica, ReplicaSet, UpstreamEvents
 from .server import MAX_ANSWER_TOKENS, Facts, GuardServer, Judged
 
@@ -69,13 +68,12 @@ class VllmEngine:
 
     def __init__(self, options: UpstreamOptions, *, events: UpstreamEvents | None = None) -> None:
         self._options = options
-        self._events = events
-        self._process: _Process | None = None
+        self._process = PerProcess(lambda: _Process(options, events))
 
     @property
     def model(self) -> str:
         """The name the server gives its model; the configured one, or `unknown`, before it was asked."""
-        process = self._process
+        process = self._process.known
         if process is not None:
             for replica in process.replicas.replicas:
                 facts = replica.server.known_facts
@@ -87,7 +85,7 @@ class VllmEngine:
         self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
     ) -> list[Verdict | ModerationError]:
         """One verdict or error per conversation, in order; several are judged at the same time."""
-        process = self._here()
+        process = self._process.here()
         deadline = deadline or Deadline.after(_DEFAULT_DEADLINE_S)
 
         def judge_one(conversation: Conversation) -> Verdict | ModerationError:
@@ -106,42 +104,19 @@ class VllmEngine:
 
     def check_ready(self) -> None:
         """Return if a real question was answered within the last ten seconds, or is now. Raises EngineError."""
-        self._here().replicas.check_ready(within_s=_READY_WITHIN_S)
+        self._process.here().replicas.check_ready(within_s=_READY_WITHIN_S)
 
     def close(self) -> None:
         """Close connections and threads of this process; a later call would open them again."""
-        process, self._process = self._process, None
-        if process is not None and process.pid == os.getpid():
+        process = self._process.take()
+        if process is not None:
             process.close()
-
-    def _here(self) -> _Process:
-        """The part that belongs to this process. What a parent left behind is not touched: it is the parent's."""
-        process = self._process
-        if process is None or process.pid != os.getpid():
-            with _making:
-                process = self._process
-                if process is None or process.pid != os.getpid():
-                    process = self._process = _Process(self._options, self._events)
-        return process
-
-
-_making = threading.Lock()
-
-
-def _renew_lock() -> None:
-    global _making
-    _making = threading.Lock()
-
-
-# Another thread of the parent may have held it while the process was forked.
-os.register_at_fork(after_in_child=_renew_lock)
 
 
 class _Process:
     """Everything of the engine that must not be shared between processes."""
 
     def __init__(self, options: UpstreamOptions, events: UpstreamEvents | None) -> None:
-        self.pid = os.getpid()
         self._options = options
         self.fanout = FanOut(slots=options.concurrency, per_request=options.fanout)
         replicas = [Replica(_label(url), _guard_server(url, options)) for url in options.urls]

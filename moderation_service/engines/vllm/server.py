@@ -8,18 +8,18 @@ the template takes, and it warms the server up: a first request with logprobs ca
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
 from ...conversation import Conversation
-from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable
+from ...errors import EngineAnswerInvalid, EngineUnavailable
 from ...qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores
 from ...verdict import Detail, Scores, Severity, Target
 from .client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
 from .dialects import AUTO, DIALECTS, Dialect, detect
+from .learning import Learning, seconds_left
 from .rendering import ANSWER_BEGINNING, Rendering, learn
 
 __all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]
@@ -57,49 +57,16 @@ class Judged:
     scores: Scores | None
 
 
-class GuardServer:
+class GuardServer(Learning[Facts]):
     """Asks one server. Safe to use from many threads."""
 
     def __init__(self, client: Client, *, model: str | None, dialect: str, context_tokens: int | None) -> None:
+        super().__init__()
         self._client = client
         self._wanted_model = model
         self._dialect = dialect
         self._context_tokens = context_tokens
-        self._facts: Facts | None = None
-        self._learning = threading.Lock()
         self._label_comes_late = False
-
-    @property
-    def known_facts(self) -> Facts | None:
-        """What was learned so far, without asking."""
-        return self._facts
-
-    def facts(self, *, timeout_s: float) -> Facts:
-        """What there is to know, asked for once. Raises UpstreamFailure."""
-        facts = self._facts
-        if facts is not None:
-            return facts
-        ends_at = monotonic() + timeout_s
-        if not self._learning.acquire(timeout=timeout_s):
-            error = DeadlineExceeded("The model server did not answer in time.")
-            raise UpstreamFailure(FailureKind.TIMEOUT, error)
-        try:
-            if self._facts is None:
-                self._facts = self._learn(ends_at)
-            return self._facts
-        finally:
-            self._learning.release()
-
-    def learn_again(self, *, timeout_s: float) -> None:
-        """Ask everything anew, a real question included; meanwhile the old facts are used. Raises UpstreamFailure."""
-        ends_at = monotonic() + timeout_s
-        with self._learning:
-            self._facts = self._learn(ends_at)
-            self._label_comes_late = False
-
-    def forget(self) -> None:
-        """Ask again next time: another model may be behind the address by now."""
-        self._facts = None
 
     def ask(
         self,
@@ -118,7 +85,7 @@ class GuardServer:
                 return judged
             # This server says something before the label. Not even asking for it alone again saves a call.
             self._label_comes_late = True
-            timeout_s = _left(ends_at)
+            timeout_s = seconds_left(ends_at)
         body = _request(messages, facts, max_tokens=MAX_ANSWER_TOKENS)
         if target is Target.PROMPT and facts.dialect.stops_after_safe:
             body |= {"stop": [SAFE_ANSWER], "include_stop_str_in_output": True}
@@ -184,13 +151,14 @@ class GuardServer:
         return Judged(Answer(severity), read_scores(tokens, severity=severity))
 
     def _learn(self, ends_at: float) -> Facts:
-        served = self._choose_model(self._client.models(timeout_s=_left(ends_at)))
+        self._label_comes_late = False
+        served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         dialect = detect(served.owned_by) if self._dialect == AUTO else DIALECTS[self._dialect]
         context = self._context_tokens or served.context_tokens or _DEFAULT_CONTEXT_TOKENS
         facts = Facts(served.name, dialect, context, 0, self._label_ids(served.name, dialect, ends_at))
         body = _request(chat_messages(_QUESTION), facts, max_tokens=MAX_ANSWER_TOKENS)
         try:
-            text, choice, usage = _choice(self._client.chat(body, timeout_s=_left(ends_at)))
+            text, choice, usage = _choice(self._client.chat(body, timeout_s=seconds_left(ends_at)))
         except PromptTooLong:
             error = EngineUnavailable("The model server's context is too small for a verdict.")
             raise UpstreamFailure(FailureKind.REFUSED, error) from None
@@ -210,12 +178,12 @@ class GuardServer:
             return None
         try:
             rendering = learn(
-                lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=_left(ends_at))
+                lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
             )
             if rendering is None:
                 return None
             prompt = rendering.prompt(chat_messages(_QUESTION))
-            judged = self._complete_label(prompt, facts, _left(ends_at))
+            judged = self._complete_label(prompt, facts, seconds_left(ends_at))
         except PromptTooLong:
             return None
         except UpstreamFailure as failure:
@@ -244,7 +212,7 @@ class GuardServer:
         if not dialect.label_ids:
             return None
         try:
-            ids = self._client.label_ids(_LABELS, model=model, timeout_s=_left(ends_at))
+            ids = self._client.label_ids(_LABELS, model=model, timeout_s=seconds_left(ends_at))
         except UpstreamFailure as failure:
             if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED):
                 return None
@@ -329,11 +297,3 @@ def _cut_short(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> Excep
 def _was_clamped(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> bool:
     used = usage.get("prompt_tokens")
     return isinstance(used, int) and used + max_tokens > facts.context_tokens
-
-
-def _left(ends_at: float) -> float:
-    left = ends_at - monotonic()
-    if left <= 0:
-        error = DeadlineExceeded("The model server did not answer in time.")
-        raise UpstreamFailure(FailureKind.TIMEOUT, error)
-    return left
