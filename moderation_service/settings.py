@@ -20,6 +20,7 @@ from .chat_settings import ChatSettings
 from .errors import ConfigurationError
 from .setting import ENV_PREFIX, Secret, Setting, Url
 from .setting import declare as _declare
+from .stream_settings import StreamSettings
 from .yaml_file import compose_file
 
 __all__ = [
@@ -36,7 +37,6 @@ __all__ = [
 ]
 
 ENGINES = ("lite", "vllm", "stream")
-STREAM_STOP_RULES = ("report", "evaluation")
 UPSTREAM_DIALECTS = ("auto", "vllm", "sglang", "llamacpp", "ollama", "openai")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 _NULL = "tag:yaml.org,2002:null"
@@ -52,7 +52,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ChatSettings):
+class Settings(StreamSettings, ChatSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
@@ -201,62 +201,6 @@ class Settings(ChatSettings):
     )
     upstream_connect_timeout_s: float = _declare(
         2.0, "Model servers", "Time to connect to a server.", unit="seconds", minimum=0.05, maximum=60
-    )
-    stream_upstream: Url | None = _declare(
-        None,
-        "Stream engine",
-        "Base address of the vLLM server that runs Qwen3Guard-Stream with the plugin of docs/stream.md. With it, "
-        "answers are judged token by token while they are being written; with `engine: vllm` beside it, Qwen3Guard-Gen "
-        "still judges prompts and gives a complete answer its final verdict.",
-    )
-    stream_model_dir: Path | None = _declare(
-        None,
-        "Stream engine",
-        "Folder with `config.json` and `tokenizer.json` of that model, which say what its numbers mean and how text "
-        "becomes tokens. Needed with `stream_upstream`; the weights are not read.",
-    )
-    stream_model: str | None = _declare(
-        None, "Stream engine", "The model's name on that server. Needed only where it serves several."
-    )
-    stream_api_key: Secret | None = _declare(
-        None,
-        "Stream engine",
-        "The key that the server asks for. vLLM's own `--api-key` does not protect the route in use here: keep the "
-        "server on a private address.",
-    )
-    stream_chunk_tokens: int = _declare(
-        8,
-        "Stream engine",
-        "New tokens per call while an answer is being written, counted as 4 bytes each. Too low: more calls, each of "
-        "which also computes up to a cache block again. Too high: text is shown later.",
-        unit="tokens",
-        minimum=1,
-        maximum=1024,
-    )
-    stream_stop_rule: str = _declare(
-        "report",
-        "Stream engine",
-        "When a flagged token counts: `report`, when the one before it is flagged as well (unsafe or controversial); "
-        "`evaluation`, when it has the same label, as in the model's evaluation script.",
-        choices=STREAM_STOP_RULES,
-    )
-    stream_concurrency: int = _declare(
-        64,
-        "Stream engine",
-        "Most calls that one worker has under way to that server; beyond it 429. Too low: refusals although the server "
-        "is idle. Too high: calls queue in the server and come too late.",
-        unit="calls",
-        minimum=1,
-        maximum=4096,
-    )
-    stream_timeout_s: float = _declare(
-        5.0,
-        "Stream engine",
-        "Time for one call to that server. Too low: slow answers count as failures, and `engine` judges the answer in "
-        "pieces instead. Too high: readers wait for a server that hangs.",
-        unit="seconds",
-        minimum=0.1,
-        maximum=600,
     )
     max_body_bytes: int = _declare(
         1024 * 1024,

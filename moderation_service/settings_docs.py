@@ -68,4 +68,6 @@ def _default(setting: Setting) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/configuration.md").write_text(render(), encoding="utf-8")
+    if sys.argv[1:]:
+        sys.exit("usage: python -m moderation_service.settings_docs, in the project's folder; writes docs/configuration.md")
+    Path("docs/configuration.md").write_text(render(), encoding="utf-8")
