@@ -69,5 +69,7 @@ def _default(setting: Setting) -> str:
 
 if __name__ == "__main__":
     if sys.argv[1:]:
-        sys.exit("usage: python -m moderation_service.settings_docs, in the project's folder; writes docs/configuration.md")
+        sys.exit(
+            "usage: python -m moderation_service.settings_docs, in the project's folder; writes docs/configuration.md"
+        )
     Path("docs/configuration.md").write_text(render(), encoding="utf-8")
