@@ -22,6 +22,7 @@ __all__ = ["METRIC_NAMES", "Metrics"]
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _PREFIX = "moderation"
+_CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client_gone")
 
 METRIC_NAMES = (
     "moderation_build_info",
@@ -111,6 +112,8 @@ class Metrics:
         # A counter that is there from the beginning shows its first step; Prometheus sees none in one that appears.
         for policy in policies:
             self._degraded.labels(policy)
+        for ended in _CHAT_ENDS:
+            self._chats.labels(ended)
         self._slots.set(slots)
         self._reload_ok.set(1)
         self._reload_time.set_to_current_time()

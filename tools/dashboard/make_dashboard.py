@@ -15,7 +15,7 @@ from typing import Any
 TARGET = Path(__file__).parents[2] / "manifests/helm/moderation-service/files/dashboard.json"
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
 _ASKED = 'job=~"$job", route!~"/healthz|/readyz|/metrics"'
-_JUDGED = 'job=~"$job", route=~"/moderate|/v1/moderations|/dify/moderation"'
+_JUDGED = 'job=~"$job", route=~"/moderate.*|/v1/moderations|/v2/guard|/beta/.*|/dify/moderation|/owui/.*"'
 _GUARD = 'model_name=~"$guard"'
 _RATE = "[$__rate_interval]"
 
@@ -135,6 +135,12 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                      "{{instance}}"),), maximum=1),
         Panel("Last reload", "1: the settings in use are those in the files; 0: there is a mistake in them.", "short",
               (Query(f"moderation_config_last_reload_successful{{{_JOB}}}", "{{instance}}"),), maximum=1),
+    ),
+    "Guarded chat": (
+        Panel("Chats under way", "Each holds a thread of its worker, up to chat_max_streams of them.", "short",
+              (Query(f"sum(moderation_chats_open{{{_JOB}}})", "chats"),)),
+        Panel("How chats end", "blocked_answer: cut by the policy; an error by its type.", "reqps",
+              (Query(rate("moderation_chats_total", _JOB, "ended"), "{{ended}}"),), stacked=True),
     ),
     "vLLM": (
         Panel("Requests in vLLM", "Those waiting have no place in the batch yet.", "short",
