@@ -128,7 +128,6 @@ class FakeLLM:
         self.hung_up = threading.Event()
         """Set when a client breaks a call off."""
         self._stopping = threading.Event()
-        self._threads: list[threading.Thread] = []
 
     @property
     def url(self) -> str:
