@@ -298,7 +298,8 @@ class GrowingAnswer:
             raise EngineAnswerInvalid("The judge left the end of an answer undecided.")
         # What the judge did not clear it sees again when there is more, not before; or when it has become the end.
         uncleared = len(piece.new) - len(released)
-        self._judged_pending = uncleared if uncleared and not self._ended else -1
+        has_become_the_end = self._ended and uncleared == len(self._pending)
+        self._judged_pending = -1 if has_become_the_end else uncleared
         return released
 
     def _cut(self) -> int:
@@ -311,7 +312,9 @@ class GrowingAnswer:
             return 0
         if size <= pacing.largest_bytes and (in_full or not pacing.at_boundaries):
             return len(pending)
-        highest = len(_head(pending, pacing.largest_bytes)) or 1
+        # A judge who held text back sees it again with more behind it, or he could never clear it.
+        seen = max(self._judged_pending, 0)
+        highest = seen + (len(_head(pending[seen:], pacing.largest_bytes)) or 1)
         if not pacing.at_boundaries:
             return highest
         lowest = min(len(_head(pending, least - 1)) + 1, highest)

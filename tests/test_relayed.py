@@ -128,6 +128,18 @@ def test_much_text_at_once_is_judged_as_far_as_it_goes(
     assert ask(client_of(service_for(upstream)), response=text)["safe_up_to"] > len(text) - 10
 
 
+@pytest.mark.parametrize(
+    "text", ["e" + "\u0301" * 5000, " " * 20_000, "-" * 20_000, "\n" * 9000], ids=["marks", "spaces", "dashes", "lines"]
+)
+def test_text_of_which_nothing_is_final_until_its_end_is_judged_at_its_end(
+    upstream: FakeStreamServer, service_for: Callable[..., Service], text: str
+) -> None:
+    client = client_of(service_for(upstream))
+    first = ask(client, response=text[: len(text) // 2])
+    last = ask(client, response=text, final=True, state=first["state"])
+    assert (last["safe_up_to"], last["safety"], last["granularity"]) == (len(text), "safe", "token")
+
+
 def test_what_was_found_earlier_is_not_forgotten(
     upstream: FakeStreamServer, service_for: Callable[..., Service]
 ) -> None:
