@@ -66,7 +66,8 @@ def services(name: str, **variables: str) -> dict[str, Any]:
             for key, value in base.items():
                 service.setdefault(key, value)
         # A variable without a value is taken from compose's own environment, and left out where it isn't there.
-        told = {key: variables.get(key, value) for key, value in service.get("environment", {}).items()}
+        told = service.get("environment", {})
+        told = {key: variables.get(key) if value is None else value for key, value in told.items()}
         service["environment"] = {key: value for key, value in told.items() if value is not None}
     return dict(found)
 
