@@ -79,12 +79,19 @@ def test_keys_are_rotated_by_the_commands_shown(tmp_path: Path) -> None:
 def test_the_files_for_docker_compose_are_made_by_the_commands_shown(tmp_path: Path) -> None:
     folder = tmp_path / "manifests" / "compose"
     shutil.copytree(ROOT / "manifests/compose", folder, ignore=shutil.ignore_patterns(".env", "api_keys"))
-    said = bash(blocks(section(page("deploy-gpu"), "With docker compose"))[0], tmp_path)
+    shown = blocks(section(page("deploy-gpu"), "With docker compose"))
+    said = bash(shown[0], tmp_path)
     key = said.strip().rpartition(" ")[2]
     variables = dict(line.split("=", 1) for line in (folder / ".env").read_text().splitlines() if line[:1].isalpha())
     assert re.fullmatch("[0-9a-f]{48}", variables["VLLM_API_KEY"])
     found = load_api_keys(Settings(api_keys_file=folder / "config" / "api_keys"))
     assert found.identify(key) == "app-1"
+    assert "COMPOSE_PROFILES" not in variables
+    (switch,) = [one for one in shown[1:] if "COMPOSE_PROFILES" in one]
+    bash(switch, folder)
+    assert {"COMPOSE_PROFILES=stream", "MODERATION_STREAM_UPSTREAM=http://guard-stream:8000"} <= set(
+        (folder / ".env").read_text().splitlines()
+    )
 
 
 def test_the_command_that_sends_traces_is_understood() -> None:

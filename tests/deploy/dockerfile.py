@@ -57,9 +57,12 @@ class Image:
         return {name: self.inside(value) for name, value in self.env.items()}
 
 
-def build(dockerfile: Path, context: Path, root: Path) -> Image:
-    """Do what the Dockerfile says."""
+def build(dockerfile: Path, context: Path, root: Path, *, has_pip: bool = False) -> Image:
+    """Do what the Dockerfile says; `has_pip` where pip is to be found in the base image itself."""
     base = _copy_interpreter(root / "base-image")
+    if has_pip:
+        command = [root / "base-image/bin/python", "-m", "ensurepip", "--default-pip"]
+        subprocess.run(command, env=base, check=True, capture_output=True, timeout=120)
     allowed = set(_allowed(context))
     arguments: dict[str, str] = {}
     image = Image(root)
@@ -102,6 +105,7 @@ def _copy_interpreter(base: Path) -> dict[str, str]:
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     (base / "bin").mkdir(parents=True)
     shutil.copy(came_from / "bin" / version, base / "bin" / "python")
+    (base / "bin" / "python3").symlink_to("python")
     unwanted = shutil.ignore_patterns("__pycache__", "site-packages", "test", "idlelib", "config-*")
     shutil.copytree(came_from / "lib" / version, base / "lib" / version, ignore=unwanted)
     for library in (came_from / "lib").glob("libpython*.so.*"):

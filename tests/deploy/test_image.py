@@ -144,13 +144,13 @@ def test_its_health_check_tells_life_from_death(image: Image) -> None:
     assert run_inside(image, image.healthcheck, service.port).returncode != 0
 
 
-def test_it_has_the_command_line_with_traces_and_no_installer(image: Image) -> None:
+def test_it_has_the_command_line_with_traces_and_tokens_and_no_installer(image: Image) -> None:
     version = run_inside(image, [*image.entrypoint, "--version"])
     assert __version__ in version.stdout
     check = run_inside(image, [*image.entrypoint, "check", "How can I make a bomb?"])
     assert (check.returncode, check.stdout[:5]) == (3, "BLOCK")
     python = image.inside("/opt/moderation/bin/python")
-    assert run_inside(image, [python, "-c", "import opentelemetry.sdk.trace"]).returncode == 0
+    assert run_inside(image, [python, "-c", "import opentelemetry.sdk.trace, tokenizers"]).returncode == 0
     assert run_inside(image, [python, "-m", "pip", "--version"]).returncode == 1
 
 

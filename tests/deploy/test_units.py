@@ -20,7 +20,8 @@ from ..engines.vllm.fake_server import BOMB, FakeServer, Request, guard, reply
 
 pytestmark = pytest.mark.deploy
 
-FOLDER = Path(__file__).parents[2] / "manifests" / "systemd"
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "manifests" / "systemd"
 ALONE, UP = "moderation-service.service", "moderation-service-up.service"
 KEY = "systemd-0123456789abcdef"
 
@@ -146,6 +147,21 @@ def test_up_says_when_the_service_in_front_of_the_model_is_ready_reloads_and_end
             assert service.wait() == 0
     finally:
         model.stop()
+
+
+def test_a_second_model_is_asked_for_in_the_file_of_variables(folder: Path) -> None:
+    program = folder / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\ncat {ROOT / 'tests/launch/nvidia_smi/one_gpu.xml'}\n")
+    program.chmod(0o755)
+    command = service_section(UP)["ExecStart"].replace("/etc/moderation", str(folder))
+    words = shlex.split(command.replace("$UP_OPTIONS", "--stream --dry-run"))
+    words[0] = words[0].replace("/opt/moderation/bin", str(Path(sys.executable).parent))
+    variables = {"PATH": f"{folder}:/usr/bin:/bin", "XDG_CACHE_HOME": "/var/cache/moderation"}
+    done = subprocess.run(words, env=variables, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    gen, stream = [line for line in done.stdout.splitlines() if " vllm serve " in line]
+    assert "vllm serve /var/cache/moderation/moderation-service/models/huggingface/Qwen--Qwen3Guard-Gen-" in gen
+    assert "vllm serve /var/cache/moderation/moderation-service/models/huggingface/Qwen--Qwen3Guard-Stream-" in stream
 
 
 @each_unit

@@ -42,6 +42,7 @@ class StandIn:
     """
 
     files: dict[str, bytes]
+    repo: str = REPO
     large: set[str] = field(default_factory=set)
     token: str | None = None
     trouble: list[object] = field(default_factory=list)
@@ -71,7 +72,7 @@ class StandIn:
             )
 
         siblings = [entry(path, content) for path, content in self.files.items()]
-        return {"id": REPO, "sha": COMMIT, "private": False, "siblings": siblings}
+        return {"id": self.repo, "sha": COMMIT, "private": False, "siblings": siblings}
 
     def modelscope_listing(self):
         entries = [
@@ -114,13 +115,13 @@ class _Handler(BaseHTTPRequestHandler):
             return self._content(unquote(url.path[1:]))
         if stand_in.token and headers["Authorization"] != f"Bearer {stand_in.token}":
             return self._answer(401, b'{"error":"Invalid username or password."}')
-        if url.path == f"/api/models/{REPO}/revision/main":
+        if url.path == f"/api/models/{stand_in.repo}/revision/main":
             return self._list(stand_in.huggingface_listing())
-        if url.path == f"/api/v1/models/{REPO}/repo/files" and parse_qs(url.query)["Revision"] == ["master"]:
+        if url.path == f"/api/v1/models/{stand_in.repo}/repo/files" and parse_qs(url.query)["Revision"] == ["master"]:
             return self._list(stand_in.modelscope_listing())
-        if url.path.startswith(f"/{REPO}/resolve/{COMMIT}/"):
-            return self._or_redirect(unquote(url.path.removeprefix(f"/{REPO}/resolve/{COMMIT}/")))
-        if url.path == f"/api/v1/models/{REPO}/repo":
+        if url.path.startswith(f"/{stand_in.repo}/resolve/{COMMIT}/"):
+            return self._or_redirect(unquote(url.path.removeprefix(f"/{stand_in.repo}/resolve/{COMMIT}/")))
+        if url.path == f"/api/v1/models/{stand_in.repo}/repo":
             return self._or_redirect(parse_qs(url.query)["FilePath"][0])
         return self._answer(404, b'{"error":"Repository not found"}')
 
