@@ -12,7 +12,7 @@ wanted=$(cat "$requirements" pyproject.toml | sha256sum)
 if [[ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]]; then
   rm -rf "$venv"
   "${PYTHON:-python3}" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable . -r "$requirements"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[stream]" -r "$requirements"
   echo "$wanted" >"$venv/installed"
 fi
 for major in 3 4; do
