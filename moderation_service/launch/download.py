@@ -3,6 +3,7 @@
     <cache>/huggingface/Qwen--Qwen3Guard-Gen-4B/main/        the model, complete when the manifest is there
     <cache>/huggingface/Qwen--Qwen3Guard-Gen-4B/main.partial/   what is still on its way
     <cache>/huggingface/Qwen--Qwen3Guard-Gen-4B/main.lock    held while one process downloads
+    <cache>/huggingface/Qwen--Qwen3Guard-Gen-4B/main.without-weights/   the small files alone, if these were asked for
 
 A file is moved into the model's folder only after its digest was checked. A broken transfer goes on where it stopped.
 """
@@ -93,7 +94,9 @@ class Downloader:
 
     def folder(self, hub: Hub) -> Path:
         """Where that model is, or would be."""
-        return self.cache / hub.source.value / hub.repo.replace("/", "--") / hub.revision.replace("/", "--")
+        # A folder of its own without the weights: it must never pass for the complete model.
+        name = hub.revision.replace("/", "--") + ("" if hub.with_weights else ".without-weights")
+        return self.cache / hub.source.value / hub.repo.replace("/", "--") / name
 
     def _download(self, hub: Hub, folder: Path) -> None:
         self.console.say(f"Downloading {hub.repo} ({hub.revision}) from {hub.endpoint} to {folder}")

@@ -24,6 +24,11 @@ __all__ = ["download_command"]
 @click.command("download")
 @click.option("--size", type=click.Choice([guard.size for guard in GUARDS]), help="A Qwen3Guard-Gen of this size.")
 @click.option("--model", metavar="NAME", help="Another model on the hub: ORGANISATION/NAME.")
+@click.option(
+    "--without-weights",
+    is_flag=True,
+    help="Only the small files, such as config.json and tokenizer.json: what stream_model_dir needs.",
+)
 @hub_options
 def download_command(**given: Any) -> None:
     """Download a model for vLLM, verify it, and print the folder that it is in.
@@ -59,6 +64,7 @@ def _download(given: dict[str, Any]) -> Path:
         revision=given["revision"] or source.default_revision,
         endpoint=given["hub_endpoint"] or mirror or source.endpoint,
         token=token,
+        with_weights=not given["without_weights"],
     )
     cache = given["cache_dir"] or default_cache(os.environ)
     with contextlib.closing(Downloader(cache=cache, console=Console())) as downloader:

@@ -24,7 +24,8 @@ _REVISION = re.compile(r"[\w./-]{1,200}", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _DIGEST = re.compile(r"[0-9a-f]{64}|[0-9a-f]{40}")
 # What serving needs. Pickled weights and Python code are left out on purpose: opening them runs them.
-_SUFFIXES = (".json", ".safetensors", ".txt", ".jinja", ".model")
+_WEIGHTS = ".safetensors"
+_SUFFIXES = (".json", _WEIGHTS, ".txt", ".jinja", ".model")
 
 
 class Source(enum.Enum):
@@ -91,6 +92,8 @@ class Hub:
     revision: str
     endpoint: str
     token: Secret | None = None
+    with_weights: bool = True
+    """False: everything but the weights, for who only has to know how the model reads and what it answers."""
 
     def __post_init__(self) -> None:
         if not _REPO.fullmatch(self.repo) or ".." in self.repo:
@@ -134,7 +137,10 @@ class Hub:
             files = [file for file in map(read, entries) if file is not None]
         except (KeyError, TypeError, ValueError) as error:
             raise DownloadFailed(f"{self.endpoint}: describes a file without its name, size or digest.") from error
-        return Listing(needed_files(files), commit)
+        needed = needed_files(files)
+        if not self.with_weights:
+            needed = tuple(file for file in needed if not file.path.endswith(_WEIGHTS))
+        return Listing(needed, commit)
 
     @property
     def _root(self) -> str:
@@ -151,7 +157,7 @@ def needed_files(files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
         raise DownloadFailed("The hub lists the same file twice.")
     if not all(file.size >= 0 and _DIGEST.fullmatch(file.digest) for file in needed):
         raise DownloadFailed("The hub names no size or digest for a file that is needed; it could not be verified.")
-    if "config.json" not in names or not any(name.endswith(".safetensors") for name in names):
+    if "config.json" not in names or not any(name.endswith(_WEIGHTS) for name in names):
         raise DownloadFailed(
             "This repository has no config.json and *.safetensors; it is not a model that vLLM can load."
         )

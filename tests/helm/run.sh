@@ -8,11 +8,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 venv=.venv-helm
 requirements=tests/helm/requirements.txt
 
-wanted=$(cat "$requirements" pyproject.toml | sha256sum)
+wanted=$(cat "$requirements" pyproject.toml tests/helm/run.sh | sha256sum)
 if [[ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]]; then
   rm -rf "$venv"
   "${PYTHON:-python3}" -m venv "$venv"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable . -r "$requirements"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check --editable ".[stream]" -r "$requirements"
   echo "$wanted" >"$venv/installed"
 fi
 for major in 3 4; do

@@ -21,6 +21,8 @@ REFUSALS = (
     "not both",
     "minReplicas is more than maxReplicas",
     "vllm.model.source none needs",
+    "stream.model.source none needs",
+    "stream.apiKey is for stream.externalUrl",
     "needs serverAddress",
     "needs parentRefs",
     "ingress needs hosts",
@@ -50,6 +52,7 @@ SAMPLES: dict[str, list[Any]] = {
     "affinity": [{}, {"podAntiAffinity": {}}],
     "volumes": [[], [VOLUME]],
     "volumeMounts": [[]],
+    "volumeSource": [{}, {"hostPath": {"path": "/srv"}}, {"nfs": {"server": "a", "path": "/b"}}],
     # What the promise of a hardened pod rests on is not drawn.
     "podSecurityContext": [{}, {"runAsUser": 12345}, {"supplementalGroups": [1]}],
     "securityContext": [{}, {"runAsUser": 12345}],
@@ -86,8 +89,15 @@ PLACES: dict[tuple[str, ...], list[Any]] = {
     ("vllm", "model", "revision"): ["", "v1.0", "1e3", "feature/x", "0123456789abcdef"],
     ("vllm", "model", "path"): ["", "/models", "/models/a/b.c"],
     ("vllm", "gpu", "resourceName"): ["nvidia.com/gpu", "nvidia.com/mig-1g.10gb", "amd.com/gpu"],
-    ("vllm", "persistence", "volume"): [{}, {"hostPath": {"path": "/srv"}}, {"nfs": {"server": "a", "path": "/b"}}],
     ("vllm", "persistence", "existingClaim"): ["", "null"],
+    ("stream", "extraArgs"): [[], ["--max-num-seqs", "64"], ["--hf-overrides={}"]],
+    ("stream", "model", "name"): ["Qwen/Qwen3Guard-Stream-4B", "1/2"],
+    ("stream", "model", "revision"): ["", "1e3", "feature/x"],
+    ("stream", "model", "path"): ["", "/models/a/b.c"],
+    ("stream", "gpu", "resourceName"): ["nvidia.com/gpu", "amd.com/gpu"],
+    ("stream", "persistence", "existingClaim"): ["", "null"],
+    ("stream", "files", "path"): ["", "1e3", "a/b.c"],
+    ("stream", "files", "existingClaim"): ["", "null"],
 }
 
 
@@ -101,6 +111,8 @@ def to_draw_from() -> Object:
         place = schema
         for key in path[:-1]:
             place = place["properties"][key]
+            if "$ref" in place:
+                place.update(copy.deepcopy(schema["definitions"][place.pop("$ref").rpartition("/")[2]]))
         assert path[-1] in place["properties"], path
         place["properties"][path[-1]] = {"enum": samples}
     return dict(schema)

@@ -105,6 +105,9 @@ def test_every_value_is_explained() -> None:
         ("external: {urls: ['http://user:pw@guard']}", "urls"),
         ("networkPolicy: {vllm: {from: [{podselector: {}}]}}", "podselector"),
         ("vllm: {resources: {limit: {cpu: 1}}}", "limit"),
+        ("stream: {externalUrl: 'ftp://a'}", "externalUrl"),
+        ("stream: {files: {path: ../etc}}", "path"),
+        ("stream: {autoscaling: {enabled: true}}", "autoscaling"),
         ("vllm: {tolerations: [{key: a, efect: NoSchedule}]}", "efect"),
         ("gateway: {podSecurityContext: {runAsUser: root}}", "runAsUser"),
     ],
@@ -146,6 +149,34 @@ def test_a_bad_value_is_refused_by_its_name(values: str, message: str) -> None:
         ),
         ("vllm: {apiKey: {existingSecret: a, value: bcdefghi}}", "vllm.apiKey: give value or existingSecret, not both"),
         ("vllm: {autoscaling: {enabled: true}}", "vllm.autoscaling needs serverAddress"),
+        (
+            "stream: {enabled: true, externalUrl: 'http://a', model: {source: none}}",
+            "stream.model.source none needs stream.files.existingClaim",
+        ),
+        (
+            "stream: {enabled: true, files: {existingClaim: a}, model: {source: none}}",
+            "stream.model.source none needs stream.model.path",
+        ),
+        (
+            "stream: {enabled: true, files: {existingClaim: a, volume: {hostPath: {path: /a}}}}",
+            "stream.files: give existingClaim or volume, not both",
+        ),
+        (
+            "stream: {enabled: true, persistence: {existingClaim: a, volume: {hostPath: {path: /a}}}}",
+            "stream.persistence: give existingClaim or volume, not both",
+        ),
+        ("stream: {enabled: true, apiKey: {existingSecret: a}}", "stream.apiKey is for stream.externalUrl"),
+        ("stream: {enabled: true, extraArgs: [--hf-overrides, a]}", "stream.extraArgs: --hf-overrides is set by"),
+        ("stream: {enabled: true, extraArgs: [--port=9]}", "stream.extraArgs: --port is set by the chart"),
+        ("stream: {extraEnv: [{name: HOME, value: /}]}", "stream.extraEnv: HOME is set by the chart"),
+        (
+            "{stream: {enabled: true}, gateway: {config: {stream_upstream: 'http://a'}}}",
+            "gateway.config.stream_upstream is set by the chart; use stream.externalUrl instead",
+        ),
+        (
+            "{stream: {enabled: true}, gateway: {extraEnv: [{name: MODERATION_STREAM_MODEL_DIR, value: /a}]}}",
+            "gateway.extraEnv: MODERATION_STREAM_MODEL_DIR is set by the chart",
+        ),
         ("fullnameOverride: vllm", "A Service named vllm"),
     ],
 )

@@ -31,6 +31,26 @@ def test_the_folder_is_printed_and_has_the_model(source, named, hub_stand_in, tm
     assert (folder / "model.safetensors").read_bytes() == hub_stand_in.files["model.safetensors"]
 
 
+@pytest.mark.parametrize("source", list(Source), ids=lambda source: source.value)
+def test_without_weights_the_small_files_come_alone(source, hub_stand_in, tmp_path):
+    done = download(hub_stand_in, tmp_path, "--model", MODEL, "--source", source.value, "--without-weights")
+    assert done.returncode == 0, done.stderr
+    folder = Path(done.stdout.decode().strip())
+    assert folder.name == f"{source.default_revision}.without-weights"
+    assert (folder / "config.json").read_bytes() == hub_stand_in.files["config.json"]
+    assert not list(tmp_path.rglob("*.safetensors"))
+    hub_stand_in.requests.clear()
+    again = download(hub_stand_in, tmp_path, "--model", MODEL, "--source", source.value, "--without-weights")
+    assert (again.returncode, again.stdout, hub_stand_in.requests) == (0, done.stdout, [])
+
+
+def test_a_model_without_weights_never_passes_for_the_complete_one(hub_stand_in, tmp_path):
+    assert download(hub_stand_in, tmp_path, "--model", MODEL, "--without-weights").returncode == 0
+    done = download(hub_stand_in, tmp_path, "--model", MODEL)
+    assert done.returncode == 0, done.stderr
+    assert (Path(done.stdout.decode().strip()) / "model.safetensors").is_file()
+
+
 def test_the_second_time_nothing_is_asked(hub_stand_in, tmp_path):
     first = download(hub_stand_in, tmp_path, "--model", MODEL)
     hub_stand_in.requests.clear()

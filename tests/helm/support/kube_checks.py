@@ -205,7 +205,7 @@ def check_selectors(objects: list[Object], existing: Existing) -> Iterator[str]:
 
 
 def check_peers(objects: list[Object], existing: Existing) -> Iterator[str]:
-    """Only the gateway reaches vLLM, and it may; both may ask the DNS."""
+    """Only the gateway reaches the model servers, and it may; all may ask the DNS."""
     policies = {
         one["metadata"]["labels"]["app.kubernetes.io/component"]: one["spec"]
         for one in objects
@@ -223,24 +223,24 @@ def check_peers(objects: list[Object], existing: Existing) -> Iterator[str]:
         }
         if protocols != {"UDP", "TCP"}:
             yield f"NetworkPolicy of {component}: can't ask the DNS"
-    if "guard" in policies:
-        if not all(rule.get("from") for rule in policies["guard"]["ingress"]):
-            yield "NetworkPolicy of guard: everybody may call vLLM"
+    for server in {"guard", "stream"} & policies.keys():
+        if not all(rule.get("from") for rule in policies[server]["ingress"]):
+            yield f"NetworkPolicy of {server}: everybody may call vLLM"
         own = [
             peer["podSelector"]["matchLabels"].get("app.kubernetes.io/component")
-            for rule in policies["guard"]["ingress"]
+            for rule in policies[server]["ingress"]
             for peer in rule.get("from", [])
             if "namespaceSelector" not in peer and "ipBlock" not in peer
         ]
         if "gateway" not in own:
-            yield "NetworkPolicy of guard: the gateway may not call vLLM"
+            yield f"NetworkPolicy of {server}: the gateway may not call vLLM"
         reachable = [
             peer.get("podSelector", {}).get("matchLabels", {}).get("app.kubernetes.io/component")
             for rule in policies["gateway"]["egress"]
             for peer in rule.get("to", [])
         ]
-        if "guard" not in reachable:
-            yield "NetworkPolicy of gateway: vLLM may not be called"
+        if server not in reachable:
+            yield f"NetworkPolicy of gateway: vLLM of {server} may not be called"
 
 
 def check_references(objects: list[Object], existing: Existing) -> Iterator[str]:

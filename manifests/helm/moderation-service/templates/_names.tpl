@@ -12,7 +12,11 @@
 
 {{/* Not "vllm": vLLM reads VLLM_* variables, and Kubernetes can make some up for a Service of that name. */}}
 {{- define "moderation.guardName" -}}
-{{- printf "%s-guard" (include "moderation.fullname" .) -}}
+{{- include "moderation.serverName" (dict "root" . "component" "guard") -}}
+{{- end -}}
+
+{{- define "moderation.serverName" -}}
+{{- printf "%s-%s" (include "moderation.fullname" .root) .component -}}
 {{- end -}}
 
 {{- define "moderation.serviceAccountName" -}}

@@ -35,6 +35,10 @@
 {{- if include "moderation.hasPolicies" . -}}
 {{- $_ = set $settings "policies_file" "/etc/moderation/policies.yaml" -}}
 {{- end -}}
+{{- if .Values.stream.enabled -}}
+{{- $_ = set $settings "stream_upstream" (include "moderation.streamUpstream" .) -}}
+{{- $_ = set $settings "stream_model_dir" (include "moderation.streamModelDir" .) -}}
+{{- end -}}
 {{- if and (include "moderation.metricsAreOpen" .) (not (hasKey $settings "open_metrics")) -}}
 {{- $_ = set $settings "open_metrics" true -}}
 {{- end -}}
@@ -43,7 +47,7 @@
 
 {{/* Addresses in `gateway.config` and `gateway.extraEnv` that the service will call: a chat model, a trace collector. */}}
 {{- define "moderation.callsOthers" -}}
-{{- $found := eq .Values.engine "external" -}}
+{{- $found := or (eq .Values.engine "external") (and .Values.stream.enabled (ne .Values.stream.externalUrl "")) -}}
 {{- range $value := .Values.gateway.config -}}
 {{- range $one := (kindIs "slice" $value | ternary $value (list $value)) -}}
 {{- if and (kindIs "string" $one) (regexMatch "^https?://" $one) }}{{ $found = true }}{{ end -}}
@@ -81,16 +85,6 @@
 {{- fail "gateway.extraEnv: MODERATION_UPSTREAM_API_KEY is set by the chart; see vllm.apiKey and external.apiKey." -}}
 {{- end -}}
 {{- end -}}
-{{- range .Values.vllm.extraEnv -}}
-{{- if has .name (list "HF_HUB_OFFLINE" "VLLM_NO_USAGE_STATS" "DO_NOT_TRACK" "HOME" "USER" "TORCHINDUCTOR_CACHE_DIR" "VLLM_API_KEY") -}}
-{{- fail (printf "vllm.extraEnv: %s is set by the chart." .name) -}}
-{{- end -}}
-{{- end -}}
-{{- range .Values.vllm.model.extraEnv -}}
-{{- if has .name (list "HOME" "HF_TOKEN" "MODELSCOPE_API_TOKEN") -}}
-{{- fail (printf "vllm.model.extraEnv: %s is set by the chart; a token is named in vllm.model.token." .name) -}}
-{{- end -}}
-{{- end -}}
 {{- if and (eq .Values.engine "external") (not .Values.external.urls) -}}
 {{- fail "engine external needs external.urls: the addresses of the servers that run Qwen3Guard." -}}
 {{- end -}}
@@ -113,25 +107,11 @@
 {{- if and .Values.gateway.ingress.enabled (not .Values.gateway.ingress.hosts) -}}
 {{- fail "gateway.ingress needs hosts." -}}
 {{- end -}}
+{{- range $name := list "vllm" "stream" -}}
+{{- include "moderation.validateServer" (dict "values" $.Values "name" $name "part" (get $.Values $name)) -}}
+{{- end -}}
 {{- if eq .Values.engine "vllm" -}}
 {{- with .Values.vllm -}}
-{{- if and (eq .model.source "none") (not .model.path) -}}
-{{- fail "vllm.model.source none needs vllm.model.path: the model's folder, below /models where the volume is mounted." -}}
-{{- end -}}
-{{- if and (eq .model.source "none") .persistence.enabled (not .persistence.existingClaim) (not .persistence.volume) -}}
-{{- fail "vllm.model.source none needs a volume with the model: vllm.persistence.existingClaim or vllm.persistence.volume." -}}
-{{- end -}}
-{{- if and (eq .model.source "none") (not .persistence.enabled) -}}
-{{- fail "vllm.model.source none needs vllm.persistence.enabled: an emptyDir has no model." -}}
-{{- end -}}
-{{- if and .persistence.existingClaim .persistence.volume -}}
-{{- fail "vllm.persistence: give existingClaim or volume, not both." -}}
-{{- end -}}
-{{- range .extraArgs -}}
-{{- if regexMatch "^--(host|port|api-key|served-model-name|uds|root-path|ssl-[a-z-]+)(=|$)" . -}}
-{{- fail (printf "vllm.extraArgs: %s is set by the chart." (regexFind "^[a-z-]+" .)) -}}
-{{- end -}}
-{{- end -}}
 {{- if and .apiKey.existingSecret .apiKey.value -}}
 {{- fail "vllm.apiKey: give value or existingSecret, not both." -}}
 {{- end -}}
@@ -140,6 +120,44 @@
 {{- end -}}
 {{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
 {{- fail "vllm.autoscaling: minReplicas is more than maxReplicas." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{/* What is wrong with a vLLM that this chart runs. Takes (dict "values" .Values "name" "vllm" "part" .Values.vllm). */}}
+{{- define "moderation.validateServer" -}}
+{{- range .part.extraEnv -}}
+{{- if has .name (list "HF_HUB_OFFLINE" "VLLM_NO_USAGE_STATS" "DO_NOT_TRACK" "HOME" "USER" "TORCHINDUCTOR_CACHE_DIR" "VLLM_API_KEY") -}}
+{{- fail (printf "%s.extraEnv: %s is set by the chart." $.name .name) -}}
+{{- end -}}
+{{- end -}}
+{{- range .part.model.extraEnv -}}
+{{- if has .name (list "HOME" "HF_TOKEN" "MODELSCOPE_API_TOKEN") -}}
+{{- fail (printf "%s.model.extraEnv: %s is set by the chart; a token is named in %s.model.token." $.name .name $.name) -}}
+{{- end -}}
+{{- end -}}
+{{- if ternary (eq .values.engine "vllm") (and .values.stream.enabled (not .values.stream.externalUrl)) (eq .name "vllm") -}}
+{{- with .part -}}
+{{- if and (eq .model.source "none") (not .model.path) -}}
+{{- fail (printf "%s.model.source none needs %s.model.path: the model's folder, below /models where the volume is mounted." $.name $.name) -}}
+{{- end -}}
+{{- if and (eq .model.source "none") .persistence.enabled (not .persistence.existingClaim) (not .persistence.volume) -}}
+{{- fail (printf "%s.model.source none needs a volume with the model: %s.persistence.existingClaim or %s.persistence.volume." $.name $.name $.name) -}}
+{{- end -}}
+{{- if and (eq .model.source "none") (not .persistence.enabled) -}}
+{{- fail (printf "%s.model.source none needs %s.persistence.enabled: an emptyDir has no model." $.name $.name) -}}
+{{- end -}}
+{{- if and .persistence.existingClaim .persistence.volume -}}
+{{- fail (printf "%s.persistence: give existingClaim or volume, not both." $.name) -}}
+{{- end -}}
+{{- range .extraArgs -}}
+{{- if regexMatch (ternary "^--(hf-overrides|runner)(=|$)" "^$" (eq $.name "stream")) . -}}
+{{- fail (printf "%s.extraArgs: %s is set by the chart." $.name (regexFind "^[a-z-]+" .)) -}}
+{{- end -}}
+{{- if regexMatch "^--(host|port|api-key|served-model-name|uds|root-path|ssl-[a-z-]+)(=|$)" . -}}
+{{- fail (printf "%s.extraArgs: %s is set by the chart." $.name (regexFind "^[a-z-]+" .)) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
