@@ -131,8 +131,10 @@ def _begin_with_thoughts(turn: object, message: object) -> None:
     for text in (message.get(key) for key in _THOUGHTS):
         if isinstance(text, str) and text:
             content = turn.get("content")
-            is_list = isinstance(content, list)
-            turn["content"] = [*content, {"type": "text", "text": text}] if is_list else f"{text}\n{content}"
+            if isinstance(content, list):
+                turn["content"] = [*content, {"type": "text", "text": text}]
+            elif isinstance(content, str):
+                turn["content"] = f"{text}\n{content}"
 
 
 def _turn(message: object, options: GuardedOptions) -> object:
