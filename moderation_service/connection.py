@@ -16,6 +16,8 @@ from .prompt_io import receive_now, send_now
 __all__ = ["Connection", "Response"]
 
 _LINGER_S = 2.0
+# A client that sends a byte now and then would otherwise have a thread for as long as it likes.
+_PAUSES = 3
 _MAX_DISCARDED_BYTES = 64 * 1024
 
 
@@ -24,6 +26,8 @@ class Connection:
 
     __slots__ = (
         "_discarded",
+        "_pause_s",
+        "_received_until",
         "_socket",
         "client",
         "expires_at",
@@ -47,7 +51,8 @@ class Connection:
         self.server = server
         # It reads through `recv`.
         self.parser = http.get_parser(cfg, self, client)
-        self.expires_at = monotonic() + cfg.keepalive
+        self._pause_s: float = cfg.keepalive
+        self.expires_at = self._received_until = monotonic() + self._pause_s
         self.has_answered = False
         self.is_closing = False
         self._discarded = 0
@@ -56,10 +61,17 @@ class Connection:
         """The socket's descriptor, for who wants to know when the client hangs up or takes more."""
         return self._socket.fileno()
 
+    def begin_request(self) -> None:
+        """A request begins; all of it has to come within a few pauses' time."""
+        self.has_answered = False
+        self._received_until = monotonic() + _PAUSES * self._pause_s
+
     def recv(self, size: int) -> bytes:
         """At most `size` bytes, as soon as there are some; none at the end. Raises OSError."""
         received = receive_now(self._socket.fileno(), size)
         if received is None:
+            if monotonic() >= self._received_until:
+                raise TimeoutError("The request takes too long to come.")
             with Pausing():
                 received = self._socket.recv(size)
         return received

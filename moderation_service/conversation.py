@@ -34,6 +34,8 @@ _ROLES = {role.value: role for role in Role}
 _JUDGED = (Role.USER, Role.ASSISTANT)
 _MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
+# Invisible copies of ASCII's characters (Unicode's tags): people see nothing, but language models read them.
+_FIRST_TAG, _LAST_TAG = "\U000e0020", "\U000e007e"
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +136,7 @@ def check_text(value: object, *, param: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: zero-width and control characters alone are no text to judge."""
-    return all(unicodedata.category(char) in _BLANK_CATEGORIES for char in text)
+    return all(unicodedata.category(char) in _BLANK_CATEGORIES and not _FIRST_TAG <= char <= _LAST_TAG for char in text)
 
 
 def _parse_message(raw: object, *, param: str) -> Message | None:

@@ -34,6 +34,8 @@ class Crew:
         self._running = 0
         self._steps = 0
         self._steps_before = 0
+        self._begun = 0
+        self._begun_before = 0
         self._asleep: list[threading.Lock] = []
         self._has_ended = False
 
@@ -62,6 +64,7 @@ class Crew:
         with self._lock:
             self._waiting -= 1
             self._running += 1
+            self._begun += 1
             is_last = self._waiting == 0 and bool(self._asleep)
         if is_last:
             self._on_all_busy()
@@ -86,12 +89,18 @@ class Crew:
             self._running += 1
 
     def relieve(self) -> bool:
-        """Wake a few if nobody waits and nobody got any further since the last call. False if that can't be needed."""
+        """Wake a few if nobody waits and nobody got any further since the last call. False if that can't be needed.
+
+        One is woken if others got further, but nobody with a new request: long ones such as streams can pause and go on
+        for minutes without a moment at which none of them runs.
+        """
         with self._lock:
             is_unattended = self._waiting == 0 and bool(self._asleep)
             if is_unattended and self._steps == self._steps_before:
                 self._wake(_RELIEF)
-            self._steps_before = self._steps
+            elif is_unattended and self._begun == self._begun_before:
+                self._wake(1)
+            self._steps_before, self._begun_before = self._steps, self._begun
             return is_unattended
 
     def end(self) -> None:

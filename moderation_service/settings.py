@@ -81,7 +81,8 @@ class Settings(StreamSettings, ChatSettings):
     keep_alive_s: int = _declare(
         30,
         "Server",
-        "How long an idle client connection is kept open, and how long a client may pause within a request.",
+        "How long an idle client connection is kept open, and how long a client may pause within a request. A whole "
+        "request has to arrive within three times as long.",
         unit="seconds",
         minimum=1,
         maximum=3600,

@@ -6,7 +6,8 @@ than all of this service's own work, and several times as much when many are con
 the next connection with input, answers its request and waits again; the kernel wakes one of them. The parser, the
 WSGI environment and the form of the reply are gunicorn's. Besides:
 
-1. *Who sends nothing holds no thread*, and who stalls within a request holds one for `keep_alive_s` at most.
+1. *Who sends nothing holds no thread*, and who stalls within a request holds one for `keep_alive_s` at most, or for
+   a few times as long by sending a little now and then.
 2. *Refusals are JSON.* A request that is not HTTP never reaches the app; gunicorn would answer it with a page.
 3. *A worker that ends closes its port.* gunicorn's keeps it open, without accepting, until its last request is
    answered; clients that connect meanwhile wait and are reset in the end.
@@ -250,7 +251,7 @@ class Worker(base.Worker):  # type: ignore[misc]
 
     def _answer(self, connection: Connection) -> bool:
         """Answer one request; False if the connection can't be used for another. Raises what gunicorn's parser does."""
-        connection.has_answered = False
+        connection.begin_request()
         request = next(connection.parser)
         response, environ = wsgi.create(
             request, connection, connection.client, connection.server, self._config, response_class=Response

@@ -155,6 +155,29 @@ def test_requests_that_take_long_without_a_pause_are_relieved(hands: Hands) -> N
         is_over.set()
 
 
+def test_one_is_woken_when_requests_go_on_for_long_with_pauses_but_nobody_takes_new_ones(hands: Hands) -> None:
+    is_over = threading.Event()
+    first, second = hands.settled()
+    try:
+        second.answer(is_over.wait)
+        hands.next("runs")
+        first.answer(lambda: (first.pause(), is_over.wait()))
+        hands.next("runs")
+        hands.next("pauses")
+        hands.crew.relieve()
+        hands.until_asleep(THREADS - AWAKE)
+        first.go_on()
+        hands.next("resumes")
+        hands.crew.pause()  # somebody got further
+        hands.crew.resume()
+        hands.crew.relieve()
+        hands.next("waits")
+        hands.until_asleep(THREADS - AWAKE - 1)
+        assert not hands.crew.relieve()
+    finally:
+        is_over.set()
+
+
 def test_nobody_is_woken_while_requests_come_to_an_end(hands: Hands) -> None:
     is_over = threading.Event()
     first, second = hands.settled()

@@ -314,6 +314,33 @@ def test_a_client_that_stalls_within_a_request_does_not_hold_a_thread_for_ever()
         assert started.stop() == 0
 
 
+def test_a_client_that_sends_a_byte_now_and_then_does_not_hold_a_thread_for_ever() -> None:
+    with running("--workers", "1", "--threads", "2", "--keep-alive-s", "1") as started:
+        slow = [socket.create_connection(("127.0.0.1", started.port), timeout=30) for _ in range(2)]
+        is_over = threading.Event()
+
+        def send_slowly() -> None:
+            for connection in slow:
+                connection.sendall(b"POST /moderate HTTP/1.1\r\nX-Long: ")
+            with contextlib.suppress(OSError):
+                while not is_over.wait(0.2):
+                    for connection in slow:
+                        connection.sendall(b"a")
+
+        sender = threading.Thread(target=send_slowly)
+        sender.start()
+        try:
+            for connection in slow:
+                with contextlib.suppress(ConnectionResetError):
+                    assert connection.recv(1) == b""
+            assert started.moderate("bread")["action"] == "allow"
+        finally:
+            is_over.set()
+            sender.join()
+            for connection in slow:
+                connection.close()
+
+
 def test_requests_at_the_same_time_do_not_wait_for_a_slow_one(service: Running) -> None:
     with ThreadPoolExecutor(9) as pool:
         slow = pool.submit(service.moderate, "slow bomb")

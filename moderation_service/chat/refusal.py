@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 
 from ..errors import ChatModelError
 
-__all__ = ["ChatModelRefused", "refusal_of"]
+__all__ = ["ChatModelRefused", "broken_off", "refusal_of"]
 
 _KEY_REFUSED = (401, 403)
+# Texts elsewhere may be the model's, which nobody has judged: some servers add what it wrote (`failed_generation`).
+_TOLD = frozenset({"error", "object", "message", "type", "param", "code", "status", "detail", "loc", "msg"})
+_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_MOMENT = re.compile(r"[A-Za-z0-9,: +-]{1,64}")
 
 
 class ChatModelRefused(Exception):
@@ -30,17 +36,55 @@ def refusal_of(
     What the caller has done wrong goes through as it is. What the server or our operator has done wrong does not: not
     a failure, not a redirect, and not the refusal of a key that is ours.
     """
-    retry_after = headers.get("retry-after")
+    retry_after = headers.get("retry-after", "")
     is_callers = 400 <= status < 500 and not (has_key and status in _KEY_REFUSED)
     if is_callers:
         try:
-            document = json.loads(body)
+            document = _without_texts(json.loads(body))
         except (ValueError, RecursionError):
             document = None
         if not isinstance(document, dict):
             kind = "rate_limit_error" if status == 429 else "invalid_request_error"
             message = f"The chat model's server refused the request with status {status}."
             document = {"error": {"message": message, "type": kind, "param": None, "code": "chat_model_error"}}
-        return ChatModelRefused(status, document, retry_after=retry_after)
-    seconds = float(retry_after) if retry_after is not None and retry_after.isdecimal() else None
+        return ChatModelRefused(status, document, retry_after=retry_after if _MOMENT.fullmatch(retry_after) else None)
+    seconds = float(retry_after) if _SECONDS.fullmatch(retry_after) else None
     return ChatModelError(f"The chat model's server answered with status {status}.", retry_after_s=seconds)
+
+
+def broken_off(event: Mapping[str, object]) -> ChatModelRefused:
+    """What is told of an error in the middle of a reply: its type and code.
+
+    Its message is not: some servers quote there what the model wrote and they could not read.
+    """
+    error = event.get("error") or event
+    found = error if isinstance(error, Mapping) else {}
+    code = found.get("code")
+    return ChatModelRefused(
+        200,
+        {
+            "error": {
+                "message": "The chat model's server broke its answer off with an error.",
+                "type": _name(found.get("type")) or "server_error",
+                "param": None,
+                "code": code if isinstance(code, int) else _name(code) or "chat_model_error",
+            }
+        },
+    )
+
+
+def _name(value: object) -> str | None:
+    return value if isinstance(value, str) and _NAME.fullmatch(value) else None
+
+
+def _without_texts(value: object) -> object:
+    """The document with texts only where errors have theirs."""
+    if isinstance(value, list):
+        return [_without_texts(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_texts(item)
+        for key, item in value.items()
+        if key in _TOLD or not isinstance(item, (str, list, dict))
+    }

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from ..errors import ChatModelError
 from .answer import GuardedAnswer
-from .refusal import ChatModelRefused, refusal_of
+from .refusal import ChatModelRefused, broken_off, refusal_of
 from .sse import DONE, Event, EventReader, EventTooLarge
 from .upstream import UpstreamCall
 
@@ -100,7 +100,7 @@ class ModelReply:
             return
         chunk = _object(event.data)
         if event.name == "error" or chunk.get("error"):
-            raise ChatModelRefused(200, chunk if chunk.get("error") else {"error": chunk})
+            raise broken_off(chunk)
         self._answer.add(chunk)
 
     def _complete(self, call: UpstreamCall) -> None:

@@ -338,7 +338,7 @@ class GuardedSession:
         if not self._has_turn and not self._turns.try_take():
             self._background.start(self._turns.take, undo=self._turns.give_back)
             return
-        self._has_turn = False
+        self._has_turn = True
         pieces = self._answer.take_pieces()
         self.checks += len(pieces)
 
@@ -349,6 +349,8 @@ class GuardedSession:
                 self._turns.give_back()
 
         self._background.start(judge)
+        # Not before: if no thread can be had, closing the session gives the turn back.
+        self._has_turn = False
 
     @property
     def _is_late(self) -> bool:

@@ -24,6 +24,13 @@ __all__ = ["GuardedChat", "GuardedOptions", "parse"]
 _MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
 _TOOL_ROLES = ("tool", "function")
 _MODES = ("score", "block")
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+# What is read here; servers written in Go, such as Ollama, take
+# `Messages`, and even `me\u017f\u017fages`, for `messages`.
+_READ = frozenset(
+    {"audio", "content", "function_call", "functions", "messages", "modalities", "model", "moderation", "n", "refusal"}
+    | {"role", "stream", "stream_options", "text", "tool_calls", "tools", "type", *_THOUGHTS}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +76,7 @@ def parse(
     """Read a request body. Raises InvalidRequest or TooLarge that names the field."""
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
+    _refuse_doubles(body, at="")
     if "messages" not in body:
         raise InvalidRequest("`messages` is missing.", param="messages")
     if not isinstance(body.get("model", ""), str):
@@ -78,7 +86,12 @@ def parse(
     streamed = body.get("stream_options")
     if streamed is not None and not isinstance(streamed, Mapping):
         raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
-    turns = [_turn(message, options) for message in _list(body["messages"])]
+    messages = _list(body["messages"])
+    for index, message in enumerate(messages):
+        _refuse_doubles(message, at=f"messages[{index}].")
+    turns = [_turn(message, options) for message in messages]
+    if turns:
+        _begin_with_thoughts(turns[-1], messages[-1])
     # What is no list of messages is refused here.
     parsed = parse_messages(turns if isinstance(body["messages"], list) else body["messages"], limits=limits)
     choices = body.get("n")
@@ -98,6 +111,30 @@ def parse(
 
 def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
+
+
+def _refuse_doubles(value: object, *, at: str) -> None:
+    """Refuse fields that some servers would read in place of the one that is judged."""
+    if not isinstance(value, Mapping):
+        return
+    for key in value:
+        if key not in _READ and (known := key.casefold()) in _READ:
+            raise InvalidRequest(f"`{at}{known}` must be written in lower case.", param=at + known)
+    for index, part in enumerate(_list(value.get("content"))):
+        _refuse_doubles(part, at=f"{at}content[{index}].")
+
+
+def _begin_with_thoughts(turn: object, message: object) -> None:
+    """Thoughts that the caller puts into the model's mouth are a beginning of its answer, as its words are."""
+    if not isinstance(turn, dict) or not isinstance(message, Mapping) or turn.get("role") != "assistant":
+        return
+    for text in (message.get(key) for key in _THOUGHTS):
+        if isinstance(text, str) and text:
+            content = turn.get("content")
+            if isinstance(content, list):
+                turn["content"] = [*content, {"type": "text", "text": text}]
+            elif isinstance(content, str):
+                turn["content"] = f"{text}\n{content}"
 
 
 def _turn(message: object, options: GuardedOptions) -> object:

@@ -8,6 +8,7 @@ known to hold none. Each field is a text of its own (a *channel*), because they 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -20,6 +21,7 @@ _TOOLS, _OLD_TOOL = "tool_calls", "function_call"
 _NO_TEXT = frozenset({"role", "id", "index", "type", "object", "format", "status", "tool_call_id"})
 _OPAQUE = {"audio": frozenset({"data", "expires_at"}), "reasoning_details": frozenset({"data", "signature"})}
 _TWINS = ("reasoning_content", "reasoning")
+_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,4 +95,5 @@ def tool_text(arguments: str) -> str:
         pairs = json.loads(arguments, object_pairs_hook=lambda pairs: [list(pair) for pair in pairs])
         return "\n".join(_strings(pairs))
     except (ValueError, RecursionError):
-        return arguments
+        # Broken off, or more than JSON: there are readers for that too.
+        return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), arguments)

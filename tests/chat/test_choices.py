@@ -79,6 +79,8 @@ def test_the_older_kind_of_tool_call_is_known() -> None:
         ("{}", ""),
         ("", ""),
         ('{"q": "cut of', '{"q": "cut of'),
+        ('{"q": "\\u0062omb and \\u00', '{"q": "bomb and \\u00'),
+        ('{"q": "\\u0062omb"} Done.', '{"q": "bomb"} Done.'),
         ("[" * 100_000, "[" * 100_000),
     ],
 )

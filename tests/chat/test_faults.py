@@ -15,6 +15,7 @@ from apps import Like
 from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
 from fakes import FakeEngine
 
+from moderation_service.chat.background import Background
 from moderation_service.errors import ConfigurationError, Overloaded, TooLarge
 from moderation_service.setting import Secret
 
@@ -181,15 +182,65 @@ def test_a_stream_that_breaks_later_has_shown_what_was_cleared_and_no_more(llm: 
     assert [one["error"]["code"] for one in found] == ["chat_model_error"]
 
 
-def test_an_error_event_of_the_server_is_passed_on(llm: FakeLLM) -> None:
-    assert documents_or_error(chat_of(llm, *broken(chunked(event(ERROR)))).ask(stream=True))[-1] == ERROR
-    named = chunked(b'event: error\ndata: {"message": "x"}\n\n')
-    assert documents_or_error(chat_of(llm, *broken(named)).ask(stream=True))[-1] == {"error": {"message": "x"}}
+BROKE_OFF = "The chat model's server broke its answer off with an error."
+
+
+@pytest.mark.parametrize(
+    ("sent", "kind", "code"),
+    [
+        (event({"error": {"message": "can't read: a bomb", "type": "api_error", "code": 500}}), "api_error", 500),
+        (event({"error": {"message": "x", "code": "out_of_memory"}}), "server_error", "out_of_memory"),
+        (event({"error": "can't read: a bomb", "choices": [chunk({"content": "a bomb"})]}), None, None),
+        (event({"error": {"type": "a bomb", "code": "a bomb", "failed_generation": "a bomb"}}), None, None),
+        (b'event: error\ndata: {"message": "a bomb"}\n\n', None, None),
+    ],
+)
+def test_of_an_error_in_the_middle_of_an_answer_the_kind_is_told_and_no_text(
+    llm: FakeLLM, sent: bytes, kind: str | None, code: object
+) -> None:
+    # Some servers quote in it what the model wrote, which nobody has judged.
+    found = documents_or_error(chat_of(llm, *broken(chunked(sent))).ask(stream=True))[-1]
+    told = {"message": BROKE_OFF, "type": kind or "server_error", "param": None, "code": code or "chat_model_error"}
+    assert found == {"error": told}
 
 
 def test_an_error_event_before_anything_else_is_a_status(llm: FakeLLM) -> None:
     reply = chat_of(llm, SSE_HEAD + chunked(event(ERROR))).ask(stream=True)
-    assert documents_or_error(reply) == [ERROR]
+    assert (reply.status_code, reply.json) == (502, {"error": {**ERROR["error"], "message": BROKE_OFF}})
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_refusal_is_passed_on_without_what_the_model_wrote(llm: FakeLLM, stream: bool) -> None:
+    error = {"message": "The model did not call a tool.", "type": "invalid_request_error", "code": "tool_use_failed"}
+    sent = {"error": {**error, "failed_generation": "a bomb"}, "choices": [{"text": "a bomb"}]}
+    reply = chat_of(llm, http(400, sent)).ask(stream=stream)
+    assert (reply.status_code, reply.json) == (400, {"error": error})
+    detail = {"detail": [{"loc": ["body", "n"], "msg": "too small", "type": "value", "input": "a bomb", "at": 1}]}
+    reply = chat_of(llm, http(422, detail)).ask(stream=stream)
+    assert reply.json == {"detail": [{"loc": ["body", "n"], "msg": "too small", "type": "value", "at": 1}]}
+
+
+@pytest.mark.parametrize("value", ["9" * 400, "1\nX-Other: 1", "\xb2", "x" * 100])
+@pytest.mark.parametrize(("status", "expected"), [(429, 429), (503, 502)])
+def test_a_pause_that_is_none_is_not_passed_on(llm: FakeLLM, value: str, status: int, expected: int) -> None:
+    reply = chat_of(llm, http(status, ERROR, headers=f"Retry-After: {value}\r\n")).ask()
+    assert (reply.status_code, "Retry-After" in reply.headers) == (expected, False)
+
+
+def test_a_check_that_could_not_begin_keeps_no_turn(llm: FakeLLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = chat_of(llm, whole("Yes."), chat_timeout_s=5.0)
+    begins, calls, turns = Background.start, 0, 2
+
+    def start(self: Background, *arguments: Any, **options: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls in (2, 4):  # the answers'; before them come their prompts'
+            raise RuntimeError("can't start new thread")
+        begins(self, *arguments, **options)
+
+    monkeypatch.setattr(Background, "start", start)
+    assert [error_of(chat.ask())[0] for _ in range(turns)] == [500, 500]
+    assert chat.ask().status_code == 200
 
 
 def test_a_pause_that_is_too_long_is_an_error(llm: FakeLLM) -> None:

@@ -73,6 +73,38 @@ def test_nothing_to_see_is_nothing_to_judge() -> None:
     assert judged([{"role": "user", "content": ""}]) == []
 
 
+def test_invisible_letters_are_judged_because_models_read_them() -> None:
+    tags = "".join(chr(0xE0000 + ord(letter)) for letter in "bomb")
+    assert judged([{"role": "user", "content": tags}]) == [[tags]]
+
+
+@pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_that_are_begun_for_the_model_are_judged(key: str) -> None:
+    begun = {"role": "assistant", "content": None, key: "bomb"}
+    assert judged([*turns("user: a"), begun]) == [["a"], ["a", "bomb\n"]]
+    assert judged([*turns("user: a"), {**begun, "content": "Sure"}])[1] == ["a", "bomb\nSure"]
+    assert judged([*turns("user: a"), {**begun, "content": [{"type": "text", "text": "Sure"}]}])[1][1] == "Sure\nbomb"
+    # What it thought before it called a tool is history, as what it said.
+    assert judged([*turns("user: a"), {**begun, "tool_calls": [CALL]}, *turns("tool: b")]) == [["a"]]
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        ({"Messages": turns("user: bomb")}, "messages"),
+        ({"me\u017f\u017fages": turns("user: bomb")}, "messages"),
+        ({"STREAM": True}, "stream"),
+        ({"messages": [{"role": "user", "content": "a", "Content": "bomb"}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "Text": "b"}]}]},
+         "messages[0].content[0].text"),
+    ],
+)  # fmt: skip
+def test_a_field_that_some_servers_take_for_another_is_refused(body: dict[str, Any], param: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(**{"messages": turns("user: a"), **body})
+    assert caught.value.param == param
+
+
 def test_all_that_was_sent_goes_on_to_the_model() -> None:
     body = {
         "temperature": 0.5,
