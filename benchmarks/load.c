@@ -4,8 +4,7 @@
  *   ./load PORT CLIENTS SECONDS WARM_UP REQUEST_FILE FIRST_NUMBER PID...
  *
  * The file holds a whole request; every "########" in it becomes the number of the request, so that no two are the
- * same.
- * After WARM_UP replies it measures for SECONDS, and then prints, with the CPU time of the processes PID...,
+ * same. After WARM_UP replies it measures for SECONDS, and then prints, with the CPU time of the processes PID...,
  *
  *   REQUESTS SECONDS CPU_SECONDS P50_MS P99_MS STATUS:COUNT...
  *
