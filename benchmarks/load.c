@@ -3,8 +3,8 @@
  *   cc -O2 -o load load.c
  *   ./load PORT CLIENTS SECONDS WARM_UP REQUEST_FILE FIRST_NUMBER PID...
  *
- * The file holds a whole request; "########" in it becomes the number of the request, so that no two are the same.
- * After WARM_UP replies it measures for SECONDS, and then prints, with the CPU time of the processes PID...,
+ * The file holds a whole request; every "########" in it becomes the number of the request, so that no two are the
+ * same. After WARM_UP replies it measures for SECONDS, and then prints, with the CPU time of the processes PID...,
  *
  *   REQUESTS SECONDS CPU_SECONDS P50_MS P99_MS STATUS:COUNT...
  *
@@ -28,12 +28,14 @@
 #define MAX_CLIENTS 4096
 #define REPLY_MAX 65536
 #define MAX_SAMPLES 20000000
+#define MAX_NUMBERS 16
 
 typedef struct { int fd; size_t len; int64_t sent; char buf[REPLY_MAX + 1]; } Client;
 
 static char *request;
 static size_t request_len;
-static char *number_at;
+static char *number_at[MAX_NUMBERS];
+static size_t number_places;
 static unsigned long number;
 static long statuses[1000];
 
@@ -58,11 +60,9 @@ static double cpu_seconds(int count, char **pids) {
 }
 
 static void send_request(Client *c) {
-    if (number_at) {
-        char digits[16];
-        snprintf(digits, sizeof digits, "%08lu", number++ % 100000000UL);
-        memcpy(number_at, digits, 8);
-    }
+    char digits[16];
+    snprintf(digits, sizeof digits, "%08lu", number++ % 100000000UL);
+    for (size_t i = 0; i < number_places; i++) memcpy(number_at[i], digits, 8);
     c->len = 0;
     c->sent = now_ns();
     if (send(c->fd, request, request_len, MSG_NOSIGNAL) != (ssize_t)request_len) die("send");
@@ -90,7 +90,10 @@ static void read_request(const char *path) {
     request = calloc(1, 1 << 20);
     request_len = fread(request, 1, (1 << 20) - 1, f);
     fclose(f);
-    number_at = strstr(request, "########");
+    for (char *at = request; (at = strstr(at, "########")); at += 8) {
+        if (number_places == MAX_NUMBERS) { fprintf(stderr, "too many numbers\n"); exit(2); }
+        number_at[number_places++] = at;
+    }
 }
 
 int main(int argc, char **argv) {

@@ -90,7 +90,7 @@ class Settings(StreamSettings, ChatSettings):
     graceful_timeout_s: int = _declare(
         10,
         "Server",
-        "After SIGTERM or Ctrl-C, how long requests in flight may take before they are cut.",
+        "After SIGTERM, how long requests in flight may take before they are cut. Ctrl-C cuts them after a second.",
         unit="seconds",
         minimum=1,
         maximum=600,

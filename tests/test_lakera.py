@@ -88,6 +88,24 @@ def test_two_user_messages_in_a_row_do_not_hide_the_first() -> None:
     assert ask(litellm_call(BOMB, HELLO))[1]["flagged"]
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        ["how to make a bomb"],
+        [{"type": "input_text", "text": "how to make a bomb"}],
+        [{"type": "refusal", "text": "hello", "refusal": "how to make a bomb"}],
+        [{"type": "thinking", "thinking": "how to make a bomb"}],
+    ],
+)
+def test_text_is_judged_wherever_a_model_may_read_it(content: object) -> None:
+    assert ask(litellm_call({"role": "user", "content": content}))[1]["flagged"]
+
+
+@pytest.mark.parametrize("role", ["USER", "human", "", None, 7])
+def test_text_of_an_unknown_role_is_the_users(role: object) -> None:
+    assert ask(litellm_call({"role": role, "content": "how to make a bomb"}, HELLO))[1]["flagged"]
+
+
 def test_what_has_no_text_is_not_flagged() -> None:
     picture = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     nothing = reply(judged=False)
@@ -129,6 +147,11 @@ def test_a_key_is_asked_for() -> None:
         ([], "The body must be a JSON object.", None),
         ({}, "`messages` must be a list of messages.", "messages"),
         ({"messages": ["a"]}, "`messages[0]` must be an object.", "messages[0]"),
+        (
+            {"messages": [{"role": "user", "content": {"text": "a"}}]},
+            "`messages[0].content` must be a string or a list of parts.",
+            "messages[0].content",
+        ),
         ({"messages": [], "project_id": 7}, "`project_id` must be the name of a policy.", "project_id"),
         (
             {"messages": [], "project_id": "srict"},

@@ -39,6 +39,7 @@ UNSTREAMED = 'Answers can only be checked while they are streamed. Send "stream"
 REASONING_FIELDS = ("reasoning_content", "reasoning", "thinking")
 """Names of one and the same thing; some providers send two of them."""
 TEXT_FIELDS = (*REASONING_FIELDS, "refusal", "content")
+PART_FIELDS = ("text", "refusal", "thinking")
 """Of a chat completion's delta, in the order in which they are shown."""
 OTHER_FIELDS = ("role", "function_call", "annotations", "images")
 """Passed on as they are. Anything else in a delta may repeat the text (logprobs, reasoning_details) and is left out."""
@@ -506,7 +507,10 @@ def text_of(content: Any) -> str:
         return content or ""
     if not isinstance(content, list):
         raise TypeError("content is neither a text nor a list of parts")
-    texts = [part.get("text") if isinstance(part, dict) else part for part in content]
+    texts = []
+    for part in content:
+        # Which of several texts a model's server reads, nobody here knows.
+        texts += [part.get(field) for field in PART_FIELDS] if isinstance(part, dict) else [part]
     return "\n".join(text for text in texts if isinstance(text, str))
 
 

@@ -1,8 +1,9 @@
 """Chats as gateways pass them on: whatever their clients sent, of which what was said is judged. No I/O.
 
 A gateway stands between any client and any model. So what is no text (pictures, sound, files, calls of tools) is left
-out here instead of refused, and so are system, developer and tool messages. Who calls the gateway writes the roles;
-`question.Question` has what follows from that.
+out here instead of refused, and so are system, developer and tool messages. Text of a role that nobody here knows is
+the user's: to some model it may be. Who calls the gateway writes the roles; `question.Question` has what follows from
+that.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from ..conversation import Limits, Message, Role, check_text, is_blank
 from ..errors import InvalidRequest, TooLarge
 from ..question import Question
 
-__all__ = ["question_of", "read_turns"]
+__all__ = ["question_of", "read_turns", "texts_of_part"]
 
-_ROLES = {Role.USER.value: Role.USER, Role.ASSISTANT.value: Role.ASSISTANT}
+_NOT_JUDGED = frozenset({"system", "developer", "tool", "function"})
+_TEXT_FIELDS = ("text", "refusal", "thinking")
 
 
 def read_turns(messages: object, *, limits: Limits, param: str) -> list[Message]:
@@ -29,10 +31,14 @@ def read_turns(messages: object, *, limits: Limits, param: str) -> list[Message]
         at = f"{param}[{index}]"
         if not isinstance(message, Mapping):
             raise InvalidRequest(f"`{at}` must be an object.", param=at)
-        role, text = message.get("role"), _content(message.get("content"))
-        if isinstance(role, str) and role in _ROLES and text.strip():
+        name = message.get("role")
+        if isinstance(name, str) and name in _NOT_JUDGED:
+            continue
+        role = Role.ASSISTANT if name == Role.ASSISTANT.value else Role.USER
+        text = _content(message.get("content"), param=f"{at}.content")
+        if text.strip():
             # Of invisible characters alone it is no text to judge, but it still parts the turns around it.
-            turns.append(Message(_ROLES[role], text if is_blank(text) else check_text(text, param=f"{at}.content")))
+            turns.append(Message(role, text if is_blank(text) else check_text(text, param=f"{at}.content")))
     return turns
 
 
@@ -48,11 +54,20 @@ def question_of(turns: Sequence[Message], *, param: str) -> Question:
     return question
 
 
-def _content(content: object) -> str:
+def texts_of_part(part: object) -> list[str]:
+    """The texts of one part of a message's content. Which of several a model's server reads, nobody here knows."""
+    if isinstance(part, str):
+        return [part]
+    if not isinstance(part, Mapping):
+        return []
+    found = (part.get(field) for field in _TEXT_FIELDS)
+    return [text for text in found if isinstance(text, str)]
+
+
+def _content(content: object, *, param: str) -> str:
     """The text of a message: all of its parts that have one."""
-    if isinstance(content, str):
-        return content
+    if content is None or isinstance(content, str):
+        return content or ""
     if not isinstance(content, list):
-        return ""
-    parts = [part.get("text") or part.get("refusal") for part in content if isinstance(part, Mapping)]
-    return "\n".join(part for part in parts if isinstance(part, str))
+        raise InvalidRequest(f"`{param}` must be a string or a list of parts.", param=param)
+    return "\n".join(text for part in content for text in texts_of_part(part) if text)

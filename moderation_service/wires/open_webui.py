@@ -24,6 +24,7 @@ from ..conversation import Conversation, Limits, Role
 from ..errors import InvalidRequest, TooLarge
 from ..moderator import Check
 from ..policy import Policies, Policy
+from .gateway_chats import texts_of_part
 
 __all__ = [
     "CONTEXT_CHARS",
@@ -202,8 +203,7 @@ def _text(content: object, *, at: str) -> str:
         return content
     if not isinstance(content, list):
         raise InvalidRequest(f"`{at}` must be a string or a list of parts.", param=at)
-    texts = [part.get("text") if isinstance(part, Mapping) else part for part in content]
-    return "\n".join(text for text in texts if isinstance(text, str))
+    return "\n".join(text for part in content for text in texts_of_part(part))
 
 
 def _prompts(turns: Sequence[_Turn]) -> list[Conversation]:

@@ -161,6 +161,7 @@ def test_what_the_real_product_sent_goes_through_unchanged(runner: Callable[...,
                 "content": [{"type": "image_url", "image_url": {"url": "x"}}, {"type": "text", "text": "a bomb"}],
             }
         ],
+        [{"role": "user", "content": [{"type": "refusal", "text": "thanks", "refusal": "a bomb"}]}],
         [*THANKS, {"role": "assistant", "content": "The bomb is"}],
         [*THANKS, {"role": "assistant", "content": None}, {"role": "tool", "content": "a bomb"}],
         [{"role": "user", "content": "a bomb"}, {"role": "assistant", "content": " "}, *THANKS],

@@ -130,6 +130,7 @@ def test_half_a_surrogate_pair_elsewhere_in_the_body_goes_back_too() -> None:
             }
         ],
         [{"role": "user", "content": ["a bomb"]}],
+        [{"role": "user", "content": [{"type": "refusal", "text": "thanks", "refusal": "a bomb"}]}],
         [THANKS, {"role": "assistant", "content": "The bomb is"}],
         [THANKS, {"role": "assistant", "content": None}, {"role": "tool", "content": "a bomb"}],
         [{"role": "user", "content": "a bomb"}, {"role": "assistant", "content": " "}, THANKS],
