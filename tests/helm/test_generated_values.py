@@ -22,6 +22,7 @@ REFUSALS = (
     "minReplicas is more than maxReplicas",
     "vllm.model.source none needs",
     "stream.model.source none needs",
+    "stream.files.path is a folder of a volume",
     "stream.apiKey is for stream.externalUrl",
     "needs serverAddress",
     "needs parentRefs",

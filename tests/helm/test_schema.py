@@ -165,6 +165,7 @@ def test_a_bad_value_is_refused_by_its_name(values: str, message: str) -> None:
             "stream: {enabled: true, persistence: {existingClaim: a, volume: {hostPath: {path: /a}}}}",
             "stream.persistence: give existingClaim or volume, not both",
         ),
+        ("stream: {enabled: true, files: {path: a}}", "it needs stream.files.existingClaim or stream.files.volume"),
         ("stream: {enabled: true, apiKey: {existingSecret: a}}", "stream.apiKey is for stream.externalUrl"),
         ("stream: {enabled: true, extraArgs: [--hf-overrides, a]}", "stream.extraArgs: --hf-overrides is set by"),
         ("stream: {enabled: true, extraArgs: [--port=9]}", "stream.extraArgs: --port is set by the chart"),

@@ -33,6 +33,9 @@
 {{- if and .files.existingClaim .files.volume -}}
 {{- fail "stream.files: give existingClaim or volume, not both." -}}
 {{- end -}}
+{{- if and .files.path (not .files.existingClaim) (not .files.volume) -}}
+{{- fail "stream.files.path is a folder of a volume: it needs stream.files.existingClaim or stream.files.volume." -}}
+{{- end -}}
 {{- if and (eq .model.source "none") (not .files.existingClaim) (not .files.volume) -}}
 {{- fail "stream.model.source none needs stream.files.existingClaim or stream.files.volume: a volume with the model's config.json and tokenizer.json, for the service." -}}
 {{- end -}}
