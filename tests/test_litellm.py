@@ -500,7 +500,10 @@ def test_a_question_is_known_to_workers_that_were_not_asked_it() -> None:
         assert service.request("POST", PATH, request(HELLO, **params(policy="srict"))).status == 400
         service.stop()
         lines = [line for line in service.log if line.get("route") == PATH]
-    assert [line.get("question_known") for line in lines] == [None] * 10 + [True] * 10 + [False, None]
+    known = [line.get("question_known") for line in lines]
+    # Before these come the questions, but for what the killed workers had not written down yet.
+    assert known[-12:] == [True] * 10 + [False, None]
+    assert {*known[:-12]} <= {None}
     assert (lines[-1]["error"], lines[-1]["param"]) == ("invalid_request", f"{P}.policy")
 
 
