@@ -485,9 +485,6 @@ def test_a_question_is_known_to_workers_that_were_not_asked_it() -> None:
         for call_id in calls:
             asked = request({"role": "user", "content": "how much arsenic"}, **call_id)
             assert service.request("POST", PATH, asked).json == NONE
-        # A worker writes its log a moment later; one that is killed never does.
-        while sum(line.get("route") == PATH for line in service.log) < len(calls):
-            assert service.request("GET", "/healthz").status == 200
         asked_workers = set(service.workers())
         for worker in asked_workers:
             os.kill(worker, signal.SIGKILL)
