@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from .conversation import is_blank
+from .conversation import says_nothing
 from .errors import ModerationError
 from .growing import Piece, Ruling
 from .moderator import Check, Moderator
@@ -39,11 +39,11 @@ class AnswerJudge:
 
     def of(self, pieces: Sequence[Piece]) -> list[Ruling | ModerationError]:
         """The ruling on each piece, in order; all are judged in one call. The pieces may be of several answers."""
-        visible = [piece for piece in pieces if not is_blank(piece.text)]
+        visible = [piece for piece in pieces if not says_nothing(piece.text)]
         outcomes = iter(self.moderator.decide([self._check(piece) for piece in visible]) if visible else ())
         rulings: list[Ruling | ModerationError] = []
         for piece in pieces:
-            if is_blank(piece.text):
+            if says_nothing(piece.text):
                 # It shows nothing, and goes along as context with whatever follows.
                 rulings.append(Ruling(piece.end))
                 continue

@@ -10,6 +10,7 @@ assistant turn and would judge nothing.
 from __future__ import annotations
 
 import enum
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from dataclasses import dataclass
 from .errors import InvalidRequest, TooLarge
 from .verdict import Target
 
-__all__ = ["Conversation", "Limits", "Message", "Role", "check_text", "is_blank", "parse_messages"]
+__all__ = ["Conversation", "Limits", "Message", "Role", "check_text", "is_blank", "parse_messages", "says_nothing"]
 
 
 class Role(enum.Enum):
@@ -35,7 +36,7 @@ _JUDGED = (Role.USER, Role.ASSISTANT)
 _MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 # Invisible copies of ASCII's characters (Unicode's tags): people see nothing, but language models read them.
-_FIRST_TAG, _LAST_TAG = "\U000e0020", "\U000e007e"
+_TAG = re.compile("[\U000e0020-\U000e007e]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,12 @@ def check_text(value: object, *, param: str) -> str:
 
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: zero-width and control characters alone are no text to judge."""
-    return all(unicodedata.category(char) in _BLANK_CATEGORIES and not _FIRST_TAG <= char <= _LAST_TAG for char in text)
+    return all(unicodedata.category(char) in _BLANK_CATEGORIES for char in text)
+
+
+def says_nothing(text: str) -> bool:
+    """Whether a text is blank to a language model too: what goes to a model, or comes from one, is judged otherwise."""
+    return is_blank(text) and not _TAG.search(text)
 
 
 def _parse_message(raw: object, *, param: str) -> Message | None:

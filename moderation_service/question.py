@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .conversation import Conversation, Message, Role, is_blank
+from .conversation import Conversation, Message, Role, says_nothing
 
 __all__ = ["Question"]
 
@@ -35,7 +35,7 @@ class Question:
         turns: list[Message] = []
         for message in messages:
             # A turn that shows nothing, such as one that only calls a tool, does not part what stands around it.
-            if message.role is Role.ASSISTANT and is_blank(message.content):
+            if message.role is Role.ASSISTANT and says_nothing(message.content):
                 continue
             if turns and turns[-1].role is message.role:
                 message = Message(message.role, f"{turns.pop().content}\n{message.content}")
@@ -47,8 +47,8 @@ class Question:
 
     def to_judge(self) -> Sequence[Conversation]:
         """What is judged before an answer: the user's words, and a beginning of the answer; nothing that is blank."""
-        asked = () if is_blank(self.turns[-1].content) else (Conversation(self.turns),)
-        if is_blank(self.begun):
+        asked = () if says_nothing(self.turns[-1].content) else (Conversation(self.turns),)
+        if says_nothing(self.begun):
             return asked
         return (*asked, Conversation((*self.turns, Message(Role.ASSISTANT, self.begun))))
 

@@ -130,11 +130,6 @@ def test_only_the_judged_turn_must_not_be_blank(text: str) -> None:
     assert refused([turn("user", text), turn("system", "x")]).param == "messages[0].content"
 
 
-def test_invisible_letters_are_letters() -> None:
-    tags = "".join(chr(0xE0000 + ord(letter)) for letter in "bomb ~")
-    assert Conversation.of(prompt=tags).prompt == tags
-
-
 def test_nothing_to_judge_is_refused() -> None:
     with pytest.raises(InvalidRequest) as caught:
         Conversation.of()

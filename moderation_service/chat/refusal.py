@@ -15,7 +15,7 @@ _KEY_REFUSED = (401, 403)
 _TOLD = frozenset({"error", "object", "message", "type", "param", "code", "status", "detail", "loc", "msg"})
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _SECONDS = re.compile(r"[0-9]{1,9}")
-_MOMENT = re.compile(r"[A-Za-z0-9,: +-]{1,64}")
+_MOMENT = re.compile(r"[A-Za-z0-9,.: +-]{1,64}")
 
 
 class ChatModelRefused(Exception):

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Conversation, Limits, is_blank, parse_messages
+from ..conversation import Conversation, Limits, Message, Role, parse_messages, says_nothing
 from ..errors import InvalidRequest
 from ..policy import Policies, Policy
 from ..question import Question
@@ -160,7 +160,7 @@ def _tool_results(turns: Sequence[object], limits: Limits) -> Sequence[Conversat
         elif role in _TOOL_ROLES and isinstance(turn, Mapping):
             results.append({"role": "user", "content": turn.get("content")})
     texts = [message.content for _, message in parse_messages(results, limits=limits)]
-    return [Conversation.of(prompt=text) for text in texts if not is_blank(text)]
+    return [Conversation((Message(Role.USER, text),)) for text in texts if not says_nothing(text)]
 
 
 def _names(body: Mapping[str, object]) -> list[str]:

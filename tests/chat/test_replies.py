@@ -35,6 +35,13 @@ def block(target: str, *categories: str) -> dict[str, object]:
 # What passes.
 
 
+def test_invisible_letters_of_an_answer_are_judged(llm: FakeLLM) -> None:
+    tags, engine = "".join(chr(0xE0000 + ord(letter)) for letter in "bomb"), FakeEngine()
+    llm.behave = says(tags)
+    assert Chat(llm, engine=engine).ask().status_code == 200
+    assert engine.asked[-1] == tags
+
+
 def test_an_answer_goes_through_as_it_is(chat: Chat) -> None:
     reply = chat.ask(temperature=0.5)
     expected = {

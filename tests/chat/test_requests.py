@@ -76,6 +76,10 @@ def test_nothing_to_see_is_nothing_to_judge() -> None:
 def test_invisible_letters_are_judged_because_models_read_them() -> None:
     tags = "".join(chr(0xE0000 + ord(letter)) for letter in "bomb")
     assert judged([{"role": "user", "content": tags}]) == [[tags]]
+    begun = {"role": "assistant", "content": tags}
+    assert judged([*turns("user: a"), begun]) == [["a"], ["a", tags]]
+    result = {"role": "tool", "content": tags}
+    assert judged([*turns("user: a"), result], judge_tool_results=True) == [["a"], [tags]]
 
 
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
