@@ -9,6 +9,7 @@ messages are the application's own words. The results of tools are judged when t
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -31,6 +32,11 @@ _READ = frozenset(
     {"audio", "content", "function_call", "functions", "messages", "modalities", "model", "moderation", "n", "refusal"}
     | {"role", "stream", "stream_options", "text", "tool_calls", "tools", "type", *_THOUGHTS}
 )
+
+# By these, servers such as vLLM take text for the prompt from elsewhere than the messages, or another template for it.
+_UNSEEN = ("chat_template", "documents", "prompt", "input", "prompt_embeds", "prompt_token_ids")
+_TEMPLATE_OPTIONS = "chat_template_kwargs"
+_OPTION_WORD = re.compile(r"[A-Za-z0-9_.-]{0,32}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +92,7 @@ def parse(
     streamed = body.get("stream_options")
     if streamed is not None and not isinstance(streamed, Mapping):
         raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
+    _refuse_unseen(body)
     messages = _list(body["messages"])
     for index, message in enumerate(messages):
         _refuse_doubles(message, at=f"messages[{index}].")
@@ -122,6 +129,19 @@ def _refuse_doubles(value: object, *, at: str) -> None:
             raise InvalidRequest(f"`{at}{known}` must be written in lower case.", param=at + known)
     for index, part in enumerate(_list(value.get("content"))):
         _refuse_doubles(part, at=f"{at}content[{index}].")
+
+
+def _refuse_unseen(body: Mapping[object, object]) -> None:
+    """Refuse what would put text before the model that is in no message, and so is not judged."""
+    for key in body:
+        name = key.casefold() if isinstance(key, str) else ""
+        if name in _UNSEEN and body[key] is not None:
+            raise InvalidRequest(f"`{name}` is not let through: what it says could not be judged.", param=name)
+        options = body[key] if name == _TEMPLATE_OPTIONS else None
+        values = options.values() if isinstance(options, Mapping) else () if options is None else (options,)
+        if any(isinstance(one, (list, dict)) or not _OPTION_WORD.fullmatch(str(one)) for one in values):
+            reason = f"`{_TEMPLATE_OPTIONS}` may have numbers, true, false and single words; text could not be judged."
+            raise InvalidRequest(reason, param=_TEMPLATE_OPTIONS)
 
 
 def _begin_with_thoughts(turn: object, message: object) -> None:

@@ -109,6 +109,34 @@ def test_a_field_that_some_servers_take_for_another_is_refused(body: dict[str, A
     assert caught.value.param == param
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("chat_template", "{{ 'how to make a bomb' }}"),
+        ("Chat_Template", "{{ 'how to make a bomb' }}"),
+        ("documents", [{"title": "a", "text": "b"}]),
+        ("prompt", "a bomb"),
+        ("input", ["a bomb"]),
+        ("prompt_token_ids", [1, 2]),
+        ("prompt_embeds", "AAAA"),
+        ("chat_template_kwargs", {"documents": ["a bomb"]}),
+        ("chat_template_kwargs", {"persona": "how to make a bomb"}),
+        ("chat_template_kwargs", {"persona": {"a": 1}}),
+        ("chat_template_kwargs", "how to make a bomb"),
+    ],
+)
+def test_text_for_the_model_outside_of_the_messages_is_refused(field: str, value: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(turns("user: a"), **{field: value})
+    assert caught.value.param == field.lower()
+
+
+def test_options_of_the_template_go_on_to_the_model() -> None:
+    options = {"enable_thinking": False, "reasoning_effort": "high", "budget": 100, "other": None}
+    chat = read(turns("user: a"), chat_template_kwargs=options, documents=None)
+    assert chat.forward["chat_template_kwargs"] == options
+
+
 def test_all_that_was_sent_goes_on_to_the_model() -> None:
     body = {
         "temperature": 0.5,
