@@ -126,11 +126,7 @@ def _script(objects: list[Object], spec: Object, pod: Object, folder: Path, cont
         f"mount -t proc proc {root}/proc",
         *(f"touch {root}/dev/{device}\nmount --bind /dev/{device} {root}/dev/{device}" for device in _DEVICES),
     ]
-    for path in (*_SYSTEM, sys.base_prefix, sys.prefix, str(charts.ROOT)):
-        if Path(path).is_symlink():
-            lines.append(f"cp --no-dereference {path} {root}{path}")
-        elif Path(path).is_dir():
-            lines.append(_bind(path, f"{root}{path}", read_only=True))
+    lines += _machines(root, *_SYSTEM)
     volumes = {volume["name"]: volume for volume in pod["volumes"]}
     for mount in spec["volumeMounts"]:
         source = folder / "volumes" / mount["name"]
@@ -140,6 +136,8 @@ def _script(objects: list[Object], spec: Object, pod: Object, folder: Path, cont
         for file in source.iterdir():
             os.chown(file, 0, rights["fsGroup"])
         lines.append(_bind(str(source), f"{root}{mount['mountPath']}", read_only=mount.get("readOnly", False)))
+    # Behind the volumes: the project may lie in a folder that is one of them, such as /tmp.
+    lines += _machines(root, sys.base_prefix, sys.prefix, str(charts.ROOT))
     if own["readOnlyRootFilesystem"]:
         lines.append(f"mount -o remount,ro {root}")
     dropped = "--bounding-set=-all --inh-caps=-all" if own["capabilities"]["drop"] == ["ALL"] else ""
@@ -151,6 +149,15 @@ def _script(objects: list[Object], spec: Object, pod: Object, folder: Path, cont
         f"exec chroot {root} setpriv --pdeathsig=KILL {identity} {dropped} {privileges} {shlex.join(words)}",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _machines(root: Path, *paths: str) -> Iterator[str]:
+    """These folders of the machine at their own paths."""
+    for path in paths:
+        if Path(path).is_symlink():
+            yield f"cp --no-dereference {path} {root}{path}"
+        elif Path(path).is_dir():
+            yield _bind(path, f"{root}{path}", read_only=True)
 
 
 def _bind(source: str, target: str, *, read_only: bool) -> str:
