@@ -141,6 +141,9 @@ ROWS: dict[str, tuple[Panel, ...]] = {
               (Query(f"sum(moderation_chats_open{{{_JOB}}})", "chats"),)),
         Panel("How chats end", "blocked_answer: cut by the policy; an error by its type.", "reqps",
               (Query(rate("moderation_chats_total", _JOB, "ended"), "{{ended}}"),), stacked=True),
+        Panel("Chats refused with 429", "More than chat_max_streams of a worker at once.", "reqps",
+              (Query(rate("moderation_requests_total", f'{_JOB}, route="/v1/chat/completions", status="429"')
+                     + " or vector(0)", "refused"),)),
     ),
     "vLLM": (
         Panel("Requests in vLLM", "Those waiting have no place in the batch yet.", "short",
