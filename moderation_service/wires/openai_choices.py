@@ -21,6 +21,9 @@ _TOOLS, _OLD_TOOL = "tool_calls", "function_call"
 _NO_TEXT = frozenset({"role", "id", "index", "type", "object", "format", "status", "tool_call_id"})
 _OPAQUE = {"audio": frozenset({"data", "expires_at"}), "reasoning_details": frozenset({"data", "signature"})}
 _TWINS = ("reasoning_content", "reasoning")
+# Beside the message: what the server says of it. Its strings are words of the server's, or the caller's stop string.
+_ABOUT = frozenset({"finish_reason", "native_finish_reason", "stop_reason", "matched_stop", "content_filter_results"})
+_LOGPROBS = "logprobs"
 _ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 
 
@@ -37,9 +40,28 @@ def parts_of(choice: Mapping[str, object], *, tools: frozenset[str] = frozenset(
     """The text of a choice. `tools` are the names that the caller has given to its tools: they say nothing new."""
     if isinstance(text := choice.get("text"), str):
         yield Part("text", text)
+    has_text = bool(text)
     for message in (choice.get(key) for key in _MESSAGES):
         if isinstance(message, Mapping):
-            yield from _message(message, tools)
+            for part in _message(message, tools):
+                has_text = has_text or bool(part.text)
+                yield part
+        else:
+            yield from (Part(CONTENT, text) for text in _strings(message))
+    if not has_text:
+        yield from _tokens(choice.get(_LOGPROBS))
+    for key, value in choice.items():
+        if key not in (*_MESSAGES, "text", _LOGPROBS) and key not in _ABOUT and key not in _NO_TEXT:
+            yield from (Part(key, text) for text in _strings(value))
+
+
+def _tokens(logprobs: object) -> Iterator[Part]:
+    """Tokens that come before their text, as where a server waits for the rest of a character or of a stop string."""
+    for entries in logprobs.values() if isinstance(logprobs, Mapping) else ():
+        for entry in entries if isinstance(entries, list) else ():
+            token = entry.get("token") if isinstance(entry, Mapping) else entry
+            if isinstance(token, str):
+                yield Part(_LOGPROBS, token)
 
 
 def _message(message: Mapping[str, object], tools: frozenset[str]) -> Iterator[Part]:

@@ -75,6 +75,13 @@ def test_logprobs_wait_with_their_text() -> None:
     assert "bomb" not in shown
 
 
+def test_tokens_that_come_before_their_text_wait_too() -> None:
+    answer = GuardedAnswer(SMALL)
+    early = [chunk({"content": ""}, logprobs={"content": [{"token": text}]}) for text in ("a ", "bomb", ". ")]
+    shown = json.dumps(run(answer, *early, *say("a bomb. ")))
+    assert "bomb" not in shown
+
+
 def test_a_blocked_choice_ends_with_the_message_and_the_reason() -> None:
     shown = run(GuardedAnswer(SMALL), *say("All is well. ", "Now the ", "bomb. ", "More. "), chunk({}, finish="stop"))
     assert contents(shown) == "All is well. \n\nSorry."

@@ -35,12 +35,32 @@ def texts(delta: Any, *, tools: frozenset[str] = frozenset(), key: str = "delta"
          [("reasoning_details", "a")]),
         ({"tool_calls": "odd"}, [("tool_calls", "odd")]),
         (None, []),
-        ("odd", []),
+        ("odd", [("content", "odd")]),
+        (["odd"], [("content", "odd")]),
     ],
 )  # fmt: skip
 def test_every_string_that_may_be_read_is_text(delta: Any, expected: list[tuple[str, str]]) -> None:
     assert texts(delta) == expected
     assert texts(delta, key="message") == expected
+
+
+def test_text_beside_the_message_is_text_but_for_what_servers_say_of_it() -> None:
+    about = {"index": 0, "finish_reason": "stop", "stop_reason": "END", "content_filter_results": {"hate": "safe"}}
+    assert list(parts_of({**about, "delta": {}})) == []
+    found = parts_of({**about, "delta": {}, "failed_generation": "a bomb", "extra": {"said": ["b"]}})
+    assert [(part.channel, part.text) for part in found] == [("failed_generation", "a bomb"), ("extra", "b")]
+
+
+def test_tokens_that_come_before_their_text_are_text() -> None:
+    held_back = {"delta": {"content": ""}, "logprobs": {"content": [{"token": "a "}, {"token": "bomb"}]}}
+    assert [(part.channel, part.text) for part in parts_of(held_back) if part.text] == [
+        ("logprobs", "a "),
+        ("logprobs", "bomb"),
+    ]
+    older = {"text": "", "logprobs": {"tokens": ["a bomb"], "token_logprobs": [-0.1], "text_offset": [0]}}
+    assert [part.text for part in parts_of(older) if part.text] == ["a bomb"]
+    with_its_text = {"delta": {"content": "a "}, "logprobs": {"content": [{"token": "a "}]}}
+    assert [(part.channel, part.text) for part in parts_of(with_its_text)] == [("content", "a ")]
 
 
 def test_the_older_kind_of_completion_has_text_too() -> None:
