@@ -28,11 +28,11 @@ sys.path.insert(0, str(ROOT / "tests" / "vllm"))
 
 import servers  # noqa: E402
 
+from moderation_service.config.settings import Secret  # noqa: E402
 from moderation_service.engines.stream.growing_text import GrowingText  # noqa: E402
 from moderation_service.engines.stream.server import Checkpoint, Facts, StreamServer  # noqa: E402
 from moderation_service.engines.stream.tokenizer import Tokenizer  # noqa: E402
-from moderation_service.engines.vllm.client import Client  # noqa: E402
-from moderation_service.settings import Secret  # noqa: E402
+from moderation_service.upstream.client import Client  # noqa: E402
 
 VOCABULARY = 1100
 NEW = 8

@@ -25,13 +25,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from moderation_service.conversation import Conversation, Limits
-from moderation_service.engines.base import Deadline
+from moderation_service.config.settings import Settings, Url
+from moderation_service.core.conversation import Conversation, Limits
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Severity, Target, Verdict
 from moderation_service.engines.stream import StopRule, StreamEngine, create
 from moderation_service.engines.stream.tokenizer import Tokenizer
 from moderation_service.engines.stream.transcript import AnswerWindows
-from moderation_service.settings import Settings, Url
-from moderation_service.verdict import Severity, Target, Verdict
 
 BINS = ("ahead", "hit", "1-32", "33-64", "65-128", "129-256", ">256", "missed")
 _LATE = 128

@@ -6,11 +6,11 @@ import json
 import sys
 from collections.abc import Sequence
 
-from moderation_service import server
-from moderation_service.conversation import Conversation
-from moderation_service.engines.base import Deadline
-from moderation_service.settings import Secret, Settings
-from moderation_service.verdict import Category, Detail, Scores, Severity, Verdict
+from moderation_service.config.settings import Secret, Settings
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Category, Detail, Scores, Severity, Verdict
+from moderation_service.server import gunicorn_app as server
 
 KEY = "bench-0123456789abcdef"
 

@@ -1,5 +1,5 @@
 """`python -m moderation_service` is the command `moderation-service`."""
 
-from .cli import main
+from .commands.cli import main
 
 main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -41,3 +42,12 @@ def _no_thread_is_left_behind() -> Iterator[None]:
         thread.join(timeout=2)
     alive = [thread.name for thread in left if thread.is_alive()]
     assert not alive, f"the test left threads behind: {alive}"
+
+
+@pytest.fixture
+def unused_port() -> int:
+    """A port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

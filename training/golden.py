@@ -12,7 +12,7 @@ from .data import prompt_rows, response_rows
 
 __all__ = ["GOLDEN", "golden_rows"]
 
-GOLDEN = Path(__file__).parents[1] / "tests" / "lite" / "golden.jsonl"
+GOLDEN = Path(__file__).parents[1] / "tests" / "engines" / "lite" / "golden.jsonl"
 _PROMPTS, _RESPONSES = 140, 60
 
 

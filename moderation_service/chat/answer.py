@@ -14,9 +14,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from ..core.verdict import Decision
 from ..errors import ChatModelError, ModerationError
-from ..growing import GrowingAnswer, Pacing, Piece, Ruling
-from ..verdict import Decision
+from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece, Ruling
 from ..wires.guarded_replies import index_of, refused_chunks, strictest
 from ..wires.openai_choices import CONTENT, parts_of, tool_text
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from ..config.settings import Settings
 from ..errors import ConfigurationError
-from ..growing import Pacing
-from ..settings import Settings
+from ..streaming.growing_answer import Pacing
 from ..wires.guarded_chat import GuardedOptions
 
 __all__ = ["ChatOptions"]

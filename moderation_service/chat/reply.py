@@ -6,9 +6,9 @@ import json
 from collections.abc import Mapping
 
 from ..errors import ChatModelError
+from ..upstream.sse import DONE, Event, EventReader, EventTooLarge
 from .answer import GuardedAnswer
 from .refusal import ChatModelRefused, broken_off, refusal_of
-from .sse import DONE, Event, EventReader, EventTooLarge
 from .upstream import UpstreamCall
 
 __all__ = ["ModelReply"]

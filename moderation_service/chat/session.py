@@ -13,14 +13,15 @@ from dataclasses import dataclass
 from time import monotonic, sleep
 from typing import Protocol, cast
 
-from ..answer_judge import AnswerJudge
-from ..crew import Pausing
+from ..core.moderator import Check, Outcome
+from ..core.policy import Streaming
+from ..core.verdict import Decision
 from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
-from ..growing import Pacing, Piece, Ruling
-from ..moderator import Check, Outcome
-from ..policy import Streaming
-from ..token_judge import TokenJudges
-from ..verdict import Decision
+from ..streaming.growing_answer import Pacing, Piece, Ruling
+from ..streaming.piece_judge import AnswerJudge
+from ..streaming.token_judge import TokenJudges
+from ..upstream.crew import Pausing
+from ..upstream.sse import COMMENT, DONE, write_event
 from ..wires.guarded_chat import GuardedChat
 from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, render_moderation, with_cuts
 from ..wires.openai_errors import render_error
@@ -29,7 +30,6 @@ from .background import Background
 from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .reply import ModelReply
-from .sse import COMMENT, DONE, write_event
 from .turns import Turns
 from .upstream import ChatUpstream
 

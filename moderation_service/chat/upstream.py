@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from time import monotonic
 from urllib.parse import urlsplit
 
-from ..crew import Pausing
 from ..errors import ChatModelError, ChatModelTimeout, ChatModelUnavailable
-from .http_reply import GarbledReply, HttpReply
+from ..upstream.crew import Pausing
+from ..upstream.http_reply import GarbledReply, HttpReply
 from .options import ChatOptions
 
 __all__ = ["ChatUpstream", "UpstreamCall"]

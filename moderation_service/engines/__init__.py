@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..settings import Settings
-from .base import Deadline, Engine
+from ..config.settings import Settings
+from ..core.engine import Deadline, Engine
 
 if TYPE_CHECKING:
     from .stream import StreamEngine

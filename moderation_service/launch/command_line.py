@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..settings import Secret
+from ..config.settings import Secret
 from .errors import LaunchError
 from .guard import GIB
 from .plan import Plan

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from types import FrameType
 from typing import Protocol
 
-from ..terminal import Terminal
+from ..server.terminal import Terminal
 from .process import ENDING_SIGNALS
 
 __all__ = ["Ending", "StopRequested"]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
-from ..settings import Secret
+from ..config.settings import Secret
 from .errors import DownloadFailed
 
 __all__ = ["Hasher", "Hub", "Listing", "RemoteFile", "Source", "needed_files"]

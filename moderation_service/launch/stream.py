@@ -12,8 +12,8 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..config.settings import Secret, Settings, Url
 from ..errors import ConfigurationError, ModerationError
-from ..settings import Secret, Settings, Url
 from .errors import LaunchError, NothingToRunOn, ServerFailed
 from .gpu import Gpu
 from .guard import GUARDS, Guard

@@ -15,10 +15,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from ..access import check_exposure, load_api_keys
+from ..config.settings import ENV_PREFIX, Secret, Settings
 from ..errors import ConfigurationError
-from ..server import check_port_is_free
-from ..settings import ENV_PREFIX, Secret, Settings
+from ..server.gunicorn_app import check_port_is_free
+from ..web.api_keys import check_exposure, load_api_keys
 from .command_line import HOST, ServerCommand, vllm_command
 from .download import Downloader, default_cache
 from .ending import Ending, StopRequested

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from ..settings import Secret
+from ..config.settings import Secret
 from .errors import ServerFailed
 
 __all__ = ["Upstream", "api_root"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from ..settings import Settings
+from ..config.settings import Settings
 from . import dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
 from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle

@@ -14,10 +14,10 @@ from collections.abc import Mapping, Sequence
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from ..core.moderator import Outcome
+from ..core.verdict import Decision
 from ..errors import InvalidRequest, ModerationError, Unauthorized
-from ..logs import log_event
-from ..moderator import Outcome
-from ..verdict import Decision
+from ..observability.logs import log_event
 from ..wires import dify
 from .body import read_json
 from .lifecycle import current_state

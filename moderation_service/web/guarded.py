@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..answer_judge import AnswerJudge
 from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
+from ..core.verdict import Decision
 from ..errors import ChatModelError, Overloaded
-from ..logs import log_event
-from ..token_judge import TokenJudges, token_pacing
-from ..verdict import Decision
+from ..observability.logs import log_event
+from ..streaming.piece_judge import AnswerJudge
+from ..streaming.token_judge import TokenJudges, token_pacing
 from ..wires import guarded_chat
 from ..wires.guarded_replies import strictest
 from ..wires.openai_models import Headers

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
-from ..access import sent_key
-from ..audit import request_context
 from ..errors import Unauthorized
 from ..ids import random_hex
-from ..logs import access_line
+from ..observability.audit import request_context
+from ..observability.logs import access_line
+from .api_keys import sent_key
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
 

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from werkzeug.http import parse_accept_header
 
-from ..answer_judge import AnswerJudge
+from ..core.moderator import Outcome
+from ..core.question import Question
 from ..errors import ModerationError
-from ..moderator import Outcome
-from ..question import Question
-from ..resent_answers import ResentAnswer, judge_resent
+from ..streaming.cumulative_stream import ResentAnswer, judge_resent
+from ..streaming.piece_judge import AnswerJudge
 from ..wires import litellm
 from ..wires.litellm import GuardrailRequest
 from .body import read_json

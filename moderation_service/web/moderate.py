@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from flask import Blueprint, Response
 from werkzeug.http import parse_accept_header
 
+from ..core.moderator import Check, Outcome
+from ..core.verdict import Decision
 from ..errors import ModerationError
-from ..moderator import Check, Outcome
-from ..verdict import Decision
 from ..wires import native
 from .body import read_body
 from .lifecycle import DirectRoute, RequestState

@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 from flask import Blueprint, Response, g, request
 from werkzeug.exceptions import HTTPException
 
+from ..core.moderator import Outcome
+from ..core.verdict import Decision
 from ..errors import ModerationError, NotFound
-from ..logs import log_event
-from ..moderator import Outcome
-from ..verdict import Decision
+from ..observability.logs import log_event
 from ..wires import open_webui
 from ..wires.open_webui import Hook, reason_phrase
 from ..wires.unchecked import unchecked_message

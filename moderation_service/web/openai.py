@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
-from ..moderator import Outcome
-from ..verdict import Decision
+from ..core.moderator import Outcome
+from ..core.verdict import Decision
 from ..wires import openai_chat, openai_moderations
 from ..wires.dify_mangling import unmangle
 from ..wires.openai_errors import render_error

@@ -20,7 +20,7 @@ from ..errors import (
     TooLarge,
     UnsupportedMediaType,
 )
-from ..logs import log_event
+from ..observability.logs import log_event
 
 __all__ = [
     "ErrorShape",

@@ -7,21 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..access import ApiKeys, load_api_keys
-from ..audit import AuditFile
-from ..cache import VerdictCache
-from ..call_memory import CallMemory
-from ..conversation import Limits
+from ..config.policy_file import load_policies
+from ..config.settings import Settings
+from ..core.conversation import Limits
+from ..core.moderator import Moderator, Observer
+from ..core.policy import Policies
+from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
-from ..metrics import Metrics
-from ..moderator import Moderator, Observer
-from ..policy import Policies
-from ..policy_file import load_policies
-from ..relayed import Relay
-from ..settings import Settings
-from ..shared_store import SharedStore
-from ..tracing import TracedEngine, Tracing, create_tracing
+from ..observability.audit import AuditFile
+from ..observability.metrics import Metrics
+from ..observability.tracing import TracedEngine, Tracing, create_tracing
+from ..streaming.call_memory import CallMemory
+from ..streaming.relayed import Relay
+from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
+from .api_keys import ApiKeys, load_api_keys
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine

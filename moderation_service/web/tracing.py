@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..tracing import Tracing
+from ..observability.tracing import Tracing
 from .lifecycle import METHODS, QUIET, TRACE, RequestState
 
 if TYPE_CHECKING:

@@ -19,11 +19,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Conversation
+from ..core.conversation import Conversation
+from ..core.moderator import Check, Outcome
+from ..core.policy import Policies
+from ..core.verdict import Decision, Detail
 from ..errors import InvalidRequest
-from ..moderator import Check, Outcome
-from ..policy import Policies
-from ..verdict import Decision, Detail
 from .unchecked import UNCHECKED_MESSAGES, unchecked_message
 
 __all__ = [

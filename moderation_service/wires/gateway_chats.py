@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..conversation import Limits, Message, Role, check_text, is_blank
+from ..core.conversation import Limits, Message, Role, check_text, is_blank
+from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
-from ..question import Question
 
 __all__ = ["question_of", "read_turns", "texts_of_part"]
 

@@ -13,10 +13,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Conversation, Limits, Message, Role, parse_messages, says_nothing
+from ..core.conversation import Conversation, Limits, Message, Role, parse_messages, says_nothing
+from ..core.policy import Policies, Policy
+from ..core.question import Question
 from ..errors import InvalidRequest
-from ..policy import Policies, Policy
-from ..question import Question
 from .openai_chat import plain_message, read_flag
 from .openai_models import POLICY_HEADER, Headers
 

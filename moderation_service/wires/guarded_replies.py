@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..policy import Policy
-from ..verdict import Decision
+from ..core.policy import Policy
+from ..core.verdict import Decision
 from . import native
 from .openai_moderations import render_result
 

@@ -19,11 +19,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Limits
+from ..core.conversation import Limits
+from ..core.moderator import Check, Outcome
+from ..core.policy import Policies
+from ..core.verdict import Category, Decision, Severity
 from ..errors import InvalidRequest, ModerationError
-from ..moderator import Check, Outcome
-from ..policy import Policies
-from ..verdict import Category, Decision, Severity
 from .gateway_chats import question_of, read_turns
 
 __all__ = ["DETECTOR_TYPES", "LakeraRequest", "parse", "render"]

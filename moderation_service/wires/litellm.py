@@ -20,13 +20,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Limits, Message, Role, check_text
+from ..core.conversation import Limits, Message, Role, check_text
+from ..core.moderator import Check, Outcome
+from ..core.policy import Policies, Policy
+from ..core.question import Question
+from ..core.verdict import Decision
 from ..errors import EngineUnavailable, InvalidRequest, ModerationError, Overloaded, TooLarge
-from ..moderator import Check, Outcome
-from ..policy import Policies, Policy
-from ..question import Question
-from ..resent_answers import ResentAnswer
-from ..verdict import Decision
+from ..streaming.cumulative_stream import ResentAnswer
 from .gateway_chats import question_of, read_turns
 
 __all__ = ["GuardrailRequest", "checks", "parse", "render_answers", "render_request"]

@@ -6,11 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Conversation, Limits
+from ..core.conversation import Conversation, Limits
+from ..core.moderator import Check, Outcome
+from ..core.policy import Policies
+from ..core.verdict import Decision, Detail
 from ..errors import InvalidRequest, ModerationError, TooLarge
-from ..moderator import Check, Outcome
-from ..policy import Policies
-from ..verdict import Decision, Detail
 
 __all__ = ["NativeLimits", "NativeRequest", "parse", "parse_options", "refuse_unknown", "render", "render_batch"]
 

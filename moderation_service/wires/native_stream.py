@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from ..conversation import Conversation
+from ..core.conversation import Conversation
+from ..core.policy import Policies
+from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
-from ..policy import Policies
-from ..question import Question
-from ..relayed import RelayedText, SoFar
+from ..streaming.relayed import RelayedText, SoFar
 from . import native
 from .native import NativeLimits
 

@@ -20,10 +20,10 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Conversation, Limits, Role
+from ..core.conversation import Conversation, Limits, Role
+from ..core.moderator import Check
+from ..core.policy import Policies, Policy
 from ..errors import InvalidRequest, TooLarge
-from ..moderator import Check
-from ..policy import Policies, Policy
 from .gateway_chats import texts_of_part
 
 __all__ = [

@@ -10,8 +10,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 
-from ..policy import Policy
-from ..verdict import Action, Category, Decision, Scores, Severity
+from ..core.policy import Policy
+from ..core.verdict import Action, Category, Decision, Scores, Severity
 
 __all__ = ["APPROXIMATE", "CATCH_ALL", "MAPPING", "OPENAI_CATEGORIES", "block_score", "mapped"]
 

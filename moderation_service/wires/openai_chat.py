@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..conversation import Conversation, Limits
+from ..core.conversation import Conversation, Limits
+from ..core.moderator import Check
+from ..core.policy import Policies
+from ..core.verdict import Decision
 from ..errors import InvalidRequest
-from ..moderator import Check
-from ..policy import Policies
-from ..verdict import Decision
 from . import native
 from .openai_models import Headers, choose
 from .openai_personas import speak

@@ -13,8 +13,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ..core.policy import Policies, Policy
 from ..errors import InvalidRequest
-from ..policy import Policies, Policy
 from .openai_personas import DEFAULT_PERSONA, PERSONAS
 
 __all__ = ["POLICY_HEADER", "TARGET_HEADER", "Choice", "Headers", "choose", "means_guard", "render_models"]

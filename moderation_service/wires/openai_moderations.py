@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..conversation import Conversation, check_text
+from ..core.conversation import Conversation, check_text
+from ..core.moderator import Check, Outcome
+from ..core.policy import Policies, Policy
+from ..core.verdict import Decision, Detail, Target
 from ..errors import InvalidRequest, ModerationError, TooLarge
-from ..moderator import Check, Outcome
-from ..policy import Policies, Policy
-from ..verdict import Decision, Detail, Target
 from . import native
 from .openai_categories import OPENAI_CATEGORIES, block_score, mapped
 from .openai_models import TARGET_HEADER, Headers, choose

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 
+from ..core.moderator import Check
+from ..core.verdict import Category, Decision
 from ..errors import EngineUnavailable
-from ..moderator import Check
-from ..verdict import Category, Decision
 from .openai_categories import block_score
 
 __all__ = ["DEFAULT_PERSONA", "LLAMA_GUARD_CODES", "PERSONAS", "speak"]

@@ -10,7 +10,7 @@ import pytest
 from apps import make_client
 from fake_llm import FakeLLM, fake_llm
 
-from moderation_service.setting import Url
+from moderation_service.config.setting import Url
 
 HELLO = [{"role": "user", "content": "How do I bake bread?"}]
 

@@ -14,10 +14,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from moderation_service.chat.answer import GuardedAnswer
-from moderation_service.chat.sse import EventReader, write_event
+from moderation_service.core.verdict import Action, Decision, Target
 from moderation_service.errors import ChatModelError, EngineUnavailable, ModerationError
-from moderation_service.growing import Pacing, Piece, Ruling
-from moderation_service.verdict import Action, Decision, Target
+from moderation_service.streaming.growing_answer import Pacing, Piece, Ruling
+from moderation_service.upstream.sse import EventReader, write_event
 
 SMALL = Pacing(first_bytes=4, piece_bytes=8, hold_bytes=24, largest_bytes=64, context_bytes=32, whole_bytes=256)
 

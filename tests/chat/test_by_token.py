@@ -12,7 +12,7 @@ from fake_llm import FakeLLM, chunk, sse, streamed, whole
 from fake_stream_server import FakeStreamServer, Misbehaves, write_model_dir
 from fakes import FakeEngine
 
-from moderation_service.settings import Url
+from moderation_service.config.settings import Url
 
 from .conftest import Chat, finish_of, text_of
 

@@ -12,11 +12,11 @@ import pytest
 from apps import client_of
 from fake_llm import FakeLLM
 
-from moderation_service.chat_settings import ChatSettings
+from moderation_service.config.chat_settings import ChatSettings
+from moderation_service.config.setting import Url
+from moderation_service.config.settings import Settings
 from moderation_service.engines.lite.engine import LiteEngine
 from moderation_service.errors import ChatModelError
-from moderation_service.setting import Url
-from moderation_service.settings import Settings
 from moderation_service.web.service import build_service
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -16,8 +16,8 @@ from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
 from fakes import FakeEngine
 
 from moderation_service.chat.background import Background
+from moderation_service.config.setting import Secret
 from moderation_service.errors import ConfigurationError, Overloaded, TooLarge
-from moderation_service.setting import Secret
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
 

@@ -12,10 +12,10 @@ from apps import decision, keys
 from fake_llm import USAGE, FakeLLM, Step, chunk, fake_llm, http, says, sse, streamed, whole
 from fakes import FakeEngine
 
-from moderation_service.chat.http_reply import HttpReply
-from moderation_service.chat.sse import EventReader
+from moderation_service.config.setting import Secret
 from moderation_service.errors import EngineUnavailable
-from moderation_service.setting import Secret
+from moderation_service.upstream.http_reply import HttpReply
+from moderation_service.upstream.sse import EventReader
 
 from .conftest import HELLO, Chat, events, finish_of, text_of
 

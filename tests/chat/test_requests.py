@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from moderation_service.conversation import Limits
+from moderation_service.core.conversation import Limits
+from moderation_service.core.policy import BUILT_IN, Policies
 from moderation_service.errors import InvalidRequest, TooLarge
-from moderation_service.policy import BUILT_IN, Policies
 from moderation_service.wires.guarded_chat import GuardedChat, GuardedOptions, parse
 from moderation_service.wires.openai_models import Headers
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from moderation_service.metrics import METRIC_NAMES
+from moderation_service.observability.metrics import METRIC_NAMES
 
 from .prometheus import program
 

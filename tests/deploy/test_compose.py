@@ -12,18 +12,17 @@ from typing import Any
 
 import pytest
 import yaml
+from fake_guard_server import BOMB, FakeServer, Request, guard, reply
 from fake_stream_server import FakeStreamServer, write_model_dir
+from hub_stand_in import StandIn, hub_stand_in  # noqa: F401
 from processes import SERVE_LITE, run_command, running
 
+from moderation_service.config.settings import declarations
 from moderation_service.launch.command_line import vllm_command
 from moderation_service.launch.gpu import Gpu
 from moderation_service.launch.guard import GUARDS
 from moderation_service.launch.plan import Wishes, plan_gpu
 from moderation_service.launch.stream import STREAM_FLAGS, plan_pair_gpu
-from moderation_service.settings import declarations
-
-from ..engines.vllm.fake_server import BOMB, FakeServer, Request, guard, reply
-from ..launch.conftest import StandIn, hub_stand_in  # noqa: F401
 
 pytestmark = pytest.mark.deploy
 

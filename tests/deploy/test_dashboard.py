@@ -12,11 +12,11 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from fake_guard_server import BOMB, BREAD, FakeServer, Request, guard, reply
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 from processes import SERVE_LITE, running
 
-from ..engines.vllm.fake_server import BOMB, BREAD, FakeServer, Request, guard, reply
 from .prometheus import Prometheus, exposing, scraping
 
 pytestmark = pytest.mark.deploy
@@ -134,7 +134,7 @@ def concrete(expression: str) -> str:
 def test_a_query_finds_something(prometheus: Prometheus, title: str, expression: str) -> None:
     assert "$" not in concrete(expression)
     if "failures_total" in expression and "upstream" not in expression and "engine" not in expression:
-        # Every failure here had a fail mode; that the metric exists is tested in tests/test_health_metrics.py.
+        # Every failure here had a fail mode; that the metric exists is tested in tests/web/test_health_metrics.py.
         assert prometheus.query(concrete(expression)) == []
         return
     found = prometheus.query(concrete(expression))

@@ -8,14 +8,14 @@ import sys
 from collections.abc import Iterator
 
 import pytest
+from fake_guard_server import BOMB, BREAD, FakeServer, Request, reply
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from processes import SERVE_FAKE, SERVE_LITE, Running, free_port, running
 
-from moderation_service.tracing import create_tracing
+from moderation_service.observability.tracing import create_tracing
 from moderation_service.web.lifecycle import RequestState
 from moderation_service.web.tracing import TracingLayer
 
-from ..engines.vllm.fake_server import BOMB, BREAD, FakeServer, Request, reply
 from .collector import Collector, Span, collecting
 
 pytestmark = pytest.mark.deploy

@@ -14,9 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from fake_guard_server import BOMB, FakeServer, Request, guard, reply
 from processes import Running, free_port
-
-from ..engines.vllm.fake_server import BOMB, FakeServer, Request, guard, reply
 
 pytestmark = pytest.mark.deploy
 

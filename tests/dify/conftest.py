@@ -8,11 +8,11 @@ import prepare_venv
 import pytest
 from live_service import LiveService, WordService
 
-from moderation_service.conversation import Conversation
-from moderation_service.engines.base import Deadline
+from moderation_service.config.settings import Secret, Settings
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Category, Detail, Severity, Verdict
 from moderation_service.errors import EngineUnavailable, ModerationError
-from moderation_service.settings import Secret, Settings
-from moderation_service.verdict import Category, Detail, Severity, Verdict
 from moderation_service.web import create_app
 from moderation_service.web.service import build_service
 

@@ -23,7 +23,7 @@ from samples import (
     WORD_SAFE,
 )
 
-from moderation_service.policy import DEFAULT_MESSAGES
+from moderation_service.core.policy import DEFAULT_MESSAGES
 from moderation_service.wires.dify import UNCHECKED_MESSAGES
 
 pytestmark = pytest.mark.dify

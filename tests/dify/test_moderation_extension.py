@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moderation_service.core.policy import BUILT_IN, Policies
+from moderation_service.core.verdict import Detail
 from moderation_service.errors import InvalidRequest
-from moderation_service.policy import BUILT_IN, Policies
-from moderation_service.verdict import Detail
 from moderation_service.wires.dify import CONTEXT_CHARS, SEGMENT_CHARS, UNCHECKED_MESSAGES, parse, segments
 
 APP = "f2c4a4d4-7d5a-4a1e-9f0f-0c6a1f1f9f10"

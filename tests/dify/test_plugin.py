@@ -15,7 +15,7 @@ from plugin_process import PluginError, StdioPlugin
 from plugin_tcp import TcpPlugin
 from samples import REFUSAL_ANSWER, SAFE, SAFE_ANSWER, SAFE_ZH, UNSAFE, UNSAFE_ANSWER, UNSAFE_ZH, WORD_CONTROVERSIAL
 
-from moderation_service.policy import DEFAULT_MESSAGES
+from moderation_service.core.policy import DEFAULT_MESSAGES
 from moderation_service.wires.dify import UNCHECKED_MESSAGES
 
 pytestmark = pytest.mark.dify

@@ -12,8 +12,8 @@ import pytest
 import yaml
 from plugin_files import collect, excluded
 
-from moderation_service.policy import DEFAULT_MESSAGES
-from moderation_service.verdict import Severity
+from moderation_service.core.policy import DEFAULT_MESSAGES
+from moderation_service.core.verdict import Severity
 from moderation_service.wires.dify import UNCHECKED_MESSAGES
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,8 +16,8 @@ from flask.testing import FlaskClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from moderation_service.config.settings import Settings
 from moderation_service.engines.lite.engine import LiteEngine
-from moderation_service.settings import Settings
 from moderation_service.web.service import build_service
 
 pytestmark = pytest.mark.fuzz

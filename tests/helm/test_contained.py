@@ -13,9 +13,8 @@ from typing import Any
 import charts
 import containment
 import pytest
+from fake_guard_server import FakeServer
 from processes import free_port
-
-from ..engines.vllm.fake_server import FakeServer
 
 pytestmark = pytest.mark.skipif(not containment.can_contain(), reason="needs root and the right to make namespaces")
 KEY = "test-key-0123456789"

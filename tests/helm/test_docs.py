@@ -13,7 +13,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from moderation_service.launch.download_command import download_command
+from moderation_service.commands.download import download_command
 
 PAGES = ("kubernetes.md", "kubernetes.zh-CN.md")
 CHART_README = charts.CHART / "README.md"

@@ -16,9 +16,8 @@ import pods
 import pytest
 import yaml
 from charts import Object
+from fake_guard_server import BOMB, BREAD, FakeServer, Request, answering, guard
 from processes import free_port
-
-from ..engines.vllm.fake_server import BOMB, BREAD, FakeServer, Request, answering, guard
 
 KEY = "test-key-0123456789"
 POLICIES = "policies:\n  school:\n    extends: strict\n    message: {en: Ask a grown-up., zh: 请告诉大人。}\n"
@@ -257,8 +256,8 @@ def test_helm_test_says_what_is_wrong_with_a_key(tmp_path: Path, keys: list[str]
 
 
 def test_the_model_is_downloaded_to_where_vllm_looks_for_it(tmp_path: Path) -> None:
+    from moderation_service.commands.download import download_command
     from moderation_service.launch.download import Downloader
-    from moderation_service.launch.download_command import download_command
     from moderation_service.launch.hub import Hub, Source
     from moderation_service.launch.progress import Console
 

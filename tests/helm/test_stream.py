@@ -237,8 +237,8 @@ def test_a_key_of_a_server_elsewhere_comes_from_its_secret() -> None:
 @pytest.mark.parametrize("source", ["huggingface", "modelscope"])
 @pytest.mark.parametrize("revision", ["", "v1.0", "feature/x"])
 def test_the_files_are_fetched_to_where_the_service_looks_for_them(source: str, revision: str) -> None:
+    from moderation_service.commands.download import download_command
     from moderation_service.launch.download import Downloader
-    from moderation_service.launch.download_command import download_command
     from moderation_service.launch.hub import Hub, Source
     from moderation_service.launch.progress import Console
 

@@ -14,8 +14,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from moderation_service.cli import _cli
-from moderation_service.launch.command import up_command
+from moderation_service.commands.cli import _cli
+from moderation_service.commands.up import up_command
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("deploy-gpu.md", "deploy-gpu.zh-CN.md")

@@ -16,10 +16,10 @@ import responses
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moderation_service.config.settings import Secret
 from moderation_service.launch.download import MANIFEST
 from moderation_service.launch.errors import DownloadFailed
 from moderation_service.launch.hub import Hub, RemoteFile, Source, needed_files
-from moderation_service.settings import Secret
 
 WANTED = {"config.json", "model.safetensors", "nested/merges.txt"}
 

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moderation_service.config.settings import Secret
 from moderation_service.launch.command_line import vllm_command
 from moderation_service.launch.errors import LaunchError, NothingToRunOn
 from moderation_service.launch.gpu import Gpu
 from moderation_service.launch.guard import GIB, GUARDS, guard_in_folder
 from moderation_service.launch.plan import Wishes, plan_cpu, plan_gpu
-from moderation_service.settings import Secret
 
 DOCS = Path(__file__).parents[2] / "docs"
 SIZES = {guard.size: guard for guard in GUARDS}

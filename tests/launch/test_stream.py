@@ -13,7 +13,7 @@ from fake_stream_server import write_model_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.cli import _cli
+from moderation_service.commands.cli import _cli
 from moderation_service.launch.errors import NothingToRunOn
 from moderation_service.launch.gpu import Gpu
 from moderation_service.launch.guard import GUARDS

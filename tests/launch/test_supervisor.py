@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from moderation_service.config.settings import Secret
 from moderation_service.launch.command_line import vllm_command
 from moderation_service.launch.errors import ServerFailed
 from moderation_service.launch.guard import GIB, GUARDS
@@ -20,7 +21,6 @@ from moderation_service.launch.process import ChildProcess, adopt_orphans, tail
 from moderation_service.launch.progress import Console
 from moderation_service.launch.supervisor import Restarts, Supervisor, explain
 from moderation_service.launch.upstream import Upstream, api_root
-from moderation_service.settings import Secret
 
 PATIENCE_S = 90
 """Only a test that fails waits so long."""

@@ -19,7 +19,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from moderation_service.cli import _cli
+from moderation_service.commands.cli import _cli
 from moderation_service.launch.hub import Source
 
 NVIDIA_SMI = Path(__file__).parent / "nvidia_smi"

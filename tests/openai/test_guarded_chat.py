@@ -14,8 +14,8 @@ from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, fake_llm, http, s
 from fakes import FakeEngine
 from openai import AsyncOpenAI, OpenAI
 
+from moderation_service.config.setting import Url
 from moderation_service.errors import EngineUnavailable
-from moderation_service.setting import Url
 
 from .conftest import KEY, serving
 

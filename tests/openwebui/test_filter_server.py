@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from processes import SERVE_FAKE, running
 
+from moderation_service.core.policy import BUILT_IN, Policies
 from moderation_service.errors import EngineUnavailable, ModerationError, Overloaded
-from moderation_service.policy import BUILT_IN, Policies
 from moderation_service.wires.open_webui import CONTEXT_CHARS, CONTEXT_TURNS, Hook, parse, reason_phrase, replace_answer
 from moderation_service.wires.unchecked import UNCHECKED_MESSAGES
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from processes import SERVE_FAKE, SERVE_LITE, free_port, running
 
-from moderation_service.settings import Settings
+from moderation_service.config.settings import Settings
 
 from .chat_model import ChatModel, say
 from .conftest import KEY

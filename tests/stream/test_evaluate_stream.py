@@ -11,8 +11,8 @@ from types import ModuleType
 import pytest
 from fake_stream_server import MODEL_DIR, FakeStreamServer, write_model_dir
 
+from moderation_service.core.verdict import Severity
 from moderation_service.engines.stream import StopRule, Tokenizer
-from moderation_service.verdict import Severity
 
 SCRIPT = Path(__file__).parents[2] / "benchmarks" / "evaluate_stream.py"
 LETTERS = {"s": Severity.SAFE, "c": Severity.CONTROVERSIAL, "u": Severity.UNSAFE}

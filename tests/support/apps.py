@@ -8,8 +8,8 @@ from typing import Any
 from fakes import FakeEngine
 from flask.testing import FlaskClient
 
+from moderation_service.config.settings import Secret, Settings
 from moderation_service.engines import Engine
-from moderation_service.settings import Secret, Settings
 from moderation_service.web import create_app
 from moderation_service.web.service import Service, build_service
 

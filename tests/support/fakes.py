@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping, Sequence
 
-from moderation_service.conversation import Conversation
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.verdict import Category, Detail, Scores, Severity, Target, Verdict
 from moderation_service.engines import Deadline
 from moderation_service.errors import ModerationError
-from moderation_service.verdict import Category, Detail, Scores, Severity, Target, Verdict
 
 __all__ = ["SCORES", "FakeEngine", "verdict"]
 

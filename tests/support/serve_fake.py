@@ -12,10 +12,10 @@ from typing import Any
 from fakes import FakeEngine, verdict
 
 from moderation_service import engines
-from moderation_service.conversation import Conversation
+from moderation_service.config.settings import Settings
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.verdict import Detail, Severity, Target, Verdict
 from moderation_service.errors import ModerationError
-from moderation_service.settings import Settings
-from moderation_service.verdict import Detail, Severity, Target, Verdict
 
 
 class SlowEngine(FakeEngine):
@@ -44,6 +44,6 @@ def create_engine(settings: Settings, **options: object) -> SlowEngine:
 
 engines.create_engine = create_engine
 
-from moderation_service.cli import main  # noqa: E402  (the engine has to be in place first)
+from moderation_service.commands.cli import main  # noqa: E402  (the engine has to be in place first)
 
 main()

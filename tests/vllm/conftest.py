@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from flask.testing import FlaskClient
 
+from moderation_service.config.settings import Secret, Settings, Url
 from moderation_service.engines import create_engine
-from moderation_service.settings import Secret, Settings, Url
 from moderation_service.web.app import create_app
 from moderation_service.web.service import build_service
 

@@ -13,8 +13,8 @@ import pytest
 from apps import client_of
 from flask.testing import FlaskClient
 
+from moderation_service.config.settings import Secret, Settings, Url
 from moderation_service.engines.lite.engine import LiteEngine
-from moderation_service.settings import Secret, Settings, Url
 from moderation_service.web.service import build_service
 
 from .servers import KEY, ModelServer

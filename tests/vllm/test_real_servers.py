@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from moderation_service.engines.vllm.rendering import ANSWER_BEGINNING, learn, spelled
-from moderation_service.neutralise import neutralise
-from moderation_service.settings import Secret
-from moderation_service.verdict import Category
+from moderation_service.config.settings import Secret
+from moderation_service.core.neutralise import neutralise
+from moderation_service.core.verdict import Category
+from moderation_service.engines.vllm.rendering import ANSWER_BEGINNING, learn
+from moderation_service.upstream.byte_level import spelled
 
 from .attack_strings import ATTACKS, CONTROL_TOKENS
 from .servers import ModelServer, tiny_guard_data

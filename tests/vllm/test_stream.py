@@ -17,16 +17,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from moderation_service.conversation import Conversation
+from moderation_service.config.settings import Secret, Settings, Url
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Target, Verdict
 from moderation_service.engines import create_engine
-from moderation_service.engines.base import Deadline
 from moderation_service.engines.stream import StreamEngine
 from moderation_service.engines.stream.labels import Labels, Rows
 from moderation_service.engines.stream.server import Checkpoint, Facts, StreamServer
 from moderation_service.engines.stream.tokenizer import Tokenizer
-from moderation_service.engines.vllm.client import Client
-from moderation_service.settings import Secret, Settings, Url
-from moderation_service.verdict import Target, Verdict
+from moderation_service.upstream.client import Client
 
 from . import servers
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ...conversation import Conversation
+from ...core.conversation import Conversation
+from ...core.engine import Deadline
+from ...core.verdict import Category, Detail, Scores, Severity, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
-from ...verdict import Category, Detail, Scores, Severity, Target, Verdict
-from ..base import Deadline
 from .assets import WEIGHTS
 from .model import Judgement, LiteModel
 

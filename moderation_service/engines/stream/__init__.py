@@ -6,8 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+from ...config.settings import Settings
 from ...errors import ConfigurationError
-from ...settings import Settings
 from ..vllm import UpstreamEvents
 from .answer import Answer, JudgedToken
 from .engine import StreamEngine, StreamOptions

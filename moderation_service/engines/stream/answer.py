@@ -6,9 +6,9 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from ...conversation import Message
-from ...verdict import Target
-from ..base import Deadline
+from ...core.conversation import Message
+from ...core.engine import Deadline
+from ...core.verdict import Target
 from .growing_text import GrowingText, Token
 from .labels import Labels, Rows, TokenVerdict
 from .tokenizer import Tokenizer

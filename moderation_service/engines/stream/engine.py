@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from time import monotonic
 from urllib.parse import urlsplit
 
-from ...conversation import Conversation, Message
+from ...config.settings import Secret
+from ...core.conversation import Conversation, Message
+from ...core.engine import Deadline
+from ...core.verdict import Category, Detail, Scores, Severity, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError, TooLarge
-from ...settings import Secret
-from ...verdict import Category, Detail, Scores, Severity, Target, Verdict
-from ..base import Deadline
-from ..vllm.client import Client, FailureKind, PromptTooLong, UpstreamFailure
-from ..vllm.fanout import FanOut
-from ..vllm.per_process import PerProcess
-from ..vllm.replicas import Replica, ReplicaSet, UpstreamEvents
+from ...upstream.client import Client, FailureKind, PromptTooLong, UpstreamFailure
+from ...upstream.fanout import FanOut
+from ...upstream.per_process import PerProcess
+from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
 from .answer import Answer
 from .labels import Labels, Rows, TokenVerdict
 from .server import Checkpoint, StreamServer

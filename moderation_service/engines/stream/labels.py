@@ -14,8 +14,8 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.verdict import Category, Scores, Severity, Target
 from ...errors import ConfigurationError
-from ...verdict import Category, Scores, Severity, Target
 
 __all__ = ["Labels", "Rows", "TokenVerdict"]
 

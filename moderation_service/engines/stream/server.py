@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ...errors import EngineAnswerInvalid, EngineUnavailable
-from ...logs import log_event
-from ..vllm.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
-from ..vllm.learning import Learning, seconds_left
+from ...observability.logs import log_event
+from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
+from ...upstream.discovery import Learning, seconds_left
 from . import pooling
 from .labels import Rows
 

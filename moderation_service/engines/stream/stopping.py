@@ -12,7 +12,7 @@ import enum
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 
-from ...verdict import Scores, Severity
+from ...core.verdict import Scores, Severity
 from .labels import TokenVerdict
 
 __all__ = ["StopRule", "counted", "nearest_miss"]

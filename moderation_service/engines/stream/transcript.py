@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ...conversation import Message, Role
+from ...core.conversation import Message, Role
 from ...errors import EngineUnavailable, TooLarge
 from .tokenizer import Tokenizer
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from ...config.settings import Settings
 from ...errors import ConfigurationError
-from ...settings import Settings
+from ...upstream.replicas import UpstreamEvents
 from .engine import UpstreamOptions, VllmEngine
-from .replicas import UpstreamEvents
 
 __all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create"]
 

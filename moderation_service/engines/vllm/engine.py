@@ -9,19 +9,19 @@ from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from ...conversation import Conversation
+from ...config.settings import Secret
+from ...core.conversation import Conversation
+from ...core.engine import Deadline
+from ...core.qwen3guard import chat_messages
+from ...core.verdict import Category, Detail, Target, Verdict
 from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable, ModerationError
-from ...logs import log_event
-from ...qwen3guard import chat_messages
-from ...settings import Secret
-from ...verdict import Category, Detail, Target, Verdict
-from ..base import Deadline
+from ...observability.logs import log_event
+from ...upstream.client import Client, FailureKind, PromptTooLong, UpstreamFailure
+from ...upstream.dialects import AUTO
+from ...upstream.fanout import FanOut
+from ...upstream.per_process import PerProcess
+from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
 from . import windows
-from .client import Client, FailureKind, PromptTooLong, UpstreamFailure
-from .dialects import AUTO
-from .fanout import FanOut
-from .per_process import PerProcess
-from .replicas import Replica, ReplicaSet, UpstreamEvents
 from .server import MAX_ANSWER_TOKENS, Facts, GuardServer, Judged
 
 __all__ = ["UpstreamOptions", "VllmEngine"]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["ANSWER_BEGINNING", "Rendering", "learn", "spelled"]
+__all__ = ["ANSWER_BEGINNING", "Rendering", "learn"]
 
 ANSWER_BEGINNING = "Safety:"
 """Without a blank behind it: that belongs to the label's token."""
@@ -62,14 +62,6 @@ def learn(render: Callable[[Sequence[ChatMessage]], str | None]) -> Rendering | 
     return rendering
 
 
-def spelled(pieces: Sequence[str]) -> str | None:
-    """The text that byte-level tokens spell; None if they are not of that kind."""
-    try:
-        return bytes(byte for piece in pieces for byte in map(_BYTES.__getitem__, piece)).decode()
-    except (KeyError, UnicodeDecodeError):
-        return None
-
-
 def _conversation(*roles: str) -> list[ChatMessage]:
     return [{"role": role, "content": mark} for role, mark in zip(roles, _MARKS, strict=False)]
 
@@ -83,13 +75,3 @@ def _around(prompt: str) -> list[str]:
         if not found:
             return parts
     return [*parts, prompt]
-
-
-def _byte_alphabet() -> dict[str, int]:
-    """GPT-2's printable stand-in for every byte, back to the byte."""
-    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
-    others = [byte for byte in range(256) if byte not in printable]
-    return {chr(byte): byte for byte in printable} | {chr(256 + at): byte for at, byte in enumerate(others)}
-
-
-_BYTES = _byte_alphabet()

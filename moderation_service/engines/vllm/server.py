@@ -13,13 +13,13 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from ...conversation import Conversation
+from ...core.conversation import Conversation
+from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores
+from ...core.verdict import Detail, Scores, Severity, Target
 from ...errors import EngineAnswerInvalid, EngineUnavailable
-from ...qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores
-from ...verdict import Detail, Scores, Severity, Target
-from .client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
-from .dialects import AUTO, DIALECTS, Dialect, detect
-from .learning import Learning, seconds_left
+from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
+from ...upstream.dialects import AUTO, DIALECTS, Dialect, detect
+from ...upstream.discovery import Learning, seconds_left
 from .rendering import ANSWER_BEGINNING, Rendering, learn
 
 __all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]

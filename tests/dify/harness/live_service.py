@@ -13,8 +13,8 @@ from pathlib import Path
 
 from werkzeug.serving import make_server
 
+from moderation_service.config.settings import Secret, Settings
 from moderation_service.engines import Engine
-from moderation_service.settings import Secret, Settings
 from moderation_service.web import create_app
 from moderation_service.web.service import build_service
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fake_stream_server import MODEL_DIR, FakeStreamServer, write_model_dir
 
+from moderation_service.config.settings import Settings, Url
 from moderation_service.engines import create_engine
 from moderation_service.engines.stream import StreamEngine, Tokenizer
-from moderation_service.settings import Settings, Url
 
 
 @pytest.fixture(scope="session")

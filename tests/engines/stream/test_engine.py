@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from fake_stream_server import FakeStreamServer, Misbehaves, write_model_dir
 
-from moderation_service.conversation import Conversation, Message, Role
+from moderation_service.config.settings import Secret, Settings, Url
+from moderation_service.core.conversation import Conversation, Message, Role
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Category, Severity, Target, Verdict
 from moderation_service.engines import create_engine
-from moderation_service.engines.base import Deadline
 from moderation_service.engines.stream import Answer, JudgedToken, StreamEngine
 from moderation_service.errors import (
     ConfigurationError,
@@ -28,8 +30,6 @@ from moderation_service.errors import (
     Overloaded,
     TooLarge,
 )
-from moderation_service.settings import Secret, Settings, Url
-from moderation_service.verdict import Category, Severity, Target, Verdict
 
 EngineFor = Callable[..., StreamEngine]
 QUESTION = [Message(Role.USER, "How do I bake bread?")]

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fake_stream_server import CATEGORIES, CONFIG, labels
 
+from moderation_service.core.verdict import Category, Severity, Target
 from moderation_service.engines.stream.labels import Labels
 from moderation_service.errors import ConfigurationError
-from moderation_service.verdict import Category, Severity, Target
 
 LABELS = Labels.from_config(CONFIG)
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from moderation_service.core.verdict import Scores, Severity
 from moderation_service.engines.stream import StopRule, TokenVerdict
 from moderation_service.engines.stream.stopping import counted, nearest_miss
-from moderation_service.verdict import Scores, Severity
 
 SAFE, CONTROVERSIAL, UNSAFE = Severity.SAFE, Severity.CONTROVERSIAL, Severity.UNSAFE
 LETTERS = {"s": SAFE, "c": CONTROVERSIAL, "u": UNSAFE}

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.conversation import Message, Role
+from moderation_service.core.conversation import Message, Role
 from moderation_service.engines.stream.tokenizer import Tokenizer
 from moderation_service.engines.stream.transcript import AnswerWindows, Window, prompt_windows
 from moderation_service.errors import EngineUnavailable, TooLarge

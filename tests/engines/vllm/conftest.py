@@ -6,10 +6,9 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
+from fake_guard_server import FakeServer
 
 from moderation_service.engines.vllm import UpstreamOptions, VllmEngine
-
-from .fake_server import FakeServer
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from moderation_service.engines.vllm.dialects import DIALECTS
-from moderation_service.neutralise import neutralise
-from moderation_service.settings import declarations, load_settings
+from moderation_service.config.settings import declarations, load_settings
+from moderation_service.core.neutralise import neutralise
+from moderation_service.upstream.dialects import DIALECTS
 
 DOCS = Path(__file__).parents[3] / "docs"
 pages = pytest.mark.parametrize("page", ["engines.md", "engines.zh-CN.md"])

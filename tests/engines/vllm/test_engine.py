@@ -6,14 +6,13 @@ import os
 import threading
 
 import pytest
+from fake_guard_server import BOMB, BREAD, FakeServer, Hang, answering, completion, guard, recorded, reply
 
-from moderation_service.conversation import Conversation, Limits
-from moderation_service.engines.base import Deadline
+from moderation_service.config.settings import Secret
+from moderation_service.core.conversation import Conversation, Limits
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Category, Detail, Severity, Target, Verdict
 from moderation_service.errors import EngineError, EngineUnavailable, Overloaded, TooLarge
-from moderation_service.settings import Secret
-from moderation_service.verdict import Category, Detail, Severity, Target, Verdict
-
-from .fake_server import BOMB, BREAD, FakeServer, Hang, answering, completion, guard, recorded, reply
 
 SAFE, UNSAFE = Conversation.of(prompt=BREAD), Conversation.of(prompt=BOMB)
 

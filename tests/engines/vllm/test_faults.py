@@ -9,16 +9,15 @@ from time import monotonic, sleep
 
 import pytest
 import requests
+from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply
 
-from moderation_service.conversation import Conversation
-from moderation_service.engines.base import Deadline
-from moderation_service.engines.vllm import client as client_module
-from moderation_service.engines.vllm.client import UpstreamFailure
-from moderation_service.engines.vllm.connections import BrokenConnection, Stage
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Detail, Severity, Verdict
 from moderation_service.errors import EngineError, EngineUnavailable
-from moderation_service.verdict import Detail, Severity, Verdict
-
-from .fake_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply
+from moderation_service.upstream import client as client_module
+from moderation_service.upstream.client import UpstreamFailure
+from moderation_service.upstream.connections import BrokenConnection, Stage
 
 SAFE = Conversation.of(prompt=BREAD)
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.engines.vllm.rendering import ANSWER_BEGINNING, learn, spelled
+from moderation_service.engines.vllm.rendering import ANSWER_BEGINNING, learn
+from moderation_service.upstream.byte_level import spelled
 
 roles = st.lists(st.sampled_from(["user", "assistant"]), max_size=6).map(lambda rest: ["user", *rest])
 

@@ -5,15 +5,14 @@ from __future__ import annotations
 import threading
 
 import pytest
+from fake_guard_server import BOMB, BREAD, answering, completion, guard
 
+from moderation_service.config.settings import Secret, Settings, Url
 from moderation_service.engines import create_engine, create_fallback
 from moderation_service.engines.vllm import VllmEngine
 from moderation_service.errors import ConfigurationError
-from moderation_service.settings import Secret, Settings, Url
 from moderation_service.web.app import create_app
 from moderation_service.web.service import build_service
-
-from .fake_server import BOMB, BREAD, answering, completion, guard
 
 
 @pytest.fixture

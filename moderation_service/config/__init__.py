@@ -1,0 +1,1 @@
+"""Settings and policy files: declared, read and documented in one place."""

@@ -1,0 +1,197 @@
+"""Reads policies from a YAML file; every complaint names the file, the line and the reason.
+
+The YAML is read as a tree of nodes rather than as Python values: nodes know their line, and a scalar stays the text
+that was written, so that the language code `no` is not turned into False.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NoReturn, TypeVar
+
+import yaml
+
+from ..core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Streaming, Thresholds
+from ..core.verdict import Action, Category, Severity, Target
+from ..errors import ConfigurationError
+from .yaml_file import compose_file
+
+__all__ = ["load_policies"]
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+_RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure")
+_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response")
+_CATEGORIES = {category.value: category for category in Category}
+_MAX_MESSAGE_CHARS = 2_000
+
+_T = TypeVar("_T")
+
+
+def load_policies(path: Path | None, *, default: str) -> Policies:
+    """The built-in policies and those of the file, which may replace built-in ones.
+
+    Raises ConfigurationError with file, line and reason, or when `default` is none of them.
+    """
+    policies = dict(BUILT_IN)
+    if path is not None:
+        policies.update(_Reader(path).read())
+    if default not in policies:
+        known = ", ".join(sorted(policies))
+        raise ConfigurationError(f"default_policy: there is no policy {default!r}; there are {known}.")
+    return Policies(policies, default=default)
+
+
+class _Reader:
+    """One file being read; holds its name for the complaints."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def read(self) -> dict[str, Policy]:
+        root = compose_file(self._path)
+        if root is None:
+            raise ConfigurationError(f"{self._path}:1: the file is empty; it needs a mapping `policies`.")
+        fields = self._mapping(root, what="the file", known=("policies",))
+        if "policies" not in fields:
+            self._fail(root, "the file needs a mapping `policies`")
+        found: dict[str, Policy] = {}
+        for name, node in self._mapping(fields["policies"], what="`policies`").items():
+            if not _NAME.fullmatch(name):
+                self._fail(node, f"policy name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
+            found[name] = self._policy(name, node, earlier={**BUILT_IN, **found})
+        return found
+
+    def _policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
+        fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
+        base = BUILT_IN["balanced"]
+        if "extends" in fields:
+            base_name = self._scalar(fields["extends"], what="`extends`")
+            if base_name not in earlier:
+                self._fail(fields["extends"], f"`extends`: no policy {base_name!r} is built in or defined above")
+            base = earlier[base_name]
+        shared = {key: value for key, value in fields.items() if key in _RULE_FIELDS}
+        rules: dict[Target, Rules] = {}
+        for target in Target:
+            rules[target] = self._rules(shared, base.rules[target], target=target)
+            if target.value in fields:
+                own = self._mapping(fields[target.value], what=f"`{target.value}`", known=_RULE_FIELDS)
+                rules[target] = self._rules(own, rules[target], target=target)
+        description = f"Based on {base.name}."
+        if "description" in fields:
+            description = self._scalar(fields["description"], what="`description`")
+        messages = base.messages
+        if "message" in fields:
+            messages = self._messages(fields["message"])
+        streaming = base.streaming
+        if "streaming" in fields:
+            streaming = self._choice(fields["streaming"], Streaming, what="`streaming`")
+        return Policy(name, description, rules, messages, streaming)
+
+    def _rules(self, fields: Mapping[str, yaml.Node], base: Rules, *, target: Target) -> Rules:
+        """The base's rules with those of the file on top; `on_failure` and `categories` may be given per target."""
+        actions = dict(base.actions)
+        categories = {category: dict(exceptions) for category, exceptions in base.categories.items()}
+        thresholds, on_failure = base.thresholds, base.on_failure
+        if "actions" in fields:
+            actions |= self._actions(fields["actions"], what="actions")
+        if "categories" in fields:
+            for key, node in self._mapping(fields["categories"], what="`categories`").items():
+                if key not in _CATEGORIES:
+                    self._fail(node, f"unknown category {key!r}; the categories are {', '.join(_CATEGORIES)}")
+                exceptions = self._exceptions(node, what=f"categories.{key}")
+                categories.setdefault(_CATEGORIES[key], {}).update(exceptions)
+        if "thresholds" in fields:
+            thresholds = self._thresholds(fields["thresholds"], base=thresholds)
+        if "on_failure" in fields:
+            on_failure = self._on_failure(fields["on_failure"], target=target, base=on_failure)
+        return Rules(actions, categories, thresholds, on_failure)
+
+    def _actions(self, node: yaml.Node, *, what: str) -> dict[Severity, Action]:
+        names = {severity.value: severity for severity in Severity}
+        fields = self._mapping(node, what=f"`{what}`", known=tuple(names))
+        return {names[key]: self._choice(value, Action, what=f"`{what}.{key}`") for key, value in fields.items()}
+
+    def _exceptions(self, node: yaml.Node, *, what: str) -> dict[Severity, Action]:
+        """`pii: block` means both harmful severities; `pii: {unsafe: block}` only the one named."""
+        if isinstance(node, yaml.ScalarNode):
+            action = self._choice(node, Action, what=f"`{what}`")
+            return {Severity.CONTROVERSIAL: action, Severity.UNSAFE: action}
+        return self._actions(node, what=what)
+
+    def _thresholds(self, node: yaml.Node, *, base: Thresholds) -> Thresholds:
+        fields = self._mapping(node, what="`thresholds`", known=("controversial", "unsafe"))
+        bounds: dict[str, float | None] = {"controversial": base.controversial, "unsafe": base.unsafe}
+        for key, value in fields.items():
+            text = self._scalar(value, what=f"`thresholds.{key}`")
+            try:
+                bound = float(text)
+            except ValueError:
+                bound = -1.0
+            if not 0.0 < bound <= 1.0:
+                self._fail(value, f"`thresholds.{key}` must be a probability above 0 and at most 1, not {text!r}")
+            bounds[key] = bound
+        return Thresholds(**bounds)
+
+    def _on_failure(self, node: yaml.Node, *, target: Target, base: OnFailure) -> OnFailure:
+        if isinstance(node, yaml.MappingNode):
+            fields = self._mapping(node, what="`on_failure`", known=("prompt", "response"))
+            if target.value not in fields:
+                return base
+            return self._choice(fields[target.value], OnFailure, what=f"`on_failure.{target.value}`")
+        return self._choice(node, OnFailure, what="`on_failure`")
+
+    def _messages(self, node: yaml.Node) -> dict[str, str]:
+        if isinstance(node, yaml.ScalarNode):
+            return {"en": self._message(node)}
+        messages: dict[str, str] = {}
+        for language, value in self._mapping(node, what="`message`").items():
+            if not _LANGUAGE.fullmatch(language):
+                self._fail(value, f"`message`: {language!r} is no language tag such as en or zh-CN")
+            if language.lower() in messages:
+                self._fail(value, f"`message` has the language {language.lower()!r} twice")
+            messages[language.lower()] = self._message(value)
+        if not messages:
+            self._fail(node, "`message` needs a text, or at least one language with its text")
+        return messages
+
+    def _message(self, node: yaml.Node) -> str:
+        text = self._scalar(node, what="`message`").strip()
+        if not text or len(text) > _MAX_MESSAGE_CHARS:
+            self._fail(node, f"`message` must have 1 to {_MAX_MESSAGE_CHARS} characters")
+        return text
+
+    def _mapping(self, node: yaml.Node, *, what: str, known: tuple[str, ...] = ()) -> dict[str, yaml.Node]:
+        if not isinstance(node, yaml.MappingNode):
+            self._fail(node, f"{what} must be a mapping")
+        fields: dict[str, yaml.Node] = {}
+        for key_node, value in node.value:
+            key = self._scalar(key_node, what=f"a key of {what}")
+            if known and key not in known:
+                self._fail(key_node, f"{what} has an unknown field {key!r}; it takes {', '.join(known)}")
+            if key in fields:
+                self._fail(key_node, f"{what} has {key!r} twice")
+            fields[key] = value
+        return fields
+
+    def _scalar(self, node: yaml.Node, *, what: str) -> str:
+        if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
+            self._fail(node, f"{what} must be a single value")
+        text = str(node.value)
+        if any("\ud800" <= char <= "\udfff" for char in text):
+            # "\ud800" in YAML is half a character; it would fail in the middle of a reply.
+            self._fail(node, f"{what} has a lone surrogate, which is not valid Unicode")
+        return text
+
+    def _choice(self, node: yaml.Node, choices: Callable[[str], _T], *, what: str) -> _T:
+        text = self._scalar(node, what=what)
+        try:
+            return choices(text)
+        except ValueError:
+            words = ", ".join(choice.value for choice in choices)  # type: ignore[attr-defined]
+            self._fail(node, f"{what} must be one of {words}, not {text!r}")
+
+    def _fail(self, node: yaml.Node, reason: str) -> NoReturn:
+        raise ConfigurationError(f"{self._path}:{node.start_mark.line + 1}: {reason}.")

@@ -1,0 +1,229 @@
+"""The pipeline: cache -> engine -> fail mode -> policy -> record. Every wire comes through here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from time import monotonic, perf_counter
+from typing import Protocol
+
+from ..errors import EngineError, EngineUnavailable, ModerationError
+from ..ids import random_hex
+from .conversation import Conversation
+from .engine import Deadline, Engine
+from .policy import OnFailure, Policy
+from .verdict import Action, Decision, Detail, Verdict
+from .verdict_cache import Fingerprint, VerdictCache
+
+__all__ = ["Check", "Moderator", "Observer", "Outcome"]
+
+Outcome = Decision | ModerationError
+
+_FALLBACK_S = 2.0
+"""What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
+most texts, and a fail mode that comes too late would be none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One conversation to judge, and how the caller wants it judged.
+
+    `languages` are the end user's, best first, for the message shown when blocked. `metadata` is the caller's, for
+    the audit record only.
+    """
+
+    conversation: Conversation
+    policy: Policy
+    detail: Detail = Detail.FULL
+    languages: Sequence[str] = ()
+    metadata: Mapping[str, object] = field(default_factory=dict)
+
+
+def _detail(check: Check) -> Detail:
+    """What the engine is asked for: all of it where the policy acts on categories, even if the caller does without.
+
+    Else a check for the severity alone could be decided more mildly than the policy says.
+    """
+    rules = check.policy.rules[check.conversation.target]
+    return Detail.FULL if rules.needs_categories else check.detail
+
+
+class Observer(Protocol):
+    """Told of every outcome; must not raise, and must not keep text."""
+
+    def decided(self, check: Check, decision: Decision, fingerprint: bytes) -> None:
+        """A decision was made."""
+
+    def failed(self, check: Check, error: ModerationError) -> None:
+        """No decision could be made."""
+
+    def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
+        """An engine was asked once, for so many conversations."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """A verdict or the failure to get one, and how it came about."""
+
+    verdict: Verdict | None
+    error: ModerationError | None = None
+    cached: bool = False
+    degraded: bool = False
+
+
+class Moderator:
+    """Decides checks. Safe to use from many threads.
+
+    `fallback` is the engine for policies whose fail mode is `lite`; None when `engine` is the embedded one already.
+    """
+
+    def __init__(
+        self,
+        *,
+        engine: Engine,
+        cache: VerdictCache,
+        fallback: Engine | None = None,
+        fingerprint: Fingerprint | None = None,
+        observers: Sequence[Observer] = (),
+        deadline_s: float = 30.0,
+    ) -> None:
+        self.engine = engine
+        self.fallback = fallback
+        self.cache = cache
+        self._fingerprint = fingerprint or Fingerprint()
+        self._observers = tuple(observers)
+        self._deadline_s = deadline_s
+
+    def decide(self, checks: Sequence[Check]) -> list[Outcome]:
+        """One decision or error per check, in order. A failure of one check does not touch the others."""
+        started = perf_counter()
+        deadline = Deadline(monotonic() + self._deadline_s)
+        prints = [self._fingerprint.of(check.conversation) for check in checks]
+        details = [_detail(check) for check in checks]
+        found = self._judge(checks, details, prints, deadline)
+        outcomes: list[Outcome] = []
+        for check, fingerprint, one in zip(checks, prints, found, strict=True):
+            outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
+            self._tell(check, outcome, fingerprint)
+            outcomes.append(outcome)
+        return outcomes
+
+    def decide_found(self, check: Check, verdict: Verdict, *, latency_ms: float) -> Decision:
+        """The decision on a verdict that was had elsewhere, such as at a token of a growing answer."""
+        decision = self._decide_one(check, _Found(verdict), latency_ms)
+        assert isinstance(decision, Decision), "a verdict can always be decided on"
+        self._tell(check, decision, self._fingerprint.of(check.conversation))
+        return decision
+
+    def check_ready(self) -> None:
+        """Return when a verdict can be had from the engine. Raises EngineError."""
+        self.engine.check_ready()
+
+    def close(self) -> None:
+        """Close the engines."""
+        self.engine.close()
+        if self.fallback is not None:
+            self.fallback.close()
+
+    def _tell(self, check: Check, outcome: Outcome, fingerprint: bytes) -> None:
+        for observer in self._observers:
+            if isinstance(outcome, Decision):
+                observer.decided(check, outcome, fingerprint)
+            else:
+                observer.failed(check, outcome)
+
+    def _judge(
+        self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline
+    ) -> list[_Found]:
+        """Cache, then the engine for what is not in it, then the fallback for what the engine could not judge."""
+        found: list[_Found | None] = []
+        model = self.engine.model.encode()
+        for detail, fingerprint in zip(details, prints, strict=True):
+            verdict = self.cache.get(fingerprint + model, detail) if self.cache.size else None
+            found.append(None if verdict is None else _Found(verdict, cached=True))
+        missing = [index for index, one in enumerate(found) if one is None]
+        answers = self._ask(self.engine, checks, details, prints, missing, deadline)
+        # Asked again: a model server's model may have become known, or another one, with this very call.
+        model = self.engine.model.encode()
+        retry = []
+        for index, answer in answers.items():
+            if isinstance(answer, Verdict):
+                self.cache.put(prints[index] + model, details[index], answer)
+                found[index] = _Found(answer)
+            else:
+                found[index] = _Found(None, answer)
+                if self._falls_back(checks[index], answer):
+                    retry.append(index)
+        if self.fallback is not None and retry:
+            late = Deadline(max(deadline.at_s, monotonic() + _FALLBACK_S))
+            for index, answer in self._ask(self.fallback, checks, details, prints, retry, late).items():
+                if isinstance(answer, Verdict):
+                    found[index] = _Found(answer, degraded=True)
+        return [one for one in found if one is not None]
+
+    def _ask(
+        self,
+        engine: Engine,
+        checks: Sequence[Check],
+        details: Sequence[Detail],
+        prints: Sequence[bytes],
+        indexes: Sequence[int],
+        deadline: Deadline,
+    ) -> dict[int, Verdict | ModerationError]:
+        """Ask once per distinct conversation and detail; equal ones in a batch share the answer."""
+        groups: dict[tuple[Detail, bytes], list[int]] = {}
+        for index in indexes:
+            groups.setdefault((details[index], prints[index]), []).append(index)
+        answers: dict[int, Verdict | ModerationError] = {}
+        for detail in {detail for detail, _ in groups}:
+            same = [group for (wanted, _), group in groups.items() if wanted is detail]
+            conversations = [checks[group[0]].conversation for group in same]
+            for group, answer in zip(same, self._call(engine, conversations, detail, deadline), strict=True):
+                answers.update(dict.fromkeys(group, answer))
+        return answers
+
+    def _call(
+        self, engine: Engine, conversations: Sequence[Conversation], detail: Detail, deadline: Deadline
+    ) -> list[Verdict | ModerationError]:
+        started = perf_counter()
+        try:
+            judged = engine.judge(conversations, detail=detail, deadline=deadline)
+        except ModerationError as error:
+            judged = [error] * len(conversations)
+        seconds = perf_counter() - started
+        failures = sum(1 for answer in judged if not isinstance(answer, Verdict))
+        for observer in self._observers:
+            observer.engine_called(engine.name, seconds, failures, len(judged) - failures)
+        return judged
+
+    def _falls_back(self, check: Check, error: ModerationError) -> bool:
+        rules = check.policy.rules[check.conversation.target]
+        return isinstance(error, EngineError) and rules.on_failure is OnFailure.LITE
+
+    def _decide_one(self, check: Check, found: _Found, latency_ms: float) -> Outcome:
+        target = check.conversation.target
+        degraded = found.degraded
+        if found.verdict is not None:
+            action = check.policy.action(found.verdict)
+            engine, model = found.verdict.engine, found.verdict.model
+        else:
+            error = found.error or EngineUnavailable("The engine gave no answer.")
+            # Only an engine's failure has a fail mode; a text over a limit, or too many requests, is the caller's.
+            forced = check.policy.rules[target].on_failure.action if isinstance(error, EngineError) else None
+            if forced is None:
+                return error
+            action, degraded = forced, True
+            engine, model = self.engine.name, self.engine.model
+        return Decision(
+            id="mod_" + random_hex(24),
+            target=target,
+            verdict=found.verdict,
+            action=action,
+            policy=check.policy.name,
+            message=check.policy.message(check.languages) if action is Action.BLOCK else None,
+            engine=engine,
+            model=model,
+            degraded=degraded,
+            cached=found.cached,
+            latency_ms=latency_ms,
+        )

@@ -1,0 +1,220 @@
+"""Policies: what to do with a verdict. A verdict goes in, an action comes out; no I/O.
+
+A policy has an action for each severity, exceptions per category, optional score thresholds, a message for the end
+user per language, and a fail mode for when no verdict can be had. Each of these may differ between prompts and
+responses. `policy_file` reads them from YAML.
+
+How an action is found:
+
+1. *Severity.* The engine's label; with `thresholds` and scores, the scores decide instead (`Thresholds`).
+2. *Action.* The policy's action for that severity. If the verdict has categories, each category's own action (its
+   exception, else the policy's) is looked up, and the strictest of them wins.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from ..errors import InvalidRequest
+from .verdict import Action, Category, Scores, Severity, Target, Verdict
+
+__all__ = ["BUILT_IN", "DEFAULT_MESSAGES", "OnFailure", "Policies", "Policy", "Rules", "Streaming", "Thresholds"]
+
+Actions = Mapping[Severity, Action]
+
+DEFAULT_MESSAGES: Mapping[str, str] = {
+    "en": "Sorry, I can't help with that.",
+    "zh": "抱歉，我无法协助处理此请求。",
+    "ja": "申し訳ありませんが、そのご要望にはお応えできません。",
+    "ko": "죄송하지만 그 요청은 도와드릴 수 없습니다.",
+    "pt": "Desculpe, não posso ajudar com isso.",
+    "es": "Lo siento, no puedo ayudar con eso.",
+    "fr": "Désolé, je ne peux pas vous aider avec cela.",
+    "de": "Dabei kann ich leider nicht helfen.",
+}
+"""The text shown for a blocked prompt or response when the policy file gives none."""
+
+
+class OnFailure(enum.Enum):
+    """What happens when the engine gives no verdict."""
+
+    LITE = "lite"
+    """The embedded engine answers, marked `degraded`; if it can't, the error is returned."""
+    BLOCK = "block"
+    """Answer `block` without a verdict, marked `degraded`."""
+    FLAG = "flag"
+    """Answer `flag` without a verdict, marked `degraded`: unchecked text passes."""
+    ALLOW = "allow"
+    """Answer `allow` without a verdict, marked `degraded`: unchecked text passes."""
+    ERROR = "error"
+    """Answer with the HTTP status of the failure (502, 503 or 504)."""
+
+    @property
+    def action(self) -> Action | None:
+        """The action taken without a verdict; None for LITE and ERROR."""
+        return None if self in (OnFailure.LITE, OnFailure.ERROR) else Action(self.value)
+
+
+class Streaming(enum.Enum):
+    """What happens to a streamed answer of the guarded chat model before its verdict is known."""
+
+    HOLD = "hold"
+    """Text is held back until it was judged: nothing of a blocked passage is ever shown."""
+    SHOW_THEN_CUT = "show-then-cut"
+    """Text is shown at once, and the answer is cut when the verdict arrives: harmful text is seen until then."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Severity from scores, in place of the engine's label; each bound is a probability in (0, 1].
+
+    `unsafe`: unsafe if P(unsafe) reaches it. `controversial`: at least controversial if P(controversial) + P(unsafe)
+    reaches it. A bound left out keeps the label's word on that step. Without scores the label stands.
+    """
+
+    controversial: float | None = None
+    unsafe: float | None = None
+
+    def severity(self, label: Severity, scores: Scores | None) -> Severity:
+        """The severity that the policy acts on."""
+        if scores is None or (self.unsafe is None and self.controversial is None):
+            return label
+        # "not below" rather than "at least": a score that is no number (NaN) must not pass for a low one.
+        if label is Severity.UNSAFE if self.unsafe is None else not scores.unsafe < self.unsafe:
+            return Severity.UNSAFE
+        if self.controversial is None:
+            is_controversial = label is not Severity.SAFE
+        else:
+            is_controversial = not scores.controversial + scores.unsafe < self.controversial
+        return Severity.CONTROVERSIAL if is_controversial else Severity.SAFE
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The rules of a policy for one target."""
+
+    actions: Actions
+    categories: Mapping[Category, Actions] = field(default_factory=dict)
+    thresholds: Thresholds = Thresholds()
+    on_failure: OnFailure = OnFailure.LITE
+
+    def action(self, verdict: Verdict) -> Action:
+        """What to do with a text of this verdict."""
+        severity = self.thresholds.severity(verdict.severity, verdict.scores)
+        default = self.actions[severity]
+        if not self.categories or not verdict.categories:
+            return default
+        found = [self.categories.get(category, {}).get(severity, default) for category in verdict.categories]
+        return max(found, key=lambda action: action.rank)
+
+    @property
+    def needs_categories(self) -> bool:
+        """Whether a category can change the action; if not, knowing the severity is enough to act."""
+        return any(
+            action is not self.actions[severity]
+            for exceptions in self.categories.values()
+            for severity, action in exceptions.items()
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The rules as `GET /policies` shows them, in the words of the policy file."""
+        return {
+            "actions": _actions_json(self.actions),
+            "categories": {category.value: _actions_json(actions) for category, actions in self.categories.items()},
+            "thresholds": {"controversial": self.thresholds.controversial, "unsafe": self.thresholds.unsafe},
+            "on_failure": self.on_failure.value,
+        }
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A named profile: rules for prompts, rules for responses, and the message shown when blocked."""
+
+    name: str
+    description: str
+    rules: Mapping[Target, Rules]
+    messages: Mapping[str, str] = field(default_factory=lambda: DEFAULT_MESSAGES)
+    streaming: Streaming = Streaming.HOLD
+
+    def action(self, verdict: Verdict) -> Action:
+        """What to do with a text of this verdict."""
+        return self.rules[verdict.target].action(verdict)
+
+    def message(self, languages: Sequence[str] = ()) -> str:
+        """The text for a blocked end user, in the first of their languages (BCP 47 tags) that the policy has.
+
+        `zh-Hant-TW` finds `zh-hant-tw`, then `zh-hant`, then `zh` (RFC 4647, section 3.4). Otherwise English, otherwise
+        the first message of the policy.
+        """
+        for tag in languages:
+            wanted = tag.lower()
+            while wanted:
+                if wanted in self.messages:
+                    return self.messages[wanted]
+                wanted = wanted.rpartition("-")[0]
+        return self.messages.get("en") or next(iter(self.messages.values()))
+
+    @cached_property
+    def version(self) -> str:
+        """12 hex digits that change whenever the policy does; goes to audit records."""
+        text = json.dumps(self._content(), sort_keys=True, ensure_ascii=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def to_json(self) -> dict[str, object]:
+        """The policy as `GET /policies` shows it."""
+        return {**self._content(), "version": self.version}
+
+    def _content(self) -> dict[str, object]:
+        rules = {target.value: self.rules[target].to_json() for target in Target}
+        shown = {"message": dict(self.messages), "streaming": self.streaming.value}
+        return {"name": self.name, "description": self.description, **rules, **shown}
+
+
+class Policies:
+    """All policies of a service, by name; the default one has a name too."""
+
+    def __init__(self, policies: Mapping[str, Policy], *, default: str) -> None:
+        self._policies = dict(policies)
+        self.default = default
+
+    def get(self, name: str | None, *, param: str = "policy") -> Policy:
+        """The policy of that name, the default one for None. Raises InvalidRequest naming `param`."""
+        policy = self._policies.get(self.default if name is None else name)
+        if policy is None:
+            known = ", ".join(sorted(self._policies))
+            raise InvalidRequest(f"`{param}` is no policy of this service; it has {known}.", param=param)
+        return policy
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._policies
+
+    def __iter__(self) -> Iterator[Policy]:
+        return iter(self._policies.values())
+
+    def __len__(self) -> int:
+        return len(self._policies)
+
+
+def _actions_json(actions: Actions) -> dict[str, str]:
+    return {severity.value: action.value for severity, action in actions.items()}
+
+
+def _built_in(name: str, description: str, controversial: Action) -> Policy:
+    actions = {Severity.SAFE: Action.ALLOW, Severity.CONTROVERSIAL: controversial, Severity.UNSAFE: Action.BLOCK}
+    return Policy(name, description, {target: Rules(actions) for target in Target})
+
+
+BUILT_IN: Mapping[str, Policy] = {
+    policy.name: policy
+    for policy in (
+        _built_in("strict", "Blocks unsafe and controversial text.", Action.BLOCK),
+        _built_in("balanced", "Blocks unsafe text, lets controversial text through marked for review.", Action.FLAG),
+        _built_in("loose", "Blocks unsafe text only.", Action.ALLOW),
+    )
+}
+"""The policies that need no file. `balanced` is the default."""

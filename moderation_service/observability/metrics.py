@@ -1,0 +1,199 @@
+"""What Prometheus sees. Right under several workers, and without any user text in a label.
+
+With several workers, prometheus-client keeps its numbers in files of the folder that PROMETHEUS_MULTIPROC_DIR names
+when the module is first imported; `moderation_service.server.gunicorn_app` sets it before that.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from typing import Any
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from ..core.moderator import Check
+from ..core.verdict import Decision
+from ..errors import ModerationError
+from .process_metrics import ProcessCollector
+
+__all__ = ["METRIC_NAMES", "Metrics"]
+
+_REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+_PREFIX = "moderation"
+_CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client_gone")
+
+METRIC_NAMES = (
+    "moderation_build_info",
+    "moderation_requests_total",
+    "moderation_request_seconds",
+    "moderation_decisions_total",
+    "moderation_categories_total",
+    "moderation_failures_total",
+    "moderation_degraded_total",
+    "moderation_cache_hits_total",
+    "moderation_cache_misses_total",
+    "moderation_engine_seconds",
+    "moderation_engine_failures_total",
+    "moderation_upstream_seconds",
+    "moderation_upstream_failures_total",
+    "moderation_upstream_ejected",
+    "moderation_chats_total",
+    "moderation_chats_open",
+    "moderation_requests_in_flight",
+    "moderation_request_slots",
+    "moderation_config_last_reload_successful",
+    "moderation_config_last_reload_success_timestamp_seconds",
+    "moderation_workers",
+    "process_cpu_seconds_total",
+    "process_resident_memory_bytes",
+    "process_open_fds",
+    "process_max_fds",
+    "process_start_time_seconds",
+)
+"""Every metric of the service, as documented in docs/monitoring.md."""
+
+
+class Metrics:
+    """The service's metrics; an `Observer` of the moderator.
+
+    Label values come from closed sets: routes, statuses, our enums, the names of configured policies.
+    """
+
+    content_type = CONTENT_TYPE_LATEST
+
+    def __init__(self, *, version: str) -> None:
+        self._registry = CollectorRegistry()
+        make: Any = {"namespace": _PREFIX, "registry": self._registry}
+        info = Gauge("build_info", "Always 1; the version is in the label.", ["version"],
+                     multiprocess_mode="mostrecent", **make)  # fmt: skip
+        info.labels(version).set(1)
+        self._requests = Counter("requests", "HTTP requests answered.", ["route", "status"], **make)
+        self._seconds = Histogram("request_seconds", "Time to answer, in seconds.", ["route"],
+                                  buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
+        self._decisions = Counter("decisions", "Decisions made; safety is `none` where no verdict could be had.",
+                                  ["target", "action", "safety", "policy", "engine"], **make)  # fmt: skip
+        self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
+        self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
+        self._degraded = Counter("degraded", "Decisions of the fallback or of a fail mode.", ["policy"], **make)
+        self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
+        self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
+        self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
+                                 buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
+        self._engine_failures = Counter("engine_failures", "Conversations an engine gave no verdict for.", ["engine"],
+                                        **make)  # fmt: skip
+        self._upstream = Histogram("upstream_seconds", "Time of one call to a model server, in seconds.", ["upstream"],
+                                   buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
+        self._upstream_failures = Counter("upstream_failures", "Calls to a model server without a verdict.",
+                                          ["upstream", "reason"], **make)  # fmt: skip
+        self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
+                                       ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
+        self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
+        self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
+        self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
+                                multiprocess_mode="livesum", **make)  # fmt: skip
+        self._slots = Gauge("request_slots", "Requests that can be answered at the same time: workers x threads.",
+                            multiprocess_mode="mostrecent", **make)  # fmt: skip
+        self._reload_ok = Gauge("config_last_reload_successful", "1, or 0 when the last SIGHUP met a mistake.",
+                                multiprocess_mode="mostrecent", **make)  # fmt: skip
+        self._reload_time = Gauge("config_last_reload_success_timestamp_seconds", "When the settings in use were read.",
+                                  multiprocess_mode="mostrecent", **make)  # fmt: skip
+        # Made before the workers are forked: this process is the one whose children they are.
+        self._processes = ProcessCollector(pid=os.getpid(), with_children=_is_multiprocess())
+        if not _is_multiprocess():
+            self._registry.register(self._processes)
+        # Looking a labelled child up costs more than counting; the hot ones are remembered.
+        self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._decision_children: dict[tuple[object, ...], Counter] = {}
+
+    def configured(self, *, slots: int, policies: Iterable[str]) -> None:
+        """Settings were read and are in use."""
+        # A counter that is there from the beginning shows its first step; Prometheus sees none in one that appears.
+        for policy in policies:
+            self._degraded.labels(policy)
+        for ended in _CHAT_ENDS:
+            self._chats.labels(ended)
+        self._slots.set(slots)
+        self._reload_ok.set(1)
+        self._reload_time.set_to_current_time()
+
+    def reload_refused(self) -> None:
+        """Settings were read anew and had a mistake; the earlier ones stay in use."""
+        self._reload_ok.set(0)
+
+    def begun(self) -> None:
+        """An HTTP request has come in; `answered` follows in any case."""
+        self._in_flight.inc()
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """An HTTP request was answered. `route` is the rule, never the path that was asked for."""
+        self._in_flight.dec()
+        children = self._route_children.get((route, status))
+        if children is None:
+            children = (self._requests.labels(route, str(status)), self._seconds.labels(route))
+            self._route_children[route, status] = children
+        children[0].inc()
+        children[1].observe(seconds)
+
+    def decided(self, check: Check, decision: Decision, fingerprint: bytes) -> None:
+        """Count a decision."""
+        verdict = decision.verdict
+        key = (decision.target, decision.action, verdict and verdict.severity, decision.policy, decision.engine)
+        child = self._decision_children.get(key)
+        if child is None:
+            safety = "none" if verdict is None else verdict.severity.value
+            child = self._decisions.labels(
+                decision.target.value, decision.action.value, safety, decision.policy, decision.engine
+            )
+            self._decision_children[key] = child
+        child.inc()
+        (self._hits if decision.cached else self._misses).inc()
+        if decision.degraded:
+            self._degraded.labels(decision.policy).inc()
+        if verdict is not None:
+            for category in verdict.categories:
+                self._categories.labels(decision.target.value, category.value).inc()
+
+    def failed(self, check: Check, error: ModerationError) -> None:
+        """Count a check that ended in an error."""
+        self._misses.inc()
+        self._failures.labels(error.type).inc()
+
+    def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
+        """Record one call to an engine."""
+        self._engine.labels(engine).observe(seconds)
+        if failures:
+            self._engine_failures.labels(engine).inc(failures)
+
+    def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
+        """Record one call to a model server; `replica` is its configured host and port."""
+        self._upstream.labels(replica).observe(seconds)
+        if outcome not in ("ok", "too_long"):
+            self._upstream_failures.labels(replica, outcome).inc()
+
+    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+        """A model server was taken out of use by this worker, or came back."""
+        self._upstream_ejected.labels(replica).set(int(is_ejected))
+
+    def chat_began(self) -> None:
+        """A guarded chat began."""
+        self._chats_open.inc()
+
+    def chat_ended(self, ended: str) -> None:
+        """A guarded chat ended; `ended` is one of a few words, or the type of an error."""
+        self._chats_open.dec()
+        self._chats.labels(ended).inc()
+
+    def render(self) -> bytes:
+        """All metrics in Prometheus' text format, summed over the workers."""
+        if not _is_multiprocess():
+            return generate_latest(self._registry)
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        registry.register(self._processes)
+        return generate_latest(registry)
+
+
+def _is_multiprocess() -> bool:
+    return "PROMETHEUS_MULTIPROC_DIR" in os.environ

@@ -1,0 +1,1 @@
+"""The HTTP server: gunicorn's processes, and our worker in each of them."""

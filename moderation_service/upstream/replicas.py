@@ -1,0 +1,202 @@
+"""Which of several servers is asked: the one with the fewest calls under way that is not known to be out of order.
+
+A server that fails is *ejected*: no request goes to it. A thread then asks it a real question every half second,
+and the first verdict brings it back, so no user's request is spent on trying. The thread exists only that long.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from time import monotonic
+from typing import Generic, Protocol, TypeVar
+
+from ..errors import EngineUnavailable
+from ..observability.logs import log_event
+from .client import FailureKind, UpstreamFailure
+
+__all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents"]
+
+_log = logging.getLogger("moderation.upstream")
+
+_PROBE_EVERY_S = 0.5
+# One refused connection is proof; other failures may be the request's own bad luck.
+_FAILURES_TO_EJECT = 3
+_EJECTS = frozenset(
+    {
+        FailureKind.CONNECT,
+        FailureKind.CLOSED,
+        FailureKind.TIMEOUT,
+        FailureKind.GARBLED,
+        FailureKind.SERVER_ERROR,
+    }
+)
+"""Kinds that count against a server. An odd answer or a refusal does not: a caller's text could provoke those."""
+
+
+class UpstreamEvents(Protocol):
+    """Told what happens to the servers, for metrics. `replica` is the host and port of the configured address."""
+
+    def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
+        """A verdict call ended; `outcome` is `ok`, `too_long`, or the value of a FailureKind."""
+
+    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+        """A server was taken out of use, or came back."""
+
+
+class Server(Protocol):
+    """What is asked of a server itself."""
+
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Ask a real question, and for everything that was known of the server. Raises UpstreamFailure."""
+
+    def forget(self) -> None:
+        """Ask for everything again next time."""
+
+    def close(self) -> None:
+        """Close its connections."""
+
+
+AnyServer = TypeVar("AnyServer", bound=Server)
+
+
+class Replica(Generic[AnyServer]):
+    """One server, and how it is doing. Its numbers are changed by `ReplicaSet` only."""
+
+    def __init__(self, label: str, server: AnyServer) -> None:
+        self.label = label
+        self.server = server
+        self.outstanding = 0
+        self.failures = 0
+        self.is_ejected = False
+        self.last_ok: float | None = None
+        self.last_chosen = 0
+
+
+class ReplicaSet(Generic[AnyServer]):
+    """All servers of one process. Safe to use from many threads."""
+
+    def __init__(
+        self, replicas: Sequence[Replica[AnyServer]], *, timeout_s: float, events: UpstreamEvents | None = None
+    ) -> None:
+        self.replicas = tuple(replicas)
+        self._timeout_s = timeout_s
+        self._events = events
+        self._lock = threading.Lock()
+        self._turn = 0
+        self._stopping = threading.Event()
+        self._probers: set[threading.Thread] = set()
+
+    def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
+        """The least busy server in use; of equals, the one that waited longest. None if there is none."""
+        with self._lock:
+            able = [one for one in self.replicas if not one.is_ejected and one not in without]
+            if not able:
+                return None
+            chosen = min(able, key=lambda one: (one.outstanding, one.last_chosen)) if len(able) > 1 else able[0]
+            self._turn += 1
+            chosen.last_chosen = self._turn
+            return chosen
+
+    @contextmanager
+    def in_use(self, replica: Replica[AnyServer]) -> Iterator[None]:
+        """Counts a call as under way."""
+        with self._lock:
+            replica.outstanding += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                replica.outstanding -= 1
+
+    def succeeded(
+        self, replica: Replica[AnyServer], seconds: float, *, outcome: str = "ok", with_verdict: bool = True
+    ) -> None:
+        """The server answered; only a verdict shows that it is ready for others."""
+        replica.failures = 0
+        if with_verdict:
+            replica.last_ok = monotonic()
+        if self._events is not None:
+            self._events.upstream_called(replica.label, outcome, seconds)
+
+    def failed(self, replica: Replica[AnyServer], kind: FailureKind, seconds: float) -> None:
+        """The server gave no verdict."""
+        if self._events is not None:
+            self._events.upstream_called(replica.label, kind.value, seconds)
+        if kind is FailureKind.REFUSED:
+            replica.server.forget()
+        if kind not in _EJECTS:
+            return
+        with self._lock:
+            replica.last_ok = None
+            replica.failures += 1
+            if replica.is_ejected or (kind is not FailureKind.CONNECT and replica.failures < _FAILURES_TO_EJECT):
+                return
+            self._eject(replica, kind)
+
+    def check_ready(self, *, within_s: float) -> None:
+        """Return if a server answered so recently, or answers a real question now. Raises EngineError."""
+        error: Exception = EngineUnavailable("No model server can be reached.")
+        for replica in self.replicas:
+            if not replica.is_ejected and replica.last_ok is not None and monotonic() - replica.last_ok < within_s:
+                return
+        for replica in self.replicas:
+            if replica.is_ejected:
+                continue
+            try:
+                self.probe(replica)
+            except UpstreamFailure as failure:
+                error = failure.error
+            else:
+                return
+        raise error
+
+    def probe(self, replica: Replica[AnyServer]) -> None:
+        """Ask a real question. Raises UpstreamFailure."""
+        started = monotonic()
+        try:
+            replica.server.learn_again(timeout_s=self._timeout_s)
+        except UpstreamFailure as failure:
+            self.failed(replica, failure.kind, monotonic() - started)
+            raise
+        self.succeeded(replica, monotonic() - started)
+
+    def close(self) -> None:
+        """Stop probing and close all connections."""
+        self._stopping.set()
+        for replica in self.replicas:
+            replica.server.close()
+        with self._lock:
+            probers = list(self._probers)
+        for prober in probers:
+            prober.join(timeout=2.0)
+
+    def _eject(self, replica: Replica[AnyServer], kind: FailureKind) -> None:
+        """Take the server out of use and begin to probe it; the lock is held."""
+        replica.is_ejected = True
+        log_event(_log, logging.WARNING, "upstream_ejected", upstream=replica.label, reason=kind.value)
+        if self._events is not None:
+            self._events.upstream_ejected(replica.label, True)
+        if not self._stopping.is_set():
+            prober = threading.Thread(
+                target=self._probe_until_back, args=(replica,), name=f"probe {replica.label}", daemon=True
+            )
+            self._probers.add(prober)
+            prober.start()
+
+    def _probe_until_back(self, replica: Replica[AnyServer]) -> None:
+        while not self._stopping.wait(_PROBE_EVERY_S):
+            try:
+                self.probe(replica)
+            except UpstreamFailure:
+                continue
+            with self._lock:
+                replica.is_ejected = False
+            log_event(_log, logging.WARNING, "upstream_back", upstream=replica.label)
+            if self._events is not None:
+                self._events.upstream_ejected(replica.label, False)
+            break
+        with self._lock:
+            self._probers.discard(threading.current_thread())

@@ -1,0 +1,112 @@
+"""API keys: read from settings, kept and compared as hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import ipaddress
+import re
+from dataclasses import dataclass
+
+from ..config.settings import Settings
+from ..errors import ConfigurationError
+
+__all__ = ["ApiKeys", "check_exposure", "load_api_keys", "sent_key"]
+
+_MIN_KEY_CHARS = 8
+# Beyond ASCII, clients disagree about the bytes of a header: such a key would be refused by some of them.
+_KEY = re.compile(rf"[!-~]{{{_MIN_KEY_CHARS},}}")
+_KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKeys:
+    """The accepted keys as (name, SHA-256) pairs. Keys are long and random, so a plain hash is enough."""
+
+    entries: tuple[tuple[str, bytes], ...]
+
+    def __bool__(self) -> bool:
+        return bool(self.entries)
+
+    def identify(self, key: str) -> str | None:
+        """The name of this key, or None. Takes the same time for every key: all entries are always compared."""
+        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        found: str | None = None
+        for name, expected in self.entries:
+            if hmac.compare_digest(digest, expected):
+                found = name
+        return found
+
+
+def load_api_keys(settings: Settings) -> ApiKeys:
+    """The keys of `api_keys` and `api_keys_file`. Raises ConfigurationError; no message repeats a key."""
+    entries: dict[str, bytes] = {}
+    listed = [(f"api_keys[{index}]", secret.value) for index, secret in enumerate(settings.api_keys)]
+    if settings.api_keys_file is not None:
+        path = settings.api_keys_file
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigurationError(f"api_keys_file: {path} can't be read: {type(error).__name__}.") from None
+        stripped = ((number, line.strip()) for number, line in enumerate(lines, start=1))
+        in_file = [(f"{path}:{number}", line) for number, line in stripped if line and not line.startswith("#")]
+        if not in_file:
+            # An empty file would mean "open"; whoever names a file wants keys.
+            raise ConfigurationError(f"api_keys_file: {path} has no key in it.")
+        listed += in_file
+    for where, text in listed:
+        name, digest = _parse(text, where=where, number=len(entries) + 1)
+        if name in entries:
+            raise ConfigurationError(f"{where}: there are two keys named {name!r}.")
+        entries[name] = digest
+    return ApiKeys(tuple(entries.items()))
+
+
+def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes]:
+    name, separator, key = text.partition(":")
+    if not separator:
+        name, key = f"key-{number}", text
+    if name == "sha256":
+        # A digest without a name. A misspelt one must not pass for a key named "sha256".
+        name, key = f"key-{number}", text
+    if not _KEY_NAME.fullmatch(name):
+        raise ConfigurationError(f"{where}: a key's name may have letters, digits, '.', '_' and '-' only.")
+    if key.startswith("sha256:"):
+        digest = key.removeprefix("sha256:")
+        if not _DIGEST.fullmatch(digest):
+            raise ConfigurationError(f"{where}: sha256: must be followed by 64 lower-case hex digits.")
+        return name, bytes.fromhex(digest)
+    if not _KEY.fullmatch(key):
+        raise ConfigurationError(
+            f"{where}: a key needs {_MIN_KEY_CHARS} characters or more, all of them printable ASCII without spaces."
+        )
+    return name, hashlib.sha256(key.encode()).digest()
+
+
+def check_exposure(settings: Settings, keys: ApiKeys) -> None:
+    """Refuse to serve everybody on an address that other machines can reach. Raises ConfigurationError."""
+    if keys or settings.allow_open or _is_loopback(settings.host):
+        return
+    raise ConfigurationError(
+        f"host: {settings.host} can be reached from other machines and no API key is set. "
+        "Set api_keys or api_keys_file, listen on 127.0.0.1, or say allow_open if something in front checks callers."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def sent_key(authorization: str | None, api_key: str | None) -> str | None:
+    """The key of an `Authorization: Bearer` header, else of `X-API-Key`; None when neither holds one."""
+    if authorization is not None:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == "bearer" and token.strip():
+            return token.strip()
+    return (api_key or "").strip() or None

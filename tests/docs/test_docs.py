@@ -1,0 +1,280 @@
+"""The documentation is true: commands are executed, examples are read, lists are complete.
+
+A fenced block is left out when the line before it is `<!-- not run: REASON -->`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+import yaml
+from processes import SERVE_LITE, Running, run_command, running, send
+
+from moderation_service.config import settings_docs
+from moderation_service.config.policy_file import load_policies
+from moderation_service.config.settings import declarations, load_settings
+from moderation_service.errors import ModerationError
+from moderation_service.observability.metrics import METRIC_NAMES
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("README*.md"), *ROOT.glob("docs/**/*.md")])
+ADDRESS = "http://127.0.0.1:8787"
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_NOT_RUN = re.compile(r"<!-- not run: .+ -->\n\Z")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a page."""
+
+    page: str
+    line: int
+    language: str
+    text: str
+    is_run: bool
+
+    def __str__(self) -> str:
+        return f"{self.page}:{self.line}"
+
+
+@dataclass(frozen=True)
+class Command:
+    """One `$ ` line of a block, and the output shown below it."""
+
+    place: str
+    words: tuple[str, ...]
+    output: str
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def blocks() -> Iterator[Block]:
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in _FENCE.finditer(text):
+            line = text.count("\n", 0, match.start()) + 1
+            is_run = _NOT_RUN.search(text[: match.start()]) is None
+            yield Block(name_of(page), line, match[1], match[2], is_run)
+
+
+def commands(*programs: str) -> list[Command]:
+    """The commands of all blocks that run one of these programs, with the output shown."""
+    found = []
+    for block in blocks():
+        if block.language not in ("console", "bash", "sh") or not block.is_run:
+            continue
+        for part in re.split(r"^\$ ", block.text, flags=re.MULTILINE)[1:]:
+            joined = part.replace("\\\n", "")
+            line, _, output = joined.partition("\n")
+            words = tuple(shlex.split(line, comments=True))
+            if words[0] in programs:
+                found.append(Command(str(block), words, output.strip()))
+    return found
+
+
+CURLS = [one for one in commands("curl") if any(word.startswith(ADDRESS) for word in one.words)]
+OURS = [one for one in commands("moderation-service", ".venv/bin/moderation-service") if "serve" not in one.words]
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Running]:
+    with running(command=SERVE_LITE) as started:
+        yield started
+
+
+def ask(service: Running, command: Command) -> Any:
+    """Do what curl would, and return the reply's JSON."""
+    method, url, body, headers = None, "", None, {"Content-Type": "application/x-www-form-urlencoded"}
+    words = iter(command.words[1:])
+    for word in words:
+        if word in ("-H", "--header"):
+            name, _, value = next(words).partition(":")
+            headers[name] = value.strip()
+        elif word in ("-d", "--data", "--data-raw"):
+            body = next(words).encode()
+        elif word in ("-X", "--request"):
+            method = next(words)
+        elif word.startswith(ADDRESS):
+            url = word.removeprefix(ADDRESS) or "/"
+        else:
+            assert word in ("-s", "-sS", "-f", "-fsS"), f"{command.place}: this test does not know curl's {word!r}"
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    try:
+        return send(connection, method or ("GET" if body is None else "POST"), url, body, **headers).json
+    finally:
+        connection.close()
+
+
+def expected(shown: Any) -> Any:
+    """What a reply must equal: the one shown, but for what differs from run to run; scores to two digits."""
+    if isinstance(shown, list):
+        return [expected(item) for item in shown]
+    if isinstance(shown, dict):
+        return {
+            key: ANY if key in ("id", "request_uuid", "latency_ms", "cached", "created", "state") else expected(value)
+            for key, value in shown.items()
+        }
+    return pytest.approx(shown, abs=0.01) if isinstance(shown, float) else shown
+
+
+@pytest.mark.parametrize("command", CURLS, ids=lambda one: one.place)
+def test_a_request_shown_gets_the_reply_shown(service: Running, command: Command) -> None:
+    assert ask(service, command) == expected(json.loads(command.output))
+
+
+@pytest.mark.parametrize("command", OURS, ids=lambda one: one.place)
+def test_a_command_shown_prints_what_is_shown(command: Command) -> None:
+    done = run_command(*[word if word != "examples/policies.yaml" else str(ROOT / word) for word in command.words[1:]])
+    assert done.returncode in (0, 3), done.stderr
+
+    def without_numbers(text: str) -> list[str]:
+        return [re.sub(r"\d+\.\d+", "#", line).rstrip() for line in text.strip().splitlines()]
+
+    assert without_numbers(done.stdout.decode()) == without_numbers(command.output)
+
+
+def test_the_first_request_of_the_readme_is_among_them() -> None:
+    for page in ("README.md", "README.zh-CN.md"):
+        assert [one for one in CURLS if one.place.startswith(f"{page}:")]
+
+
+# Files shown
+
+
+def yaml_blocks(*roots: str) -> list[Block]:
+    found = []
+    for block in blocks():
+        if block.language == "yaml" and block.is_run:
+            document = yaml.safe_load(block.text)
+            if isinstance(document, dict) and set(document) & set(roots):
+                found.append(block)
+    return found
+
+
+@pytest.mark.parametrize("block", yaml_blocks("policies"), ids=str)
+def test_a_policy_file_shown_can_be_loaded(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "policies.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    load_policies(file, default="balanced")
+
+
+@pytest.mark.parametrize("block", yaml_blocks(*[setting.name for setting in declarations()]), ids=str)
+def test_a_settings_file_shown_can_be_loaded(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "moderation.yaml"
+    file.write_text(block.text, encoding="utf-8")
+    load_settings(file=file)
+
+
+@pytest.mark.parametrize("path", sorted(ROOT.glob("examples/*policies*.yaml")), ids=lambda path: path.name)
+def test_an_example_policy_file_can_be_loaded(path: Path) -> None:
+    assert len(load_policies(path, default="balanced")) > 3
+
+
+# Lists
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+_ENDS = (".md", ".zh-CN.md")
+
+
+def error_types() -> set[str]:
+    found, waiting = set(), [ModerationError]
+    while waiting:
+        kind = waiting.pop()
+        found.add(kind.type)
+        waiting += kind.__subclasses__()
+    return found
+
+
+def test_the_page_of_settings_is_what_the_declarations_say() -> None:
+    assert page("configuration.md") == settings_docs.render(), (
+        "run `python -m moderation_service.config.settings_docs` to bring docs/configuration.md up to date"
+    )
+
+
+@pytest.mark.parametrize("name", ["operations.md", "operations.zh-CN.md"])
+def test_every_error_is_on_the_page_of_operations(name: str) -> None:
+    text = page(name)
+    assert [kind for kind in sorted(error_types()) if f"`{kind}`" not in text] == []
+
+
+@pytest.mark.parametrize("name", ["monitoring.md", "monitoring.zh-CN.md"])
+def test_every_metric_is_on_the_page_of_monitoring(name: str) -> None:
+    text = page(name)
+    assert [metric for metric in METRIC_NAMES if f"`{metric}`" not in text] == []
+
+
+@pytest.mark.parametrize(
+    "name", [f"{page}{end}" for page in ("operations", "monitoring") for end in (".md", ".zh-CN.md")]
+)
+def test_the_operators_pages_have_no_metric_that_is_not_ours(name: str) -> None:
+    named = set(re.findall(r"`(moderation_\w+?)`", page(name)))
+    assert named - set(METRIC_NAMES) - {"moderation_service"} == set()
+
+
+@pytest.mark.parametrize("name", ["api.md", "api.zh-CN.md"])
+def test_every_field_of_a_decision_is_in_the_api_reference(name: str, service: Running) -> None:
+    text = page(name)
+    assert [field for field in service.moderate("bread") if f"`{field}`" not in text] == []
+
+
+# Links and twins
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for path in PAGES:
+        text = _FENCE.sub("", path.read_text(encoding="utf-8"))
+        for target in re.findall(r"\]\(([^)\s]+)\)", text):
+            if "://" not in target and not target.startswith("mailto:"):
+                yield path, target
+
+
+def anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def test_every_link_leads_somewhere() -> None:
+    broken = []
+    for path, target in links():
+        file, _, anchor = target.partition("#")
+        where = (path.parent / file) if file else path
+        if not where.exists() or (anchor and anchor not in anchors(where)):
+            broken.append(f"{name_of(path)} -> {target}")
+    assert broken == []
+
+
+def test_every_chinese_page_has_its_english_twin_and_both_show_the_same_files_and_names() -> None:
+    for path in PAGES:
+        if not path.name.endswith(".zh-CN.md"):
+            continue
+        twin = path.with_name(path.name.replace(".zh-CN.md", ".md"))
+        assert twin.exists(), name_of(path)
+        chinese, english = path.read_text(encoding="utf-8"), twin.read_text(encoding="utf-8")
+        assert f"({path.name})" in english, f"{name_of(twin)} does not link its Chinese twin"
+        assert f"({twin.name})" in chinese, f"{name_of(path)} does not link its English twin"
+
+
+def test_no_page_speaks_of_a_setting_or_variable_that_does_not_exist() -> None:
+    known = {setting.env for setting in declarations()} | {"MODERATION_CONFIG"}
+    unknown = {
+        f"{name_of(path)}: {name}"
+        for path in PAGES
+        for name in re.findall(r"\bMODERATION_[A-Z][A-Z0-9_]*\b", path.read_text(encoding="utf-8"))
+        if name not in known
+    }
+    assert unknown == set()

