@@ -17,6 +17,7 @@ from ..launch.guard import GUARDS
 from ..launch.hub import Source
 from ..launch.progress import Console
 from .hub_options import from_environment, hub_options
+from .serve import serve_command
 
 __all__ = ["up_command"]
 
@@ -159,10 +160,7 @@ def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
 
 def _service_settings(service_args: tuple[str, ...], environ: Mapping[str, str]) -> Settings:
     """The settings as `serve` would read them from these options. Raises ConfigurationError or click's errors."""
-    # Here, because the command line imports this module.
-    from .cli import serve
-
-    flags = dict(serve.make_context("moderation-service up", list(service_args)).params)
+    flags = dict(serve_command.make_context("moderation-service up", list(service_args)).params)
     file = flags.pop("config_file")
     if file is not None and not Path(file).is_file():
         raise ConfigurationError(f"--config: {file} does not exist.")

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from processes import environment, run_command
 
 from moderation_service import __version__
-from moderation_service.commands.cli import _cli, main
+from moderation_service.commands.cli import cli, main
 from moderation_service.config.settings import Secret, declarations
 
 SECRET = "hunter2-very-secret"
@@ -227,13 +227,13 @@ def test_the_version_is_the_packages(run: Run) -> None:
     [[], ["serve"], ["check"], ["eval"], ["policies"], ["policies", "check"], ["config"], ["config", "show"]],
 )
 def test_every_command_has_help(arguments: list[str]) -> None:
-    done = CliRunner().invoke(_cli, [*arguments, "-h"])
+    done = CliRunner().invoke(cli, [*arguments, "-h"])
     assert done.exit_code == 0
     assert len(done.output.splitlines()) > 5
 
 
 def test_serve_has_a_flag_for_every_setting_but_secrets() -> None:
-    help_text = CliRunner().invoke(_cli, ["serve", "--help"]).output
+    help_text = CliRunner().invoke(cli, ["serve", "--help"]).output
     for setting in declarations():
         is_shown = f"  {setting.flag} " in help_text or f"  {setting.flag} /" in help_text
         assert is_shown is (setting.kind is not Secret), setting.name

@@ -13,7 +13,7 @@ import yaml
 from click.testing import CliRunner
 from processes import Running, environment, running
 
-from moderation_service.commands.cli import _cli
+from moderation_service.commands.cli import cli
 from moderation_service.config.settings import Settings
 from moderation_service.launch.guard import GUARDS
 from moderation_service.web.api_keys import load_api_keys
@@ -97,7 +97,7 @@ def test_the_files_for_docker_compose_are_made_by_the_commands_shown(tmp_path: P
 def test_the_command_that_sends_traces_is_understood() -> None:
     (block,) = [one for one in blocks(page("monitoring")) if "--traces" in one]
     words = next(line for line in block.splitlines() if line.startswith("moderation-service ")).split()
-    assert CliRunner().invoke(_cli, [*words[1:], "--help"]).exit_code == 0
+    assert CliRunner().invoke(cli, [*words[1:], "--help"]).exit_code == 0
 
 
 @pytest.mark.parametrize("end", [".md", ".zh-CN.md"])

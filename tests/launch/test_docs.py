@@ -14,7 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from moderation_service.commands.cli import _cli
+from moderation_service.commands.cli import cli
 from moderation_service.commands.up import up_command
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -77,7 +77,7 @@ def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch):
     monkeypatch.setattr("moderation_service.launch.up.sys.executable", "/nowhere/python")
     (line,) = (line for line in commands(PAGES[0]) if "--gpu-memory 14" in line)
     arguments = shlex.split(line)[1:]
-    done = CliRunner().invoke(_cli, [*arguments, "--vllm-port", "8001"])
+    done = CliRunner().invoke(cli, [*arguments, "--vllm-port", "8001"])
     (printed,) = blocks(PAGES[0], "text")
     assert done.stdout == printed
 

@@ -13,7 +13,7 @@ from fake_stream_server import write_model_dir
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.commands.cli import _cli
+from moderation_service.commands.cli import cli
 from moderation_service.launch.errors import NothingToRunOn
 from moderation_service.launch.gpu import Gpu
 from moderation_service.launch.guard import GUARDS
@@ -101,7 +101,7 @@ def up(tmp_path, monkeypatch):
             monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("HOME", str(tmp_path))
         monkeypatch.setenv("PATH", f"{tmp_path / 'tools'}:/usr/bin:/bin")
-        return CliRunner().invoke(_cli, ["up", *map(str, arguments)])
+        return CliRunner().invoke(cli, ["up", *map(str, arguments)])
 
     return run
 

@@ -19,7 +19,7 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from moderation_service.commands.cli import _cli
+from moderation_service.commands.cli import cli
 from moderation_service.launch.hub import Source
 
 NVIDIA_SMI = Path(__file__).parent / "nvidia_smi"
@@ -321,7 +321,7 @@ def up(environment, tmp_path, monkeypatch):
             monkeypatch.delenv(name)
         for name, value in {"HOME": str(tmp_path), **path}.items():
             monkeypatch.setenv(name, value)
-        return CliRunner().invoke(_cli, ["up", *map(str, arguments)])
+        return CliRunner().invoke(cli, ["up", *map(str, arguments)])
 
     return run
 
