@@ -28,15 +28,12 @@ class ChatModelRefused(Exception):
         self.retry_after = retry_after
 
 
-def refusal_of(
-    status: int, headers: Mapping[str, str], body: bytes, *, has_key: bool
-) -> ChatModelError | ChatModelRefused:
-    """The error that this reply becomes.
+def refusal_of(status: int, retry_after: str, body: bytes, *, has_key: bool) -> ChatModelError | ChatModelRefused:
+    """The error that this reply becomes; `retry_after` is its header of that name, or empty.
 
     What the caller has done wrong goes through as it is. What the server or our operator has done wrong does not: not
     a failure, not a redirect, and not the refusal of a key that is ours.
     """
-    retry_after = headers.get("retry-after", "")
     is_callers = 400 <= status < 500 and not (has_key and status in _KEY_REFUSED)
     if is_callers:
         try:

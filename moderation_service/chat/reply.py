@@ -32,10 +32,9 @@ class ModelReply:
         self.is_done = False
         """Whether the answer is complete."""
         self._answer = answer
-        self._is_stream, self._max_bytes, self._has_key = is_stream, max_bytes, has_key
+        self._is_stream, self._has_key = is_stream, has_key
         self._reader = EventReader(max_bytes=max_bytes)
         self._body = bytearray()
-        self._received = 0
 
     @property
     def is_answered(self) -> bool:
@@ -54,7 +53,9 @@ class ModelReply:
     def fail(self, error: ChatModelError | ChatModelRefused) -> None:
         """There will be no more of the answer."""
         self.failure = error
-        self.stop()
+        if self.call is not None:
+            self.call.close(error.type if isinstance(error, ChatModelError) else "refused")
+            self.call = None
 
     def stop(self) -> None:
         """Break the call off, if it has not ended."""
@@ -67,22 +68,20 @@ class ModelReply:
         received = call.receive()
         if received is None:
             return False
-        self._received += len(received)
-        if self._received > self._max_bytes:
-            raise ChatModelError("The chat model's answer is over the limit.")
         if call.status is not None:
             self._read(call, received)
         if call.is_complete and not self.is_done:
             self._complete(call)
         if self.is_done:
-            self.stop()
+            call.finish()
+            self.call = None
         return True
 
     def _read(self, call: UpstreamCall, received: bytes) -> None:
         if call.status != 200 or not self._is_stream:
             self._body += received
             return
-        if not call.headers.get("content-type", "").lower().startswith("text/event-stream"):
+        if not call.header("content-type").lower().startswith("text/event-stream"):
             raise ChatModelError("The chat model's server answered no stream.")
         try:
             events = self._reader.feed(received)
@@ -107,7 +106,7 @@ class ModelReply:
         """The reply has come to its end, which need not be the end of an answer."""
         assert call.status is not None
         if call.status != 200:
-            raise refusal_of(call.status, call.headers, bytes(self._body), has_key=self._has_key)
+            raise refusal_of(call.status, call.header("retry-after"), bytes(self._body), has_key=self._has_key)
         if self._is_stream:
             last = self._reader.end()
             if last is None or last.data != DONE:

@@ -20,7 +20,6 @@ from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationErr
 from ..streaming.growing_answer import Pacing, Piece, Ruling
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges
-from ..upstream.crew import Pausing
 from ..upstream.sse import COMMENT, DONE, write_event
 from ..wires.guarded_chat import GuardedChat
 from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, render_moderation, with_cuts
@@ -273,9 +272,7 @@ class GuardedSession:
             if self._client is not None:
                 poller = select.poll()
                 poller.register(self._client, select.POLLOUT)
-                with Pausing():
-                    is_ready = bool(poller.poll(self._options.idle_timeout_s * 1000))
-                if not is_ready:
+                if not poller.poll(self._options.idle_timeout_s * 1000):
                     raise ClientGone("The client does not read.")
             yield data[start : start + _WRITE_BYTES]
 
@@ -296,8 +293,7 @@ class GuardedSession:
         wait_s = min(ends_at, until or ends_at, ends_at if self._is_late else hurried_at) - monotonic()
         # With neither there is nothing to wait for: something has just ended.
         has_work = is_checking or call is not None
-        with Pausing():
-            ready = {number for number, _ in poller.poll(max(0.0, wait_s * 1000) if has_work else 0)}
+        ready = {number for number, _ in poller.poll(max(0.0, wait_s * 1000) if has_work else 0)}
         if self._client is not None and self._client.fileno() in ready:
             raise ClientGone("The client hung up.")
         if is_checking and self._background.fileno() in ready:

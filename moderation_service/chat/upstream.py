@@ -1,60 +1,70 @@
-"""The connection to the chat model's server.
+"""The calls to the chat model's server.
 
-Sockets rather than `requests`, because one thread has to wait for several things at once: for the model, for a verdict
-and for a client that may hang up. Connections are not reused; next to an answer of a language model a handshake is
-nothing, and a stream that is broken off leaves nothing behind.
+A call is sent, and its reply is read as it comes, because one thread has to wait for several things at once: for the
+model, for a verdict and for a client that may hang up. Connections are used again once their replies are over.
 """
 
 from __future__ import annotations
 
 import json
-import select
-import socket
-import ssl
 from collections.abc import Mapping
 from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 from ..errors import ChatModelError, ChatModelTimeout, ChatModelUnavailable
-from ..upstream.crew import Pausing
-from ..upstream.http_reply import GarbledReply, HttpReply
+from ..observability.tracing import Tracing
+from ..upstream.connections import BrokenConnection, ConnectionPool, OpenCall, Stage
+from ..upstream.per_process import PerProcess
 from .options import ChatOptions
 
 __all__ = ["ChatUpstream", "UpstreamCall"]
 
-_CHUNK_BYTES = 64 * 1024
 _LISTING_TIMEOUT_S = 3.0
 _MAX_LISTING_BYTES = 4 * 1024 * 1024
-_GARBLED = "The chat model's server broke off, or answered something that is no HTTP reply."
 
 
 class ChatUpstream:
-    """The server of the guarded chat model. Safe to use from many threads."""
+    """The server of the guarded chat model. Safe to use from many threads.
 
-    def __init__(self, options: ChatOptions) -> None:
+    With `tracing` every chat is a span, and the server learns of it.
+    """
+
+    def __init__(self, options: ChatOptions, *, tracing: Tracing | None = None) -> None:
         parts = urlsplit(options.url)
         self._options = options
-        self._host = parts.hostname or ""
-        self._port = parts.port or (443 if parts.scheme == "https" else 80)
+        self._tracing = tracing
         self._authority = parts.netloc
         self._path = parts.path.rstrip("/")
-        self._tls = ssl.create_default_context() if parts.scheme == "https" else None
+        self._pool = PerProcess(
+            lambda: ConnectionPool(options.url, size=options.max_streams, connect_timeout_s=options.connect_timeout_s)
+        )
 
     def chat(self, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
         """Send a chat; returns as soon as it is sent. Raises ChatModelUnavailable or ChatModelTimeout."""
         content = json.dumps(body, separators=(",", ":")).encode()
         accept = "text/event-stream" if body.get("stream") else "application/json"
-        return self._send("POST", "/v1/chat/completions", content, {"Accept": accept, **headers})
+        headers = {"Accept": accept, **headers}
+        path, limit = "/v1/chat/completions", self._options.max_answer_bytes
+        if self._tracing is None:
+            return UpstreamCall(self._send("POST", path, content, headers, limit))
+        span, trace = self._tracing.begin_chat()
+        try:
+            return UpstreamCall(self._send("POST", path, content, {**headers, **trace}, limit), span, self._tracing)
+        except ChatModelError as error:
+            self._tracing.mark_failed(span, error.type)
+            span.end()
+            raise
 
     def models(self, *, headers: Mapping[str, str]) -> list[object]:
         """The entries of the server's list of models. Raises ChatModelError."""
         ends_at = monotonic() + _LISTING_TIMEOUT_S
-        call = self._send("GET", "/v1/models", b"", headers)
+        call = UpstreamCall(self._send("GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES))
         body = bytearray()
         try:
             while not call.is_complete:
                 body += call.receive() or b""
-                if len(body) > _MAX_LISTING_BYTES or not (call.is_complete or call.wait(ends_at - monotonic())):
+                if not (call.is_complete or call.wait(ends_at - monotonic())):
                     raise ChatModelTimeout("The chat model's server did not list its models in time.")
         finally:
             call.close()
@@ -66,13 +76,12 @@ class ChatUpstream:
             raise ChatModelError("The chat model's server did not list its models.")
         return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
-    def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str]) -> UpstreamCall:
+    def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str], max_bytes: int) -> OpenCall:
         lines = [
             f"{method} {self._path}{path} HTTP/1.1",
             f"Host: {self._authority}",
             "User-Agent: moderation-service",
             "Accept-Encoding: identity",
-            "Connection: close",
             f"Content-Length: {len(body)}",
         ]
         if body:
@@ -81,88 +90,76 @@ class ChatUpstream:
             headers = {**headers, "Authorization": f"Bearer {self._options.api_key}"}
         lines += [f"{name}: {value}" for name, value in headers.items()]
         request = "\r\n".join([*lines, "", ""]).encode("latin-1", "replace") + body
-        with Pausing():
-            return self._sent(request)
-
-    def _sent(self, request: bytes) -> UpstreamCall:
-        connection = self._connect()
         try:
-            connection.settimeout(self._options.idle_timeout_s)
-            connection.sendall(request)
-            connection.setblocking(False)
-        except TimeoutError as error:
-            connection.close()
-            raise ChatModelTimeout("The chat model's server does not take the request.") from error
-        except OSError as error:
-            connection.close()
-            raise ChatModelError("The chat model's server broke off.") from error
-        return UpstreamCall(connection)
-
-    def _connect(self) -> socket.socket:
-        timeout_s = self._options.connect_timeout_s
-        try:
-            connection = socket.create_connection((self._host, self._port), timeout=timeout_s)
-        except (OSError, UnicodeError) as error:
-            raise ChatModelUnavailable("The chat model's server can't be reached.") from error
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is not None:
-                connection = self._tls.wrap_socket(connection, server_hostname=self._host)
-        except (OSError, ValueError) as error:
-            connection.close()
-            raise ChatModelUnavailable("No secure connection to the chat model's server could be made.") from error
-        return connection
+            return self._pool.here().open(request, timeout_s=self._options.idle_timeout_s, max_body_bytes=max_bytes)
+        except BrokenConnection as error:
+            raise _failure(error) from error
 
 
 class UpstreamCall:
-    """A request that was sent, and the reply as it comes. `receive` never waits."""
+    """A request that was sent, and the reply as it comes. `receive` never waits. End it by `finish` or `close`."""
 
-    def __init__(self, connection: socket.socket) -> None:
-        self._connection = connection
-        self._reply = HttpReply()
+    def __init__(self, call: OpenCall, span: Any = None, tracing: Tracing | None = None) -> None:
+        self._call = call
+        self._span = span
+        self._tracing = tracing
 
     @property
     def status(self) -> int | None:
         """The status; None until it has come."""
-        return self._reply.status
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The reply's headers, by their names in lower case."""
-        return self._reply.headers
+        return self._call.reply.status
 
     @property
     def is_complete(self) -> bool:
         """Whether the reply has come to its end."""
-        return self._reply.is_complete
+        return self._call.reply.is_complete
+
+    def header(self, name: str) -> str:
+        """A header of the reply, by its name in lower case; empty where there is none."""
+        return self._call.reply.headers.get(name.encode(), b"").decode("latin-1")
 
     def fileno(self) -> int:
         """What to wait for until there is something to receive."""
-        return self._connection.fileno()
+        return self._call.fileno()
 
     def wait(self, seconds: float) -> bool:
         """Wait for something to receive; False when nothing has come in time."""
-        poller = select.poll()
-        poller.register(self._connection, select.POLLIN)
-        with Pausing():
-            return seconds > 0 and bool(poller.poll(seconds * 1000))
+        return self._call.wait(seconds)
 
     def receive(self) -> bytes | None:
         """What has come of the body; None when nothing has come at all. Raises ChatModelError when it broke off."""
         try:
-            received = self._connection.recv(_CHUNK_BYTES)
-        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
-            return None
-        except OSError as error:
-            raise ChatModelError(_GARBLED) from error
-        try:
-            if received:
-                return self._reply.feed(received)
-            self._reply.end()
-        except GarbledReply:
-            raise ChatModelError(_GARBLED) from None
-        return b""
+            return self._call.receive()
+        except BrokenConnection as error:
+            raise _failure(error) from error
 
-    def close(self) -> None:
-        """Break the call off, if it has not ended."""
-        self._connection.close()
+    def finish(self) -> None:
+        """The answer is whole: keep the connection for another call."""
+        self._call.finish()
+        self._end_span(None)
+
+    def close(self, error_type: str | None = None) -> None:
+        """Break the call off, if its reply has not come to its end; `error_type` says how it failed."""
+        self._call.close()
+        self._end_span(error_type)
+
+    def _end_span(self, error_type: str | None) -> None:
+        span, self._span = self._span, None
+        if span is None or self._tracing is None:
+            return
+        if self.status is not None:
+            span.set_attribute("http.response.status_code", self.status)
+        if error_type is not None:
+            self._tracing.mark_failed(span, error_type)
+        span.end()
+
+
+def _failure(error: BrokenConnection) -> ChatModelError:
+    """What the chat's caller is told of it."""
+    if error.stage is Stage.CONNECT:
+        return ChatModelUnavailable("The chat model's server can't be reached.")
+    if error.stage is Stage.TIMEOUT:
+        return ChatModelTimeout("The chat model's server does not take the request.")
+    if error.stage is Stage.TOO_LARGE:
+        return ChatModelError("The chat model's answer is over the limit.")
+    return ChatModelError("The chat model's server broke off, or answered something that is no HTTP reply.")

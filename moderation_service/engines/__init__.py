@@ -31,7 +31,7 @@ def create_engine(
     if settings.engine == "stream":
         from . import stream
 
-        return stream.create(settings, events=events)
+        return stream.create(settings, events=events, outgoing=outgoing)
     return _lite()
 
 
@@ -40,13 +40,21 @@ def create_fallback(settings: Settings) -> Engine | None:
     return None if settings.engine == "lite" else _lite()
 
 
-def create_stream(settings: Settings, engine: Engine, *, events: UpstreamEvents | None = None) -> StreamEngine | None:
+def create_stream(
+    settings: Settings,
+    engine: Engine,
+    *,
+    events: UpstreamEvents | None = None,
+    outgoing: Callable[[], bytes] | None = None,
+) -> StreamEngine | None:
     """What judges answers token by token: `engine` itself if it can, another beside it, or None without a server."""
     if settings.stream_upstream is None:
         return None
     from . import stream
 
-    return engine if isinstance(engine, stream.StreamEngine) else stream.create(settings, events=events)
+    if isinstance(engine, stream.StreamEngine):
+        return engine
+    return stream.create(settings, events=events, outgoing=outgoing)
 
 
 def _lite() -> Engine:

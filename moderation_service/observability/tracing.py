@@ -78,6 +78,16 @@ class Tracing:
         )
         return found
 
+    def begin_chat(self) -> tuple[Any, Mapping[str, str]]:
+        """A span for one call to the guarded chat model, and the headers by which its server learns of it.
+
+        It is to be ended by the caller, which may be in another thread by then.
+        """
+        span = self._here().start_span("chat", kind=self._trace.SpanKind.CLIENT)
+        carrier: dict[str, str] = {}
+        self._propagator.inject(carrier, context=self._trace.set_span_in_context(span))
+        return span, carrier
+
     def mark_failed(self, span: Any, error_type: str) -> None:
         """Say that what the span stands for failed, and how it is called, never its message."""
         span.set_attribute("error.type", error_type)

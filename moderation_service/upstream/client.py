@@ -1,7 +1,6 @@
 """One server's OpenAI-compatible API: what is sent, and what each way of failing means.
 
-The verdict call goes straight to the `ConnectionPool`, everything else to `requests` on top of it. Their errors are
-turned into `UpstreamFailure` here and nowhere else.
+Every call goes over a `ConnectionPool`; its errors are turned into `UpstreamFailure` here and nowhere else.
 """
 
 from __future__ import annotations
@@ -10,20 +9,25 @@ import enum
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-import requests
-
 from ..config.settings import Secret
 from ..errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable
-from .adapter import PooledAdapter
 from .byte_level import spelled
 from .connections import BrokenConnection, ConnectionPool, Stage
 from .dialects import Tokenizer
 
 __all__ = ["Client", "FailureKind", "PromptTooLong", "ServedModel", "UpstreamFailure"]
 
+# A verdict is under 50 kB, with all logprobs; anything near this is not one.
+_MAX_ANSWER_BYTES = 8 * 1024 * 1024
+# The token list of a text of 1 MB is about 10 MB.
+_MAX_TOKEN_LIST_BYTES = 64 * 1024 * 1024
+# A pause that a server asks for is honoured so far; a mistake in it must not silence a server for long.
+_MAX_PAUSE_S = 60.0
 _ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TOO_LONG_TYPES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _TOO_LONG_PHRASES = ("maximum context length", "context size", "context length", "max_tokens must be at least 1, got 0")
@@ -51,12 +55,16 @@ class FailureKind(enum.Enum):
 
 
 class UpstreamFailure(Exception):
-    """A call that gave nothing usable: why, and as which error the caller learns of it."""
+    """A call that gave nothing usable: why, and as which error the caller learns of it.
 
-    def __init__(self, kind: FailureKind, error: EngineError) -> None:
+    `pause_s` is for how long the server asked to be left alone.
+    """
+
+    def __init__(self, kind: FailureKind, error: EngineError, *, pause_s: float = 0.0) -> None:
         super().__init__(kind.value)
         self.kind = kind
         self.error = error
+        self.pause_s = pause_s
 
 
 class PromptTooLong(Exception):
@@ -77,6 +85,7 @@ _STAGES = {
     Stage.CLOSED: (FailureKind.CLOSED, EngineUnavailable, "The model server broke off its answer."),
     Stage.TIMEOUT: (FailureKind.TIMEOUT, DeadlineExceeded, "The model server did not answer in time."),
     Stage.GARBLED: (FailureKind.GARBLED, EngineAnswerInvalid, "The model server's answer is not HTTP."),
+    Stage.TOO_LARGE: (FailureKind.GARBLED, EngineAnswerInvalid, "The model server's answer is over the limit."),
 }
 
 
@@ -92,25 +101,18 @@ class Client:
         connect_timeout_s: float,
         outgoing: Callable[[], bytes] | None = None,
     ) -> None:
-        self._url = url
         self._outgoing = outgoing
         self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s)
-        self._session = requests.Session()
-        # Proxy variables and .netrc are for programs that go out to the internet.
-        self._session.trust_env = False
-        self._session.mount(url, PooledAdapter(self._pool))
-        self._session.headers["Accept-Encoding"] = "identity"
-        if api_key is not None:
-            self._session.headers["Authorization"] = f"Bearer {api_key.value}"
         parts = urlsplit(url)
-        host = parts.netloc
-        rest = f" HTTP/1.1\r\nHost: {host}\r\nAccept: application/json\r\n"
+        self._path = parts.path
+        self._fields = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
         if api_key is not None:
-            rest += f"Authorization: Bearer {api_key.value}\r\n"
-        rest += "Content-Type: application/json\r\nContent-Length: "
-        self._chat_head = f"POST {parts.path}/v1/chat/completions{rest}".encode("latin-1")
-        self._completion_head = f"POST {parts.path}/v1/completions{rest}".encode("latin-1")
-        self._pooling_head = f"POST {parts.path}/pooling{rest}".encode("latin-1")
+            self._fields += f"Authorization: Bearer {api_key.value}\r\n"
+        self._chat_head = self._head("/v1/chat/completions")
+        self._completion_head = self._head("/v1/completions")
+        self._pooling_head = self._head("/pooling")
+        self._tokenize_head = self._head("/tokenize")
+        self._models_request = f"GET {parts.path}/v1/models{self._fields}\r\n".encode("latin-1")
 
     def chat(self, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
         """`POST /v1/chat/completions`. Raises UpstreamFailure or PromptTooLong."""
@@ -128,26 +130,10 @@ class Client:
         headers, content = self._exchange(self._pooling_head, body, timeout_s=timeout_s)
         return headers.get(b"metadata", b""), content
 
-    def _post(self, head: bytes, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
-        return _json_object(self._exchange(head, body, timeout_s=timeout_s)[1])
-
-    def _exchange(
-        self, head: bytes, body: Mapping[str, object], *, timeout_s: float
-    ) -> tuple[dict[bytes, bytes], bytes]:
-        content = _ENCODE(body).encode()
-        more = b"" if self._outgoing is None else self._outgoing()
-        request = b"%s%d\r\n%s\r\n%s" % (head, len(content), more, content)
-        try:
-            status, headers, reply = self._pool.exchange(request, timeout_s=timeout_s)
-        except BrokenConnection as error:
-            raise _failure(error) from error
-        if status != 200:
-            raise _refusal(status, headers.get(b"retry-after", b"").decode("latin-1"), reply)
-        return headers, reply
-
     def models(self, *, timeout_s: float) -> list[ServedModel]:
         """`GET /v1/models`. Raises UpstreamFailure."""
-        listed = self._call("GET", "/v1/models", None, timeout_s=timeout_s).get("data")
+        _, content = self._sent(self._models_request, timeout_s=timeout_s, max_body_bytes=_MAX_ANSWER_BYTES)
+        listed = _json_object(content).get("data")
         entries = [_served_model(entry) for entry in listed] if isinstance(listed, list) else []
         found = [entry for entry in entries if entry is not None]
         if not found:
@@ -161,10 +147,10 @@ class Client:
         """
         if tokenizer is Tokenizer.VLLM:
             asked = {"model": model, "prompt": text, "add_special_tokens": False, "return_token_strs": True}
-            pieces = self._call("POST", "/tokenize", asked, timeout_s=timeout_s).get("token_strs")
+            pieces = self._tokenized(asked, timeout_s=timeout_s).get("token_strs")
         elif tokenizer is Tokenizer.LLAMACPP:
             asked = {"content": text, "with_pieces": True, "add_special": False, "parse_special": True}
-            tokens = self._call("POST", "/tokenize", asked, timeout_s=timeout_s).get("tokens")
+            tokens = self._tokenized(asked, timeout_s=timeout_s).get("tokens")
             pieces = [_piece(token) for token in tokens] if isinstance(tokens, list) else None
         else:
             return None
@@ -182,7 +168,7 @@ class Client:
             "add_special_tokens": False,
             "return_token_strs": True,
         }
-        answer = self._call("POST", "/tokenize", asked, timeout_s=timeout_s)
+        answer = self._tokenized(asked, timeout_s=timeout_s)
         ids, pieces = answer.get("tokens"), answer.get("token_strs")
         if not isinstance(ids, list) or not isinstance(pieces, list) or len(ids) != len(pieces):
             return None
@@ -193,34 +179,53 @@ class Client:
     def rendered(self, messages: Sequence[Mapping[str, str]], *, model: str, timeout_s: float) -> str | None:
         """The prompt that vLLM's chat API makes of these messages; None if it can't tell. Raises UpstreamFailure."""
         asked = {"model": model, "messages": messages, "return_token_strs": True}
-        pieces = self._call("POST", "/tokenize", asked, timeout_s=timeout_s).get("token_strs")
+        pieces = self._tokenized(asked, timeout_s=timeout_s).get("token_strs")
         if not isinstance(pieces, list) or not all(isinstance(piece, str) for piece in pieces):
             return None
         return spelled(pieces)
 
     def close(self) -> None:
         """Close the connections."""
-        self._session.close()
+        self._pool.close()
 
-    def _call(self, method: str, path: str, body: object, *, timeout_s: float) -> dict[str, Any]:
-        data = None if body is None else _ENCODE(body).encode()
-        headers = {} if body is None else {"Content-Type": "application/json"}
+    def _head(self, path: str) -> bytes:
+        """The beginning of a request with a JSON body, up to its length."""
+        return f"POST {self._path}{path}{self._fields}Content-Type: application/json\r\nContent-Length: ".encode(
+            "latin-1"
+        )
+
+    def _post(self, head: bytes, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
+        return _json_object(self._exchange(head, body, timeout_s=timeout_s)[1])
+
+    def _tokenized(self, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
+        _, content = self._exchange(
+            self._tokenize_head, body, timeout_s=timeout_s, max_body_bytes=_MAX_TOKEN_LIST_BYTES
+        )
+        return _json_object(content)
+
+    def _exchange(
+        self,
+        head: bytes,
+        body: Mapping[str, object],
+        *,
+        timeout_s: float,
+        max_body_bytes: int = _MAX_ANSWER_BYTES,
+    ) -> tuple[Mapping[bytes, bytes], bytes]:
+        content = _ENCODE(body).encode()
+        more = b"" if self._outgoing is None else self._outgoing()
+        request = b"%s%d\r\n%s\r\n%s" % (head, len(content), more, content)
+        return self._sent(request, timeout_s=timeout_s, max_body_bytes=max_body_bytes)
+
+    def _sent(self, request: bytes, *, timeout_s: float, max_body_bytes: int) -> tuple[Mapping[bytes, bytes], bytes]:
+        """Headers and body of a good reply. Raises UpstreamFailure or PromptTooLong."""
         try:
-            response = self._session.request(
-                method, self._url + path, data=data, headers=headers, timeout=timeout_s, allow_redirects=False
-            )
-        except requests.RequestException as error:
-            raise _failure(error) from error
-        if response.status_code != 200:
-            raise _refusal(response.status_code, response.headers.get("retry-after", ""), response.content)
-        return _json_object(response.content)
-
-
-def _failure(error: requests.RequestException) -> UpstreamFailure:
-    """What an exception of `requests` means. Those that are not BrokenConnection are about the address."""
-    stage = error.stage if isinstance(error, BrokenConnection) else Stage.CONNECT
-    kind, wrapped, message = _STAGES[stage]
-    return UpstreamFailure(kind, wrapped(message))
+            status, headers, reply = self._pool.exchange(request, timeout_s=timeout_s, max_body_bytes=max_body_bytes)
+        except BrokenConnection as error:
+            kind, wrapped, message = _STAGES[error.stage]
+            raise UpstreamFailure(kind, wrapped(message)) from error
+        if status != 200:
+            raise _refusal(status, headers.get(b"retry-after", b"").decode("latin-1"), reply)
+        return headers, reply
 
 
 def _garbled(message: str) -> UpstreamFailure:
@@ -248,8 +253,9 @@ def _refusal(status: int, retry_after: str, content: bytes) -> Exception:
         message = "The model server does not know the model or the address it was asked for."
         return UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
     if status in (429, 503):
-        error = EngineUnavailable("The model server is overloaded.", retry_after_s=_retry_after_s(retry_after))
-        return UpstreamFailure(FailureKind.OVERLOADED, error)
+        pause_s = _pause_s(retry_after)
+        error = EngineUnavailable("The model server is overloaded.", retry_after_s=max(pause_s, 1.0))
+        return UpstreamFailure(FailureKind.OVERLOADED, error, pause_s=pause_s)
     if 400 <= status < 500:
         message = f"The model server refused the request (status {status})."
         return UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message))
@@ -274,8 +280,17 @@ def _says_too_long(content: bytes) -> bool:
     return isinstance(message, str) and any(phrase in message.lower() for phrase in _TOO_LONG_PHRASES)
 
 
-def _retry_after_s(value: str) -> float:
-    return float(min(int(value), 60)) if value.isascii() and value.isdigit() and len(value) < 6 else 1.0
+def _pause_s(retry_after: str) -> float:
+    """The seconds that `Retry-After` asks for, as a number or as a date; 0 where it says nothing readable."""
+    if retry_after.isascii() and retry_after.isdigit():
+        return min(float(retry_after[:9]), _MAX_PAUSE_S)
+    try:
+        moment = parsedate_to_datetime(retry_after)
+    except ValueError:
+        return 0.0
+    # A date without a zone is one in GMT (RFC 9110, section 5.6.7).
+    pause_s = (moment.replace(tzinfo=moment.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(pause_s, 0.0), _MAX_PAUSE_S)
 
 
 def _served_model(entry: object) -> ServedModel | None:

@@ -1,8 +1,8 @@
-"""Kept-alive HTTP/1.1 connections to one server, for the one call that is made for every verdict.
+"""Kept-alive HTTP/1.1 connections to one server, for calls whose cost and whose every failure matter.
 
-`requests` on its own stack costs more CPU per call than everything else the service does. This is the part of HTTP
-that a POST with a JSON reply needs, and nothing more: no redirects, no proxies, no cookies, no environment. Replies
-are read strictly and within a size limit and a deadline. `adapter` puts `requests` on top of it for the other calls.
+A general client costs more CPU per call than everything else the service does. This is the part of HTTP that a request
+with a JSON reply or a stream needs, and nothing more: no redirects, no proxies, no cookies, no environment. Replies are
+read by `http_reply`, within a size limit and a deadline.
 """
 
 from __future__ import annotations
@@ -12,26 +12,27 @@ import select
 import socket
 import ssl
 import threading
+import weakref
 from collections import deque
+from collections.abc import Mapping
 from time import monotonic
 from urllib.parse import urlsplit
 
-import requests
+from .hedging import Overtaken, current_hedge
+from .http_reply import BodyTooLarge, GarbledReply, ReplyReader
 
-from .crew import Pausing
-from .prompt_io import has_input, receive_now, send_now
+__all__ = ["BrokenConnection", "ConnectionPool", "OpenCall", "Reply", "Stage"]
 
-__all__ = ["BrokenConnection", "ConnectionPool", "Reply", "Stage"]
-
-Reply = tuple[int, dict[bytes, bytes], bytes]
+Reply = tuple[int, Mapping[bytes, bytes], bytes]
 """Status, headers with lower-case names, body."""
 
-_MAX_HEAD_BYTES = 64 * 1024
-# A verdict is under 50 kB, with all logprobs; anything near this is not one.
-_MAX_BODY_BYTES = 8 * 1024 * 1024
 # uvicorn, and so vLLM, closes a connection that was idle for 5 s.
 _MAX_IDLE_S = 4.0
 _CHUNK_BYTES = 64 * 1024
+# A server that had hung up on an idle connection says so within a round trip; later, something else has happened.
+_STALE_WITHIN_S = 1.0
+_LEAST_TO_CONNECT_S = 0.1
+_NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Stage(enum.Enum):
@@ -42,13 +43,15 @@ class Stage(enum.Enum):
     CLOSED = "closed"
     """The connection broke while the reply was awaited or read."""
     TIMEOUT = "timeout"
-    """The time was over."""
+    """The time was over, or another server was quicker."""
     GARBLED = "garbled"
-    """What came is not an HTTP reply, or is over the limit."""
+    """What came is not an HTTP reply."""
+    TOO_LARGE = "too_large"
+    """Its body is over the limit."""
 
 
-class BrokenConnection(requests.ConnectionError):
-    """A call without a complete reply; for users of `requests`, one of its exceptions."""
+class BrokenConnection(Exception):
+    """A call without a complete reply."""
 
     def __init__(self, stage: Stage) -> None:
         super().__init__(stage.value)
@@ -56,7 +59,7 @@ class BrokenConnection(requests.ConnectionError):
 
 
 class ConnectionPool:
-    """Connections to one base URL; `exchange` may be called from many threads at once.
+    """Connections to one base URL; its methods may be called from many threads at once.
 
     At most `size` idle connections are kept, the one used last is used next. Calls beyond that open their own.
     """
@@ -71,9 +74,14 @@ class ConnectionPool:
         self._idle: deque[_Connection] = deque()
         self._lock = threading.Lock()
         self._closed = False
+        # A pool that nobody closes must not leave open sockets to the collector, which would complain.
+        weakref.finalize(self, _close_all, self._idle).atexit = False
 
-    def exchange(self, request: bytes, *, timeout_s: float, max_body_bytes: int = _MAX_BODY_BYTES) -> Reply:
-        """Send a complete request, return its reply. Raises BrokenConnection."""
+    def exchange(self, request: bytes, *, timeout_s: float, max_body_bytes: int) -> Reply:
+        """Send a complete request, return its reply. Raises BrokenConnection.
+
+        A request that met a connection on which the server had hung up is sent again, so it must be a question.
+        """
         ends_at = monotonic() + timeout_s
         kept = self._take()
         if kept is not None:
@@ -81,215 +89,247 @@ class ConnectionPool:
                 return self._exchange_on(kept, request, ends_at, max_body_bytes)
             except BrokenConnection as error:
                 # Closed without a word: the server had hung up on the idle connection before it got the request.
-                if error.stage is not Stage.CLOSED or kept.got_bytes:
+                if error.stage is not Stage.CLOSED or kept.reader.has_begun:
                     raise
         return self._exchange_on(self._connect(ends_at), request, ends_at, max_body_bytes)
+
+    def open(self, request: bytes, *, timeout_s: float, max_body_bytes: int) -> OpenCall:
+        """Send a complete request; its reply can be read as it comes. Raises BrokenConnection.
+
+        `timeout_s` is what the sending may take once there is a connection. The request may be sent again, see
+        `exchange`.
+        """
+        return OpenCall(self, request, timeout_s=timeout_s, max_body_bytes=max_body_bytes)
 
     def close(self) -> None:
         """Close the idle connections; those in use are closed when their calls end."""
         with self._lock:
             self._closed = True
-            idle, self._idle = list(self._idle), deque()
-        for connection in idle:
-            connection.close()
+        _close_all(self._idle)
 
     def _exchange_on(self, connection: _Connection, request: bytes, ends_at: float, max_body_bytes: int) -> Reply:
+        reader = connection.reader
+        hedge = current_hedge.get()
         try:
-            reply, reusable = connection.exchange(request, ends_at, max_body_bytes)
+            reader.begin(max_body_bytes=max_body_bytes)
+            connection.send(request, ends_at)
+            while not reader.is_complete:
+                if hedge is None:
+                    connection.wait(ends_at)
+                else:
+                    hedge.wait(connection, ends_at)
+                connection.receive()
+        except Overtaken:
+            connection.close()
+            raise BrokenConnection(Stage.TIMEOUT) from None
         except BaseException:
             connection.close()
             raise
-        if reusable:
-            self._put(connection)
-        else:
-            connection.close()
-        return reply
+        self._give_back(connection)
+        assert reader.status is not None
+        return reader.status, reader.headers, reader.take()
 
     def _take(self) -> _Connection | None:
         """An idle connection that still looks alive."""
         while True:
-            with self._lock:
-                if not self._idle:
-                    return None
+            try:
                 connection = self._idle.pop()
+            except IndexError:
+                return None
             if connection.is_alive():
                 return connection
             connection.close()
 
-    def _put(self, connection: _Connection) -> None:
-        connection.idle_since = monotonic()
-        with self._lock:
-            if not self._closed and len(self._idle) < self._size:
-                self._idle.append(connection)
-                return
+    def _give_back(self, connection: _Connection, *, is_ending: bool = False) -> None:
+        """Keep a connection whose reply has come, or of which (`is_ending`) only the end mark is missing."""
+        if connection.reader.keeps_alive and (connection.reader.is_complete or is_ending):
+            connection.idle_since = monotonic()
+            with self._lock:
+                if not self._closed and len(self._idle) < self._size:
+                    self._idle.append(connection)
+                    return
         connection.close()
 
     def _connect(self, ends_at: float) -> _Connection:
+        hedge = current_hedge.get()
         timeout_s = min(self._connect_timeout_s, ends_at - monotonic())
+        if hedge is not None:
+            timeout_s = min(timeout_s, max(hedge.patience_left_s(), _LEAST_TO_CONNECT_S))
         if timeout_s <= 0:
             raise BrokenConnection(Stage.TIMEOUT)
         try:
-            with Pausing():
-                sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
+            sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
         except (OSError, UnicodeError) as error:
             raise BrokenConnection(Stage.CONNECT) from error
         try:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             if self._tls is not None:
                 sock = self._tls.wrap_socket(sock, server_hostname=self._host)
+            # A socket with a timeout waits inside `recv`, whatever was polled before.
+            sock.setblocking(False)
         except (OSError, ValueError) as error:
             sock.close()
             raise BrokenConnection(Stage.CONNECT) from error
         return _Connection(sock)
 
 
+class OpenCall:
+    """A request that was sent, and its reply as it comes. Only making it waits; end it by `finish` or `close`."""
+
+    def __init__(self, pool: ConnectionPool, request: bytes, *, timeout_s: float, max_body_bytes: int) -> None:
+        self._pool = pool
+        self._request = request
+        self._timeout_s = timeout_s
+        self._max_body_bytes = max_body_bytes
+        self._is_over = False
+        kept = pool._take()
+        self._may_be_stale = kept is not None
+        self._connection = kept or self._connected()
+        try:
+            self._send()
+        except BrokenConnection as error:
+            if error.stage is not Stage.CLOSED or not self._may_be_stale:
+                raise
+            self._send_again()
+
+    @property
+    def reply(self) -> ReplyReader:
+        """The reply as far as it has come: its status, headers, and whether it is complete."""
+        return self._connection.reader
+
+    def fileno(self) -> int:
+        """What to poll until there is something to receive; it can be another one after `receive`."""
+        return self._connection.fileno()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for something to receive; False when nothing has come in time."""
+        return seconds > 0 and self._connection.has_input(seconds)
+
+    def receive(self) -> bytes | None:
+        """What has come of the body; None when nothing has come at all. Raises BrokenConnection."""
+        try:
+            if not self._connection.receive():
+                return None
+        except BrokenConnection as error:
+            is_stale = self._may_be_stale and monotonic() - self._sent_at < _STALE_WITHIN_S
+            if error.stage is not Stage.CLOSED or self.reply.has_begun or not is_stale:
+                raise
+            self._send_again()
+            return None
+        return self.reply.take()
+
+    def finish(self) -> None:
+        """The caller has all it wants, which is the whole reply but for its end mark: keep the connection."""
+        if not self._is_over:
+            self._is_over = True
+            self._pool._give_back(self._connection, is_ending=not self.reply.is_complete)
+
+    def close(self) -> None:
+        """Break the call off, if its reply has not come to its end."""
+        if not self._is_over:
+            self._is_over = True
+            self._pool._give_back(self._connection)
+
+    def _send_again(self) -> None:
+        """On a connection of its own: the server had hung up before it could have begun."""
+        self._may_be_stale = False
+        self._connection.close()
+        self._connection = self._connected()
+        self._send()
+
+    def _connected(self) -> _Connection:
+        return self._pool._connect(monotonic() + self._pool._connect_timeout_s)
+
+    def _send(self) -> None:
+        self.reply.begin(max_body_bytes=self._max_body_bytes, until_close=True)
+        self._sent_at = monotonic()
+        try:
+            self._connection.send(self._request, self._sent_at + self._timeout_s)
+        except BrokenConnection:
+            self._connection.close()
+            raise
+
+
 class _Connection:
-    """One socket, used for one call at a time."""
+    """One socket that never blocks, used for one call at a time, and the reader of what comes from it."""
 
     def __init__(self, sock: socket.socket) -> None:
         self._socket = sock
-        # TLS keeps bytes of its own, so only plain sockets can be used past Python's.
-        self._is_plain = not isinstance(sock, ssl.SSLSocket)
         self._poll = select.poll()
-        self._poll.register(sock, select.POLLIN | select.POLLHUP | select.POLLERR)
-        self._rest = b""
+        self._poll.register(sock, select.POLLIN)
+        self.reader = ReplyReader()
         self.idle_since = monotonic()
-        self.got_bytes = False
+
+    def fileno(self) -> int:
+        return self._socket.fileno()
 
     def is_alive(self) -> bool:
-        """False if the server hung up, said something unasked, or will have hung up by now."""
-        return monotonic() - self.idle_since < _MAX_IDLE_S and not self._rest and not self._has_input()
-
-    def _has_input(self) -> bool:
-        return has_input(self._socket.fileno()) if self._is_plain else bool(self._poll.poll(0))
+        """False if the server hung up, said something unasked, will have hung up by now, or did not come to the end."""
+        if monotonic() - self.idle_since >= _MAX_IDLE_S:
+            return False
+        try:
+            if not self.reader.is_complete:
+                self.receive()
+            has_ended = self.reader.is_complete and self.reader.keeps_alive
+            return has_ended and not self.receive()
+        except BrokenConnection:
+            return False
 
     def close(self) -> None:
         self._socket.close()
 
-    def exchange(self, request: bytes, ends_at: float, max_body_bytes: int) -> tuple[Reply, bool]:
-        """The reply, and whether the connection can be used again."""
-        self.got_bytes = False
-        try:
-            sent = send_now(self._socket.fileno(), request) if self._is_plain else 0
-            if sent < len(request):
-                self._socket.settimeout(_left(ends_at))
-                self._socket.sendall(request[sent:])
-        except TimeoutError as error:
-            raise BrokenConnection(Stage.TIMEOUT) from error
-        except OSError as error:
-            raise BrokenConnection(Stage.CLOSED) from error
+    def send(self, request: bytes, ends_at: float) -> None:
+        """Send it all. Raises BrokenConnection."""
+        sent = 0
         while True:
-            head = self._read_until(b"\r\n\r\n", _MAX_HEAD_BYTES, ends_at)
-            status, keeps_alive, headers = _parse_head(head)
-            # 100 Continue and its like come before the reply proper.
-            if status >= 200:
-                break
-        body, delimited = self._read_body(status, headers, ends_at, max_body_bytes)
-        return (status, headers, body), keeps_alive and delimited and not self._rest
-
-    def _read_body(
-        self, status: int, headers: dict[bytes, bytes], ends_at: float, max_body_bytes: int
-    ) -> tuple[bytes, bool]:
-        if status in (204, 304):
-            return b"", True
-        if b"transfer-encoding" in headers:
-            if headers[b"transfer-encoding"].lower() != b"chunked":
-                raise BrokenConnection(Stage.GARBLED)
-            return self._read_chunked(ends_at, max_body_bytes), True
-        length = headers.get(b"content-length")
-        if length is not None:
-            if not length.isdigit() or len(length) > 9 or int(length) > max_body_bytes:
-                raise BrokenConnection(Stage.GARBLED)
-            return self._read_exactly(int(length), ends_at), True
-        # Without a length the body ends with the connection; a cut reply can't be told from a complete one.
-        raise BrokenConnection(Stage.GARBLED)
-
-    def _read_chunked(self, ends_at: float, max_body_bytes: int) -> bytes:
-        parts: list[bytes] = []
-        total = 0
-        while True:
-            size_text = self._read_until(b"\r\n", 1024, ends_at).partition(b";")[0].strip()
             try:
-                size = int(size_text, 16) if size_text.isalnum() else -1
-            except ValueError:
-                size = -1
-            total += max(size, 0)
-            if size < 0 or total > max_body_bytes:
-                raise BrokenConnection(Stage.GARBLED)
-            if size == 0:
-                while self._read_until(b"\r\n", _MAX_HEAD_BYTES, ends_at):
-                    pass
-                return b"".join(parts)
-            parts.append(self._read_exactly(size, ends_at))
-            if self._read_exactly(2, ends_at) != b"\r\n":
-                raise BrokenConnection(Stage.GARBLED)
+                sent += self._socket.send(memoryview(request)[sent:] if sent else request)
+                if sent == len(request):
+                    return
+            except _NOT_NOW as error:
+                self._wait_for(select.POLLIN if isinstance(error, ssl.SSLWantReadError) else select.POLLOUT, ends_at)
+            except OSError as error:
+                raise BrokenConnection(Stage.CLOSED) from error
 
-    def _read_until(self, mark: bytes, limit: int, ends_at: float) -> bytes:
-        while (at := self._rest.find(mark)) < 0:
-            if len(self._rest) > limit:
-                raise BrokenConnection(Stage.GARBLED)
-            self._rest += self._receive(ends_at)
-        found, self._rest = self._rest[:at], self._rest[at + len(mark) :]
-        return found
+    def has_input(self, seconds: float) -> bool:
+        """Wait for something to receive."""
+        return bool(self._poll.poll(seconds * 1000))
 
-    def _read_exactly(self, size: int, ends_at: float) -> bytes:
-        if len(self._rest) < size:
-            parts = [self._rest]
-            missing = size - len(self._rest)
-            while missing > 0:
-                part = self._receive(ends_at)
-                parts.append(part)
-                missing -= len(part)
-            self._rest = b"".join(parts)
-        found, self._rest = self._rest[:size], self._rest[size:]
-        return found
+    def wait(self, ends_at: float) -> None:
+        """Return when there is something to receive. Raises BrokenConnection when the time is over."""
+        left_s = ends_at - monotonic()
+        if left_s <= 0 or not self._poll.poll(left_s * 1000):
+            raise BrokenConnection(Stage.TIMEOUT)
 
-    def _receive(self, ends_at: float) -> bytes:
+    def receive(self) -> bool:
+        """Read what has come, once; False when nothing has. Raises BrokenConnection."""
         try:
-            data = self._arrived(ends_at)
-        except TimeoutError as error:
-            raise BrokenConnection(Stage.TIMEOUT) from error
+            received = self._socket.recv(_CHUNK_BYTES)
+        except _NOT_NOW:
+            return False
         except OSError as error:
             raise BrokenConnection(Stage.CLOSED) from error
-        if not data:
-            raise BrokenConnection(Stage.CLOSED)
-        self.got_bytes = True
-        return data
+        try:
+            if received:
+                self.reader.feed(received)
+                return True
+        except BodyTooLarge as error:
+            raise BrokenConnection(Stage.TOO_LARGE) from error
+        except GarbledReply as error:
+            raise BrokenConnection(Stage.GARBLED) from error
+        try:
+            self.reader.end()
+        except GarbledReply as error:
+            raise BrokenConnection(Stage.CLOSED) from error
+        return True
 
-    def _arrived(self, ends_at: float) -> bytes:
-        if not self._is_plain:
-            self._socket.settimeout(_left(ends_at))
-            with Pausing():
-                return self._socket.recv(_CHUNK_BYTES)
-        while True:
-            left_s = _left(ends_at)
-            data = receive_now(self._socket.fileno(), _CHUNK_BYTES)
-            if data is not None:
-                return data
-            with Pausing():
-                self._poll.poll(left_s * 1000)
-
-
-def _left(ends_at: float) -> float:
-    left = ends_at - monotonic()
-    if left <= 0:
-        raise TimeoutError
-    return left
+    def _wait_for(self, event: int, ends_at: float) -> None:
+        poller = select.poll()
+        poller.register(self._socket, event)
+        if not poller.poll(max(0.0, ends_at - monotonic()) * 1000):
+            raise BrokenConnection(Stage.TIMEOUT)
 
 
-def _parse_head(head: bytes) -> tuple[int, bool, dict[bytes, bytes]]:
-    """Status, whether the server keeps the connection open, headers."""
-    lines = head.split(b"\r\n")
-    version, _, rest = lines[0].partition(b" ")
-    code = rest[:3]
-    if version not in (b"HTTP/1.1", b"HTTP/1.0") or len(code) != 3 or not code.isdigit():
-        raise BrokenConnection(Stage.GARBLED)
-    headers: dict[bytes, bytes] = {}
-    for line in lines[1:]:
-        name, colon, value = line.partition(b":")
-        name, value = name.lower(), value.strip()
-        if not colon or (name == b"content-length" and headers.get(name, value) != value):
-            raise BrokenConnection(Stage.GARBLED)
-        headers[name] = value
-    keeps_alive = version == b"HTTP/1.1" and headers.get(b"connection", b"").lower() != b"close"
-    return int(code), keeps_alive, headers
+def _close_all(connections: deque[_Connection]) -> None:
+    while connections:
+        connections.pop().close()

@@ -14,7 +14,6 @@ from contextvars import copy_context
 from typing import Generic, TypeVar
 
 from ..errors import Overloaded
-from .crew import Pausing
 
 __all__ = ["FanOut"]
 
@@ -26,8 +25,8 @@ class FanOut:
     """`slots` calls at most; one request uses at most `per_request` of them."""
 
     def __init__(self, *, slots: int, per_request: int) -> None:
+        self.limit = slots
         self._slots = threading.Semaphore(slots)
-        self._limit = slots
         self._per_request = per_request
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
@@ -36,7 +35,7 @@ class FanOut:
     def slot(self) -> Iterator[None]:
         """A slot for the calling thread. Raises Overloaded when none is free."""
         if not self._slots.acquire(blocking=False):
-            raise Overloaded(f"This process already waits for {self._limit} verdicts, its limit.", retry_after_s=1.0)
+            raise Overloaded(f"This process already waits for {self.limit} verdicts, its limit.", retry_after_s=1.0)
         try:
             yield
         finally:
@@ -60,9 +59,26 @@ class FanOut:
             if helper.cancel():
                 self._slots.release()
                 continue
-            with Pausing():
-                helper.result()
+            helper.result()
         return work.results()
+
+    def lend(self, function: Callable[[], None]) -> bool:
+        """Have a helper run this beside the calling thread, which holds a slot; False when no slot is free."""
+        if not self._slots.acquire(blocking=False):
+            return False
+
+        def run() -> None:
+            try:
+                function()
+            finally:
+                self._slots.release()
+
+        try:
+            self._pool().submit(copy_context().run, run)
+        except RuntimeError:  # the process ends, or has no room for another thread
+            self._slots.release()
+            return False
+        return True
 
     def close(self) -> None:
         """End the helper threads."""
@@ -80,7 +96,7 @@ class FanOut:
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:
             if self._executor is None:
-                self._executor = ThreadPoolExecutor(max_workers=self._limit, thread_name_prefix="windows")
+                self._executor = ThreadPoolExecutor(max_workers=self.limit, thread_name_prefix="windows")
             return self._executor
 
 

@@ -1,14 +1,18 @@
 """Which of several servers is asked: the one with the fewest calls under way that is not known to be out of order.
 
-A server that fails is *ejected*: no request goes to it. A thread then asks it a real question every half second,
-and the first verdict brings it back, so no user's request is spent on trying. The thread exists only that long.
+A server that fails is *ejected*: no request goes to it. A thread then asks it a real question again and again, and the
+first verdict brings it back, so no user's request is spent on trying. The thread exists only that long.
+
+A server that says 429 or 503 with `Retry-After` *rests*: no request goes to it until then. After that one call at a
+time tries it, and the first answer ends the rest.
 """
 
 from __future__ import annotations
 
 import logging
+import random
 import threading
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
@@ -17,11 +21,15 @@ from ..errors import EngineUnavailable
 from ..observability.logs import log_event
 from .client import FailureKind, UpstreamFailure
 
-__all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents"]
+__all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents", "probe_pauses"]
 
 _log = logging.getLogger("moderation.upstream")
 
-_PROBE_EVERY_S = 0.5
+# Doubled up to the second while a server stays away, and each time up to a half less, by chance: the processes that
+# lost it at the same moment must not ask it in step.
+_PROBE_FIRST_S, _PROBE_LAST_S = 0.5, 2.0
+# How long a call that tries a server after its rest keeps others from doing the same.
+_TRIAL_S = 1.0
 # One refused connection is proof; other failures may be the request's own bad luck.
 _FAILURES_TO_EJECT = 3
 _EJECTS = frozenset(
@@ -49,7 +57,7 @@ class UpstreamEvents(Protocol):
 class Server(Protocol):
     """What is asked of a server itself."""
 
-    def learn_again(self, *, timeout_s: float) -> None:
+    def discover_again(self, *, timeout_s: float) -> None:
         """Ask a real question, and for everything that was known of the server. Raises UpstreamFailure."""
 
     def forget(self) -> None:
@@ -73,17 +81,31 @@ class Replica(Generic[AnyServer]):
         self.is_ejected = False
         self.last_ok: float | None = None
         self.last_chosen = 0
+        self.rests_until: float | None = None
+        """Until when it asked to be left alone; stays set until it has answered after that."""
+        self.next_trial: float | None = None
+        """When it may be asked again to see whether its rest is over."""
+
+    def pause_s(self, now: float) -> float:
+        """For how long it is to be left alone."""
+        return max(self.rests_until or now, self.next_trial or now) - now
 
 
 class ReplicaSet(Generic[AnyServer]):
     """All servers of one process. Safe to use from many threads."""
 
     def __init__(
-        self, replicas: Sequence[Replica[AnyServer]], *, timeout_s: float, events: UpstreamEvents | None = None
+        self,
+        replicas: Sequence[Replica[AnyServer]],
+        *,
+        timeout_s: float,
+        events: UpstreamEvents | None = None,
+        clock: Callable[[], float] = monotonic,
     ) -> None:
         self.replicas = tuple(replicas)
         self._timeout_s = timeout_s
         self._events = events
+        self._clock = clock
         self._lock = threading.Lock()
         self._turn = 0
         self._stopping = threading.Event()
@@ -92,13 +114,26 @@ class ReplicaSet(Generic[AnyServer]):
     def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
         """The least busy server in use; of equals, the one that waited longest. None if there is none."""
         with self._lock:
-            able = [one for one in self.replicas if not one.is_ejected and one not in without]
+            able = [one for one in self.replicas if not one.is_ejected and one not in without and not self._rests(one)]
             if not able:
                 return None
             chosen = min(able, key=lambda one: (one.outstanding, one.last_chosen)) if len(able) > 1 else able[0]
+            if chosen.rests_until is not None:
+                chosen.next_trial = self._clock() + _TRIAL_S
             self._turn += 1
             chosen.last_chosen = self._turn
             return chosen
+
+    def pause_s(self) -> float | None:
+        """In how many seconds the first of the servers in use may be asked; None unless all of them rest."""
+        with self._lock:
+            used = [one for one in self.replicas if not one.is_ejected]
+            if not used or not all(self._rests(one) for one in used):
+                return None
+            return max(1.0, min(one.pause_s(self._clock()) for one in used))
+
+    def _rests(self, replica: Replica[AnyServer]) -> bool:
+        return replica.rests_until is not None and replica.pause_s(self._clock()) > 0
 
     @contextmanager
     def in_use(self, replica: Replica[AnyServer]) -> Iterator[None]:
@@ -116,17 +151,23 @@ class ReplicaSet(Generic[AnyServer]):
     ) -> None:
         """The server answered; only a verdict shows that it is ready for others."""
         replica.failures = 0
+        # What was asked before the rest says nothing of what the server can do after it.
+        if replica.rests_until is not None and self._clock() - seconds >= replica.rests_until:
+            replica.rests_until = replica.next_trial = None
         if with_verdict:
-            replica.last_ok = monotonic()
+            replica.last_ok = self._clock()
         if self._events is not None:
             self._events.upstream_called(replica.label, outcome, seconds)
 
-    def failed(self, replica: Replica[AnyServer], kind: FailureKind, seconds: float) -> None:
+    def failed(self, replica: Replica[AnyServer], failure: UpstreamFailure, seconds: float) -> None:
         """The server gave no verdict."""
+        kind = failure.kind
         if self._events is not None:
             self._events.upstream_called(replica.label, kind.value, seconds)
         if kind is FailureKind.REFUSED:
             replica.server.forget()
+        if failure.pause_s > 0:
+            self._rest(replica, failure.pause_s)
         if kind not in _EJECTS:
             return
         with self._lock:
@@ -140,10 +181,13 @@ class ReplicaSet(Generic[AnyServer]):
         """Return if a server answered so recently, or answers a real question now. Raises EngineError."""
         error: Exception = EngineUnavailable("No model server can be reached.")
         for replica in self.replicas:
-            if not replica.is_ejected and replica.last_ok is not None and monotonic() - replica.last_ok < within_s:
+            if not replica.is_ejected and replica.last_ok is not None and self._clock() - replica.last_ok < within_s:
                 return
+        pause_s = self.pause_s()
+        if pause_s is not None:
+            raise EngineUnavailable("The model server is overloaded.", retry_after_s=pause_s)
         for replica in self.replicas:
-            if replica.is_ejected:
+            if replica.is_ejected or self._rests(replica):
                 continue
             try:
                 self.probe(replica)
@@ -155,13 +199,13 @@ class ReplicaSet(Generic[AnyServer]):
 
     def probe(self, replica: Replica[AnyServer]) -> None:
         """Ask a real question. Raises UpstreamFailure."""
-        started = monotonic()
+        started = self._clock()
         try:
-            replica.server.learn_again(timeout_s=self._timeout_s)
+            replica.server.discover_again(timeout_s=self._timeout_s)
         except UpstreamFailure as failure:
-            self.failed(replica, failure.kind, monotonic() - started)
+            self.failed(replica, failure, self._clock() - started)
             raise
-        self.succeeded(replica, monotonic() - started)
+        self.succeeded(replica, self._clock() - started)
 
     def close(self) -> None:
         """Stop probing and close all connections."""
@@ -172,6 +216,14 @@ class ReplicaSet(Generic[AnyServer]):
             probers = list(self._probers)
         for prober in probers:
             prober.join(timeout=2.0)
+
+    def _rest(self, replica: Replica[AnyServer], pause_s: float) -> None:
+        """Ask the server nothing for so long."""
+        with self._lock:
+            is_new = replica.rests_until is None
+            replica.rests_until = max(replica.rests_until or 0.0, self._clock() + pause_s)
+        if is_new:
+            log_event(_log, logging.WARNING, "upstream_rests", upstream=replica.label, seconds=pause_s)
 
     def _eject(self, replica: Replica[AnyServer], kind: FailureKind) -> None:
         """Take the server out of use and begin to probe it; the lock is held."""
@@ -187,10 +239,13 @@ class ReplicaSet(Generic[AnyServer]):
             prober.start()
 
     def _probe_until_back(self, replica: Replica[AnyServer]) -> None:
-        while not self._stopping.wait(_PROBE_EVERY_S):
+        pauses = probe_pauses(random.Random())  # noqa: S311  # no secret
+        asked_for_s = 0.0
+        while not self._stopping.wait(max(next(pauses), asked_for_s)):
             try:
                 self.probe(replica)
-            except UpstreamFailure:
+            except UpstreamFailure as failure:
+                asked_for_s = failure.pause_s
                 continue
             with self._lock:
                 replica.is_ejected = False
@@ -200,3 +255,11 @@ class ReplicaSet(Generic[AnyServer]):
             break
         with self._lock:
             self._probers.discard(threading.current_thread())
+
+
+def probe_pauses(chance: random.Random) -> Iterator[float]:
+    """How long to wait before each question to a server that is away, in seconds."""
+    longest_s = _PROBE_FIRST_S
+    while True:
+        yield longest_s * chance.uniform(0.5, 1.0)
+        longest_s = min(longest_s * 2, _PROBE_LAST_S)

@@ -13,6 +13,7 @@ from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, 
 from ..core.verdict import Decision
 from ..errors import ChatModelError, Overloaded
 from ..observability.logs import log_event
+from ..observability.propagation import caller_trace
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges, token_pacing
 from ..wires import guarded_chat
@@ -52,7 +53,7 @@ class GuardedDoor:
             pacing=token_pacing(settings.stream_chunk_tokens),
             checks_at_once=max(1, settings.stream_concurrency // 2),
         )
-        self._upstream = ChatUpstream(options)
+        self._upstream = ChatUpstream(options, tracing=service.tracing)
         self._places = threading.BoundedSemaphore(options.max_streams)
         self._turns = Turns((self._token_options if service.stream else options).checks_at_once)
 
@@ -109,7 +110,7 @@ class GuardedDoor:
             upstream=self._upstream,
             options=self._options if by_token is None else self._token_options,
             created=int(time.time()),
-            headers={"X-Request-Id": state.request_id, **self._authorization(environ)},
+            headers=self._headers(environ),
             turns=self._turns,
             client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
         )
@@ -124,10 +125,15 @@ class GuardedDoor:
     def models(self, environ: WSGIEnvironment) -> list[object]:
         """The models behind this door; none while their server can't be asked."""
         try:
-            return self._upstream.models(headers=self._authorization(environ))
+            return self._upstream.models(headers=self._headers(environ))
         except ChatModelError as error:
             log_event(_log, logging.WARNING, "chat_models_unknown", error=error.type)
             return []
+
+    def _headers(self, environ: WSGIEnvironment) -> Mapping[str, str]:
+        """What a call to the model's server says of the request it is made for."""
+        request_id = RequestState.of(environ).request_id
+        return {"X-Request-Id": request_id, **caller_trace.get(), **self._authorization(environ)}
 
     def _authorization(self, environ: WSGIEnvironment) -> Mapping[str, str]:
         """The caller's own key for the model's server, where the operator lets it through; never one of ours."""

@@ -18,6 +18,7 @@ from ..errors import Unauthorized
 from ..ids import random_hex
 from ..observability.audit import request_context
 from ..observability.logs import access_line
+from ..observability.propagation import caller_trace, trace_headers
 from .api_keys import sent_key
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
@@ -83,6 +84,9 @@ def register_lifecycle(
             state.route = request.url_rule.rule
         if request.endpoint not in open_endpoints:
             layer.authenticate(request.environ, state)
+        else:
+            request_context.set((state.request_id, None))
+            caller_trace.set({})
 
     def failed(error: Exception) -> Response:
         return as_response(layer.error(error, request.environ, current_state()))
@@ -183,6 +187,7 @@ class _Lifecycle:
                 hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
                 raise Unauthorized(hint if key is None else "This key is not known here.")
         request_context.set((state.request_id, state.key_name))
+        caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
 
     def error(self, error: Exception, environ: WSGIEnvironment, state: RequestState) -> Reply:
         """The reply for an exception that left a route, in the shape of the contract that the path belongs to."""

@@ -16,6 +16,7 @@ from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
+from ..observability.propagation import outgoing_lines
 from ..observability.tracing import TracedEngine, Tracing, create_tracing
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
@@ -69,10 +70,10 @@ def build_service(
         observers.append(AuditFile(settings.audit_file))
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
+    outgoing = outgoing_lines(tracing)
     if engine is None:
-        outgoing = None if tracing is None else tracing.outgoing
         engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
-    stream = create_stream(settings, engine, events=metrics)
+    stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
     if tracing is not None:
         engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)

@@ -14,7 +14,7 @@ from fakes import FakeEngine
 
 from moderation_service.config.setting import Secret
 from moderation_service.errors import EngineUnavailable
-from moderation_service.upstream.http_reply import HttpReply
+from moderation_service.upstream.http_reply import ReplyReader
 from moderation_service.upstream.sse import EventReader
 
 from .conftest import HELLO, Chat, events, finish_of, text_of
@@ -119,7 +119,10 @@ def test_the_callers_request_id_reaches_the_model(chat: Chat) -> None:
 @pytest.mark.parametrize("server", ["vllm", "llamacpp"])
 def test_a_stream_of_a_real_server_comes_through_event_for_event(llm: FakeLLM, server: str) -> None:
     recorded = (RECORDINGS / server / "chat_stream.http").read_bytes()
-    sent = EventReader(max_bytes=100_000).feed(HttpReply().feed(recorded))
+    reader = ReplyReader()
+    reader.begin(max_body_bytes=100_000)
+    reader.feed(recorded)
+    sent = EventReader(max_bytes=100_000).feed(reader.take())
     llm.behave = gives(recorded)
     found = Chat(llm).stream(logprobs=True, stream_options={"include_usage": True})
     assert found == [*[json.loads(event.data) for event in sent[:-1]], "[DONE]"]

@@ -1,7 +1,7 @@
 """A chat model's server for tests and benchmarks: streams what it is told, over real HTTP, or misbehaves.
 
 What it does is a function from a request to steps: bytes to send, an event to wait for, or a pause. After the last
-step it closes the connection.
+step it closes the connection; with `keeps_open` only where there was no step.
 """
 
 from __future__ import annotations
@@ -124,6 +124,9 @@ class FakeLLM:
 
     def __post_init__(self) -> None:
         self.port = 0
+        self.keeps_open = False
+        self.connections = 0
+        self._open: set[socket.socket] = set()
         self.tls: ssl.SSLContext | None = None
         self.hung_up = threading.Event()
         """Set when a client breaks a call off."""
@@ -159,23 +162,38 @@ class FakeLLM:
     def stop(self) -> None:
         self._stopping.set()
         self._server.shutdown()
+        for one in list(self._open):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._server.server_close()
 
     def _serve(self, connection: socket.socket, lines: Any) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        request = _read(lines)
-        if request is None:
-            return
-        self.requests.append(request)
+        self.connections += 1
+        self._open.add(connection)
+        try:
+            while (request := _read(lines)) is not None:
+                self.requests.append(request)
+                if not self._answer(connection, request) or not self.keeps_open:
+                    return
+        finally:
+            self._open.discard(connection)
+
+    def _answer(self, connection: socket.socket, request: Request) -> bool:
+        """False when there was nothing to say, or the client has hung up."""
+        has_said = False
         try:
             for step in self.behave(request):
                 if isinstance(step, bytes):
                     connection.sendall(step)
                 elif not self._wait(connection, step):
-                    return
+                    return False
+                has_said = True
         except OSError:
             self.hung_up.set()
+            return False
+        return has_said
 
     def _wait(self, connection: socket.socket, step: threading.Event | float) -> bool:
         """False when the client hangs up meanwhile, or the server is stopped."""

@@ -6,15 +6,12 @@ from collections.abc import Iterator
 from time import monotonic
 
 import pytest
-import requests
 from fake_guard_server import FakeServer, Hang, Send, reply
-from hypothesis import given
-from hypothesis import strategies as st
 
-from moderation_service.upstream.adapter import PooledAdapter
-from moderation_service.upstream.connections import BrokenConnection, ConnectionPool, Stage, _parse_head
+from moderation_service.upstream.connections import BrokenConnection, ConnectionPool, Stage
 
 GET = b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n"
+LIMIT = 100_000
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ def pool(upstream: FakeServer) -> Iterator[ConnectionPool]:
 def test_replies_are_read_and_the_connection_is_used_again(upstream, pool, sent: bytes, body: bytes) -> None:
     upstream.behave = lambda request: Send(sent)
     for _ in range(3):
-        assert pool.exchange(GET, timeout_s=5)[2] == body
+        assert pool.exchange(GET, timeout_s=5, max_body_bytes=LIMIT)[2] == body
     assert upstream.connections == 1
 
 
@@ -48,21 +45,21 @@ def test_replies_are_read_and_the_connection_is_used_again(upstream, pool, sent:
 def test_a_connection_that_the_server_will_close_is_not_used_again(upstream, pool, head: bytes) -> None:
     upstream.behave = lambda request: Send(head + b"content-length: 2\r\n\r\n{}")
     for _ in range(3):
-        assert pool.exchange(GET, timeout_s=5)[2] == b"{}"
+        assert pool.exchange(GET, timeout_s=5, max_body_bytes=LIMIT)[2] == b"{}"
     assert upstream.connections == 3
 
 
 def test_bytes_that_nobody_asked_for_spoil_the_connection(upstream, pool) -> None:
     upstream.behave = lambda request: Send(reply(200, {}).data + b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nSafe!")
     for _ in range(3):
-        assert pool.exchange(GET, timeout_s=5)[2] == b"{}"
+        assert pool.exchange(GET, timeout_s=5, max_body_bytes=LIMIT)[2] == b"{}"
 
 
 def test_the_deadline_counts_for_the_whole_reply(upstream, pool) -> None:
     upstream.behave = lambda request: Hang(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\n{")
     started = monotonic()
     with pytest.raises(BrokenConnection) as caught:
-        pool.exchange(GET, timeout_s=0.2)
+        pool.exchange(GET, timeout_s=0.2, max_body_bytes=LIMIT)
     assert caught.value.stage is Stage.TIMEOUT
     assert monotonic() - started < 5
 
@@ -70,25 +67,5 @@ def test_the_deadline_counts_for_the_whole_reply(upstream, pool) -> None:
 def test_an_address_that_cannot_be_is_one_that_cannot_be_reached() -> None:
     pool = ConnectionPool("http://a..b:80", size=1, connect_timeout_s=1.0)
     with pytest.raises(BrokenConnection) as caught:
-        pool.exchange(GET, timeout_s=1)
+        pool.exchange(GET, timeout_s=1, max_body_bytes=LIMIT)
     assert caught.value.stage is Stage.CONNECT
-
-
-@given(st.binary(max_size=200))
-def test_no_bytes_break_the_reader_of_heads(head: bytes) -> None:
-    try:
-        status, _, headers = _parse_head(head)
-    except BrokenConnection:
-        return
-    assert 0 <= status <= 999
-    assert all(name == name.lower() for name in headers)
-
-
-def test_requests_works_on_top_of_it(upstream, pool) -> None:
-    upstream.behave = lambda request: reply(418, {"method": request.method, "body": request.body})
-    with requests.Session() as session:
-        session.mount("http://", PooledAdapter(pool))
-        answer = session.post(f"{upstream.url}/x?y=1", json={"a": "é"}, timeout=5)
-    assert (answer.status_code, answer.json()) == (418, {"method": "POST", "body": {"a": "é"}})
-    assert upstream.requests[0].path == "/x?y=1"
-    assert upstream.requests[0].headers["host"] == f"127.0.0.1:{upstream.port}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ...config.settings import Settings
@@ -18,7 +18,9 @@ from .tokenizer import Tokenizer
 __all__ = ["Answer", "JudgedToken", "StopRule", "StreamEngine", "StreamOptions", "TokenVerdict", "create"]
 
 
-def create(settings: Settings, *, events: UpstreamEvents | None = None) -> StreamEngine:
+def create(
+    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+) -> StreamEngine:
     """The engine as the settings describe it. Raises ConfigurationError for settings or files that can't work."""
     if settings.stream_upstream is None:
         raise ConfigurationError("stream_upstream: engine stream needs the address of a server.")
@@ -40,6 +42,7 @@ def create(settings: Settings, *, events: UpstreamEvents | None = None) -> Strea
         max_windows=settings.upstream_max_windows,
         connect_timeout_s=settings.upstream_connect_timeout_s,
         timeout_s=settings.stream_timeout_s,
+        outgoing=outgoing,
     )
     return StreamEngine(
         options,

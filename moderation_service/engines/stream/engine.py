@@ -33,7 +33,10 @@ _DEFAULT_DEADLINE_S = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOptions:
-    """Where the server is and how it is used; the settings `stream_...` by the same names."""
+    """Where the server is and how it is used; the settings `stream_...` by the same names.
+
+    `outgoing` gives more header lines for a call, each with its line end.
+    """
 
     upstream: str
     api_key: Secret | None = None
@@ -43,6 +46,7 @@ class StreamOptions:
     max_windows: int = 64
     connect_timeout_s: float = 2.0
     timeout_s: float = 5.0
+    outgoing: Callable[[], bytes] | None = None
 
 
 class StreamEngine:
@@ -197,6 +201,7 @@ class _Process:
             api_key=options.api_key,
             pool_size=options.concurrency,
             connect_timeout_s=options.connect_timeout_s,
+            outgoing=options.outgoing,
         )
         self.server = StreamServer(client, model=options.model, checkpoint=checkpoint)
         label = urlsplit(options.upstream).netloc.rpartition("@")[2]
@@ -253,7 +258,7 @@ class _Process:
                 error = EngineUnavailable("The model server's context is smaller than it said.")
                 raise UpstreamFailure(FailureKind.REFUSED, error) from None
             except UpstreamFailure as failure:
-                self.replicas.failed(replica, failure.kind, monotonic() - started)
+                self.replicas.failed(replica, failure, monotonic() - started)
                 raise
         self.replicas.succeeded(replica, monotonic() - started)
         return found

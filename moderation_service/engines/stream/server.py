@@ -18,7 +18,7 @@ import numpy as np
 from ...errors import EngineAnswerInvalid, EngineUnavailable
 from ...observability.logs import log_event
 from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
-from ...upstream.discovery import Learning, seconds_left
+from ...upstream.discovery import Discovery, seconds_left
 from . import pooling
 from .labels import Rows
 
@@ -59,7 +59,7 @@ class _TooFew(Exception):
         self.count = count
 
 
-class StreamServer(Learning[Facts]):
+class StreamServer(Discovery[Facts]):
     """Asks one server. Safe to use from many threads."""
 
     def __init__(self, client: Client, *, model: str | None, checkpoint: Checkpoint) -> None:
@@ -118,7 +118,7 @@ class StreamServer(Learning[Facts]):
             raise _garbled("The model server gave more rows than tokens.")
         return rows
 
-    def _learn(self, ends_at: float) -> Facts:
+    def _discover(self, ends_at: float) -> Facts:
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         context = min(served.context_tokens or self._checkpoint.context_tokens, self._checkpoint.context_tokens)
         size = min(_TEST_TOKENS, context - _TEST_MORE)

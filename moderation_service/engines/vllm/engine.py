@@ -14,10 +14,11 @@ from ...core.conversation import Conversation
 from ...core.engine import Deadline
 from ...core.qwen3guard import chat_messages
 from ...core.verdict import Category, Detail, Target, Verdict
-from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable, ModerationError
+from ...errors import EngineAnswerInvalid, ModerationError
 from ...observability.logs import log_event
-from ...upstream.client import Client, FailureKind, PromptTooLong, UpstreamFailure
+from ...upstream.client import Client, PromptTooLong
 from ...upstream.dialects import AUTO
+from ...upstream.dispatch import Dispatch
 from ...upstream.fanout import FanOut
 from ...upstream.per_process import PerProcess
 from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
@@ -121,6 +122,7 @@ class _Process:
         self.fanout = FanOut(slots=options.concurrency, per_request=options.fanout)
         replicas = [Replica(_label(url), _guard_server(url, options)) for url in options.urls]
         self.replicas = ReplicaSet(replicas, timeout_s=options.timeout_s, events=events)
+        self._dispatch = Dispatch(self.replicas, self.fanout, timeout_s=options.timeout_s)
 
     def judge(self, conversation: Conversation, detail: Detail, deadline: Deadline) -> Verdict:
         """The verdict, in as many windows as it takes. Raises ModerationError."""
@@ -183,60 +185,23 @@ class _Process:
             judged = server.ask(messages, target=target, detail=detail, facts=facts, timeout_s=timeout_s)
             return judged, facts.model
 
-        return self._on_a_replica(ask, deadline)
+        return self._on_a_replica(ask, deadline, strictest=_strictest)
 
     def _on_a_replica(
-        self, call: Callable[[GuardServer, Facts, float], _Result], deadline: Deadline, *, with_verdict: bool = True
-    ) -> _Result:
-        """The result of `call` on the least busy server, or on the next one if that fails.
-
-        Every server is tried once while the deadline allows; after a broken connection the same one may be tried
-        once more. Raises ModerationError or PromptTooLong.
-        """
-        tried: set[Replica[GuardServer]] = set()
-        failure: UpstreamFailure | None = None
-        for _ in range(len(self.replicas.replicas) + 1):
-            replica = self.replicas.choose(without=tried)
-            if replica is None and failure is not None and failure.kind is FailureKind.CLOSED:
-                replica = self.replicas.choose()
-            if replica is None:
-                break
-            tried.add(replica)
-            timeout_s = min(self._options.timeout_s, deadline.remaining_s())
-            if timeout_s <= 0:
-                break
-            try:
-                return self._on(replica, call, timeout_s, with_verdict)
-            except UpstreamFailure as error:
-                failure = error
-        if failure is not None:
-            raise failure.error
-        if deadline.remaining_s() <= 0:
-            raise DeadlineExceeded("The time for this request was over before the model could answer.")
-        raise EngineUnavailable("No model server can be reached.", retry_after_s=1.0)
-
-    def _on(
         self,
-        replica: Replica[GuardServer],
         call: Callable[[GuardServer, Facts, float], _Result],
-        timeout_s: float,
-        with_verdict: bool,
+        deadline: Deadline,
+        *,
+        with_verdict: bool = True,
+        strictest: Callable[[list[_Result]], _Result] | None = None,
     ) -> _Result:
-        """One call on one server, noted in its record. Raises UpstreamFailure or PromptTooLong."""
-        started = monotonic()
-        ends_at = started + timeout_s
-        with self.replicas.in_use(replica):
-            try:
-                facts = replica.server.facts(timeout_s=timeout_s)
-                result = call(replica.server, facts, ends_at - monotonic())
-            except PromptTooLong:
-                self.replicas.succeeded(replica, monotonic() - started, outcome="too_long", with_verdict=False)
-                raise
-            except UpstreamFailure as error:
-                self.replicas.failed(replica, error.kind, monotonic() - started)
-                raise
-        self.replicas.succeeded(replica, monotonic() - started, with_verdict=with_verdict)
-        return result
+        """`Dispatch.call`, with what is known of the server that is asked. Raises ModerationError or PromptTooLong."""
+
+        def ask(server: GuardServer, timeout_s: float) -> _Result:
+            ends_at = monotonic() + timeout_s
+            return call(server, server.facts(timeout_s=timeout_s), ends_at - monotonic())
+
+        return self._dispatch.call(ask, deadline, with_verdict=with_verdict, strictest=strictest)
 
 
 def _guard_server(url: str, options: UpstreamOptions) -> GuardServer:
@@ -274,6 +239,11 @@ def _verdict(target: Target, judged: Sequence[Judged], model: str) -> Verdict:
         model=model,
         windows=len(judged),
     )
+
+
+def _strictest(found: Sequence[tuple[Judged, str]]) -> tuple[Judged, str]:
+    """Of the answers of two servers to one question: what one has called unsafe is not called safe for the other."""
+    return max(found, key=lambda one: _badness(one[0]))
 
 
 def _badness(judged: Judged) -> tuple[int, float]:

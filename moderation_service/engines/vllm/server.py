@@ -8,6 +8,7 @@ the template takes, and it warms the server up: a first request with logprobs ca
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -17,12 +18,15 @@ from ...core.conversation import Conversation
 from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores
 from ...core.verdict import Detail, Scores, Severity, Target
 from ...errors import EngineAnswerInvalid, EngineUnavailable
+from ...observability.logs import log_event
 from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
 from ...upstream.dialects import AUTO, DIALECTS, Dialect, detect
-from ...upstream.discovery import Learning, seconds_left
+from ...upstream.discovery import Discovery, seconds_left
 from .rendering import ANSWER_BEGINNING, Rendering, learn
 
 __all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]
+
+_log = logging.getLogger("moderation.upstream")
 
 # All nine categories and a refusal are 54 tokens; a real answer has 8 to 19.
 MAX_ANSWER_TOKENS = 64
@@ -57,7 +61,7 @@ class Judged:
     scores: Scores | None
 
 
-class GuardServer(Learning[Facts]):
+class GuardServer(Discovery[Facts]):
     """Asks one server. Safe to use from many threads."""
 
     def __init__(self, client: Client, *, model: str | None, dialect: str, context_tokens: int | None) -> None:
@@ -67,6 +71,7 @@ class GuardServer(Learning[Facts]):
         self._dialect = dialect
         self._context_tokens = context_tokens
         self._label_comes_late = False
+        self._has_told_context = False
 
     def ask(
         self,
@@ -150,11 +155,11 @@ class GuardServer(Learning[Facts]):
         tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": _legacy_alternatives(choice)}]
         return Judged(Answer(severity), read_scores(tokens, severity=severity))
 
-    def _learn(self, ends_at: float) -> Facts:
+    def _discover(self, ends_at: float) -> Facts:
         self._label_comes_late = False
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         dialect = detect(served.owned_by) if self._dialect == AUTO else DIALECTS[self._dialect]
-        context = self._context_tokens or served.context_tokens or _DEFAULT_CONTEXT_TOKENS
+        context = self._context_tokens or served.context_tokens or self._assumed_context(served.name, dialect)
         facts = Facts(served.name, dialect, context, 0, self._label_ids(served.name, dialect, ends_at))
         body = _request(chat_messages(_QUESTION), facts, max_tokens=MAX_ANSWER_TOKENS)
         try:
@@ -171,6 +176,21 @@ class GuardServer(Learning[Facts]):
             overhead = _DEFAULT_OVERHEAD_TOKENS
         facts = replace(facts, overhead_tokens=overhead, label_ids=label_ids)
         return replace(facts, rendering=self._rendering(facts, text, ends_at))
+
+    def _assumed_context(self, model: str, dialect: Dialect) -> int:
+        """The context where neither the server nor the settings tell it; said once, because it matters.
+
+        If it is larger, texts are cut into more windows than needed. If it is smaller and the server cuts what is too
+        long (`is_cut_unseen`), some of a text is never judged.
+        """
+        if not self._has_told_context:
+            self._has_told_context = True
+            log_event(
+                _log, logging.WARNING, "upstream_context_assumed", model=model, dialect=dialect.name,
+                context=_DEFAULT_CONTEXT_TOKENS, setting="upstream_context_tokens",
+                is_cut_unseen=not dialect.refuses_long,
+            )  # fmt: skip
+        return _DEFAULT_CONTEXT_TOKENS
 
     def _rendering(self, facts: Facts, answer: str, ends_at: float) -> Rendering | None:
         """How to render prompts here, if that was learned and gave the severity of the same question as the chat."""

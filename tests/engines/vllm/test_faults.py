@@ -8,16 +8,12 @@ from collections.abc import Callable
 from time import monotonic, sleep
 
 import pytest
-import requests
 from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply
 
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.engine import Deadline
 from moderation_service.core.verdict import Detail, Severity, Verdict
 from moderation_service.errors import EngineError, EngineUnavailable
-from moderation_service.upstream import client as client_module
-from moderation_service.upstream.client import UpstreamFailure
-from moderation_service.upstream.connections import BrokenConnection, Stage
 
 SAFE = Conversation.of(prompt=BREAD)
 
@@ -266,13 +262,3 @@ def test_readiness_takes_a_real_answer_and_forgets_it_after_an_outage(upstream, 
     engine.judge([SAFE])
     with pytest.raises(EngineUnavailable):
         engine.check_ready()
-
-
-def _subclasses(root: type[BaseException]) -> list[type[BaseException]]:
-    return [root, *(one for child in root.__subclasses__() for one in _subclasses(child))]
-
-
-@pytest.mark.parametrize("kind", sorted(set(_subclasses(requests.RequestException)), key=str))
-def test_every_exception_of_requests_becomes_one_of_ours(kind: type[Exception]) -> None:
-    error = kind(Stage.TIMEOUT) if kind is BrokenConnection else kind.__new__(kind)
-    assert isinstance(client_module._failure(error), UpstreamFailure)
