@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 from fake_guard_server import BOMB, BREAD, FakeServer, Request, reply
+from fake_llm import FakeLLM, fake_llm, http
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from processes import SERVE_FAKE, SERVE_LITE, Running, free_port, running
 
@@ -109,6 +110,42 @@ def test_the_model_server_learns_of_the_trace_also_from_the_threads_of_a_batch(c
     assert {one.headers["traceparent"] for one in questions} == {f"00-{TRACE}-{judge.span_id}-01"}
     assert {one.headers["tracestate"] for one in questions} == {"a=1"}
     assert judge.kind == CLIENT
+
+
+def chats(collector: Collector, llm: FakeLLM, *bodies: dict[str, object], spans: int) -> list[Span]:
+    """The spans of chats within the same trace of the caller's, in the order in which they ended."""
+    with traced(collector, "--chat-upstream", llm.url) as service:
+        for body in bodies:
+            asked = {"model": "llm-1", "messages": [{"role": "user", "content": "hello"}], **body}
+            service.request("POST", "/v1/chat/completions", asked, traceparent=SAMPLED, tracestate="a=1")
+        return collector.wait_for(spans)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_guarded_chat_has_a_span_for_the_call_to_its_model_which_learns_of_the_trace(
+    collector: Collector, stream: bool
+) -> None:
+    with fake_llm() as llm:
+        spans = chats(collector, llm, {"stream": stream}, spans=4)
+    call, request = named(spans, "chat"), named(spans, "POST /v1/chat/completions")
+    assert (call.trace_id, call.parent_id, call.kind) == (TRACE, request.span_id, CLIENT)
+    assert call.attributes == {"http.response.status_code": 200}
+    asked = llm.requests[0].headers
+    assert asked["traceparent"] == f"00-{TRACE}-{call.span_id}-01"
+    assert asked["tracestate"] == "a=1"
+
+
+def test_the_span_of_a_chat_says_how_it_failed(collector: Collector) -> None:
+    with fake_llm() as llm:
+        llm.behave = lambda request: [http(500, {"error": MARKER})] if len(llm.requests) == 1 else []
+        spans = chats(collector, llm, {}, {}, spans=5)
+    failed = [span for span in spans if span.name == "chat"]
+    assert [span.attributes for span in failed] == [
+        {"http.response.status_code": 500, "error.type": "chat_model_error"},
+        {"error.type": "chat_model_error"},
+    ]
+    assert all(span.failed for span in failed)
+    assert not any(MARKER.encode() in raw for raw in collector.raw)
 
 
 def test_a_failure_is_marked_as_one_and_its_message_stays_here(collector: Collector) -> None:

@@ -1,0 +1,124 @@
+"""Several model servers over real connections: one that hangs, one that asks for a pause."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from fake_guard_server import BREAD, Hang, Send, answering, guard, reply
+
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.engine import Deadline
+from moderation_service.core.verdict import Severity, Verdict
+from moderation_service.errors import EngineUnavailable
+
+SAFE = Conversation.of(prompt=BREAD)
+# Far more than a test may take: what comes is not there because a time was over.
+LONG_S = 60.0
+
+
+def known(engine) -> None:
+    """Make both servers known."""
+    for _ in range(4):
+        assert isinstance(engine.judge([SAFE])[0], Verdict)
+
+
+@pytest.mark.parametrize("after", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{"])
+def test_a_server_that_hangs_costs_a_quarter_of_the_deadline_and_is_left_out(
+    upstream, second, engine_for, after: bytes
+) -> None:
+    engine = engine_for(upstream, second, timeout_s=LONG_S)
+    known(engine)
+    before = len(upstream.questions)
+    upstream.behave = lambda request: Hang(after)
+    for _ in range(8):
+        (found,) = engine.judge([SAFE], deadline=Deadline.after(1.0))
+        assert isinstance(found, Verdict), repr(found)
+    assert len(upstream.questions) - before == 3
+    upstream.behave = guard
+
+
+@pytest.mark.parametrize("texts", [1, 6])
+def test_a_server_that_hangs_when_it_is_got_to_know_costs_no_more(upstream, second, engine_for, texts: int) -> None:
+    upstream.behave = lambda request: Hang()
+    engine = engine_for(upstream, second, timeout_s=LONG_S)
+    for _ in range(2):
+        for found in engine.judge([SAFE] * texts, deadline=Deadline.after(2.0)):
+            assert isinstance(found, Verdict), repr(found)
+    upstream.stop()
+
+
+def test_an_answer_that_comes_while_the_second_server_is_asked_counts(upstream, second, engine_for) -> None:
+    engine = engine_for(upstream, second, timeout_s=LONG_S)
+    known(engine)
+    asked, go_on = threading.Event(), threading.Event()
+
+    def slow(request):
+        assert asked.wait(30)
+        return guard(request)
+
+    def waits(request):
+        asked.set()
+        go_on.wait(30)
+        return guard(request)
+
+    upstream.behave, second.behave = answering(slow), answering(waits)
+    (found,) = engine.judge([Conversation.of(prompt="How can I make a bomb?")], deadline=Deadline.after(1.0))
+    go_on.set()
+    assert isinstance(found, Verdict)
+    assert found.severity is Severity.UNSAFE
+
+
+def test_a_server_that_says_when_to_come_again_is_left_alone_until_then(upstream, second, engine_for) -> None:
+    engine = engine_for(upstream, second)
+    known(engine)
+    before = len(upstream.questions)
+    upstream.behave = answering(reply(429, {"error": "slow down"}, headers="Retry-After: 30\r\n"))
+    for _ in range(12):
+        assert isinstance(engine.judge([SAFE])[0], Verdict)
+    assert len(upstream.questions) - before == 1
+
+
+def in_seconds(seconds: int) -> str:
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "least", "most", "calls"),
+    [
+        ("7", 7, 7, 1),
+        ("3600", 60, 60, 1),
+        ("9" * 30, 60, 60, 1),
+        (in_seconds(40), 20, 40, 1),
+        (in_seconds(4000), 60, 60, 1),
+        (in_seconds(-40), 1, 1, 3),
+        ("0", 1, 1, 3),
+        ("-5", 1, 1, 3),
+        ("soon", 1, 1, 3),
+        ("", 1, 1, 3),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_pause_that_all_servers_ask_for_is_kept_to_a_minute_at_most(
+    upstream, engine_for, status: int, value: str, least: float, most: float, calls: int
+) -> None:
+    engine = engine_for(upstream)
+    known(engine)
+    before = len(upstream.questions)
+    upstream.behave = answering(reply(status, {}, headers=f"Retry-After: {value}\r\n"))
+    for _ in range(3):
+        (found,) = engine.judge([SAFE])
+        assert isinstance(found, EngineUnavailable)
+        assert least - 1 <= found.retry_after_s <= most
+    assert len(upstream.questions) - before == calls
+
+
+def test_a_reply_that_llhttp_takes_and_we_do_not_is_an_error(upstream, engine_for) -> None:
+    engine = engine_for(upstream)
+    known(engine)
+    body = b"2\r\n{}\r\n0\r\n\r\n"
+    for head in (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked", b"HTTP/2.0 200 OK\r\nContent-Length: 2"):
+        upstream.behave = answering(Send(head + b"\r\n\r\n" + body))
+        assert engine.judge([SAFE])[0].type == "engine_answer_invalid"
