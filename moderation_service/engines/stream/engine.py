@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from time import monotonic
 from urllib.parse import urlsplit
 
 from ...config.settings import Secret
@@ -14,6 +13,7 @@ from ...core.engine import Deadline
 from ...core.verdict import Category, Detail, Scores, Severity, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError, TooLarge
 from ...upstream.client import Client, FailureKind, PromptTooLong, UpstreamFailure
+from ...upstream.dispatch import Dispatch
 from ...upstream.fanout import FanOut
 from ...upstream.per_process import PerProcess
 from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
@@ -206,62 +206,37 @@ class _Process:
         self.server = StreamServer(client, model=options.model, checkpoint=checkpoint)
         label = urlsplit(options.upstream).netloc.rpartition("@")[2]
         self.replicas = ReplicaSet([Replica(label, self.server)], timeout_s=options.timeout_s, events=events)
+        self._dispatch = Dispatch(self.replicas, self.fanout, timeout_s=options.timeout_s)
 
     def ask(self, windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
         """The rows of the windows, one array each; `windows` makes them for the context of the server.
 
         Raises ModerationError.
         """
-        failure: UpstreamFailure | None = None
-        for _ in range(2):
-            replica = self.replicas.choose()
-            if replica is None:
-                break
-            try:
-                return self._on(replica, windows, salt, deadline)
-            except UpstreamFailure as error:
-                failure = error
-                # A connection that broke may have been closed by a server that is well; nothing else is tried twice.
-                if error.kind is not FailureKind.CLOSED:
-                    break
-        if failure is not None:
-            raise failure.error
-        raise EngineUnavailable("The model server for token-level verdicts can't be reached.", retry_after_s=1.0)
 
-    def close(self) -> None:
-        self.replicas.close()
-        self.fanout.close()
-
-    def _on(
-        self,
-        replica: Replica[StreamServer],
-        windows: Callable[[int], Sequence[Window]],
-        salt: str,
-        deadline: Deadline,
-    ) -> list[Rows]:
         def timeout_s() -> float:
             left = min(self._options.timeout_s, deadline.remaining_s())
             if left <= 0:
                 raise DeadlineExceeded("The time for this request was over before the model could answer.")
             return left
 
-        started = monotonic()
-        with self.replicas.in_use(replica):
+        def rows(server: StreamServer, _: float) -> list[Rows]:
             try:
-                facts = replica.server.facts(timeout_s=timeout_s())
-                found = [
-                    replica.server.rows(window.ids, need=window.judged, salt=salt, facts=facts, timeout_s=timeout_s)
+                facts = server.facts(timeout_s=timeout_s())
+                return [
+                    server.rows(window.ids, need=window.judged, salt=salt, facts=facts, timeout_s=timeout_s)
                     for window in self._bounded(windows(facts.context_tokens))
                 ]
             except PromptTooLong:
-                replica.server.forget()
+                server.forget()
                 error = EngineUnavailable("The model server's context is smaller than it said.")
                 raise UpstreamFailure(FailureKind.REFUSED, error) from None
-            except UpstreamFailure as failure:
-                self.replicas.failed(replica, failure, monotonic() - started)
-                raise
-        self.replicas.succeeded(replica, monotonic() - started)
-        return found
+
+        return self._dispatch.call(rows, deadline)
+
+    def close(self) -> None:
+        self.replicas.close()
+        self.fanout.close()
 
     def _bounded(self, windows: Sequence[Window]) -> Sequence[Window]:
         if len(windows) > self._options.max_windows:
