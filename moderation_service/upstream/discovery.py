@@ -21,7 +21,7 @@ class Discovery(ABC, Generic[_Facts]):
 
     def __init__(self) -> None:
         self._facts: _Facts | None = None
-        self._asking = threading.Lock()
+        self._learning = threading.Lock()
 
     @property
     def known_facts(self) -> _Facts | None:
@@ -37,27 +37,27 @@ class Discovery(ABC, Generic[_Facts]):
         hedge = current_hedge.get()
         # Who waits for another thread to find out can't ask a second server meanwhile, so it goes there.
         patience_s = timeout_s if hedge is None else min(timeout_s, hedge.patience_left_s())
-        if not self._asking.acquire(timeout=max(patience_s, 0.0)):
+        if not self._learning.acquire(timeout=max(patience_s, 0.0)):
             raise _late()
         try:
             if self._facts is None:
-                self._facts = self._discover(ends_at)
+                self._facts = self._learn(ends_at)
             return self._facts
         finally:
-            self._asking.release()
+            self._learning.release()
 
-    def discover_again(self, *, timeout_s: float) -> None:
+    def learn_again(self, *, timeout_s: float) -> None:
         """Ask everything anew, a real question included; meanwhile the old facts are used. Raises UpstreamFailure."""
         ends_at = monotonic() + timeout_s
-        with self._asking:
-            self._facts = self._discover(ends_at)
+        with self._learning:
+            self._facts = self._learn(ends_at)
 
     def forget(self) -> None:
         """Ask again next time: another model may be behind the address by now."""
         self._facts = None
 
     @abstractmethod
-    def _discover(self, ends_at: float) -> _Facts:
+    def _learn(self, ends_at: float) -> _Facts:
         """Ask the server, until `ends_at` on the monotonic clock. Raises UpstreamFailure."""
 
 

@@ -57,7 +57,7 @@ class UpstreamEvents(Protocol):
 class Server(Protocol):
     """What is asked of a server itself."""
 
-    def discover_again(self, *, timeout_s: float) -> None:
+    def learn_again(self, *, timeout_s: float) -> None:
         """Ask a real question, and for everything that was known of the server. Raises UpstreamFailure."""
 
     def forget(self) -> None:
@@ -201,7 +201,7 @@ class ReplicaSet(Generic[AnyServer]):
         """Ask a real question. Raises UpstreamFailure."""
         started = self._clock()
         try:
-            replica.server.discover_again(timeout_s=self._timeout_s)
+            replica.server.learn_again(timeout_s=self._timeout_s)
         except UpstreamFailure as failure:
             self.failed(replica, failure, self._clock() - started)
             raise

@@ -31,7 +31,7 @@ class Named:
     def ask(self, timeout_s: float) -> str:
         return self._answers[self.name](timeout_s)
 
-    def discover_again(self, *, timeout_s: float) -> None:
+    def learn_again(self, *, timeout_s: float) -> None:
         self.ask(timeout_s)
 
     def forget(self) -> None: ...

@@ -118,7 +118,7 @@ class StreamServer(Discovery[Facts]):
             raise _garbled("The model server gave more rows than tokens.")
         return rows
 
-    def _discover(self, ends_at: float) -> Facts:
+    def _learn(self, ends_at: float) -> Facts:
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         context = min(served.context_tokens or self._checkpoint.context_tokens, self._checkpoint.context_tokens)
         size = min(_TEST_TOKENS, context - _TEST_MORE)

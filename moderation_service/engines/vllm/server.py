@@ -155,7 +155,7 @@ class GuardServer(Discovery[Facts]):
         tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": _legacy_alternatives(choice)}]
         return Judged(Answer(severity), read_scores(tokens, severity=severity))
 
-    def _discover(self, ends_at: float) -> Facts:
+    def _learn(self, ends_at: float) -> Facts:
         self._label_comes_late = False
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         dialect = detect(served.owned_by) if self._dialect == AUTO else DIALECTS[self._dialect]
