@@ -267,11 +267,13 @@ class _Connection:
         """False if the server hung up, said something unasked, will have hung up by now, or did not come to the end."""
         if monotonic() - self.idle_since >= _MAX_IDLE_S:
             return False
+        if not self._poll.poll(0):
+            return self.reader.is_complete
         try:
+            # What has come can be the end of a reply, or what TLS says to itself.
             if not self.reader.is_complete:
                 self.receive()
-            has_ended = self.reader.is_complete and self.reader.keeps_alive
-            return has_ended and not self.receive()
+            return self.reader.is_complete and self.reader.keeps_alive and not self.receive()
         except BrokenConnection:
             return False
 

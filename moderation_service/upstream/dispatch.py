@@ -11,7 +11,7 @@ from ..core.engine import Deadline
 from ..errors import DeadlineExceeded, EngineUnavailable, ModerationError
 from .client import FailureKind, PromptTooLong, UpstreamFailure
 from .fanout import FanOut
-from .hedging import Hedge, hedged_by
+from .hedging import Hedge, current_hedge
 from .replicas import AnyServer, Replica, ReplicaSet
 
 __all__ = ["Dispatch"]
@@ -98,9 +98,9 @@ class Dispatch(Generic[AnyServer]):
         """The result, or two. Raises UpstreamFailure or PromptTooLong."""
         patience_s = deadline.remaining_s() * _PATIENCE
         hedge: Hedge[_Result] = Hedge(patience_s=patience_s, begin=lambda: self._begin(hedge, second))
+        token = current_hedge.set(hedge)
         try:
-            with hedged_by(hedge):
-                first = self._on(replica, ask, timeout_s, with_verdict)
+            first = self._on(replica, ask, timeout_s, with_verdict)
         except UpstreamFailure:
             hedge.wait_for_second(deadline.remaining_s())
             if hedge.error is not None:
@@ -109,6 +109,7 @@ class Dispatch(Generic[AnyServer]):
                 return hedge.results
             raise
         finally:
+            current_hedge.reset(token)
             hedge.close()
         return [first, *hedge.results]
 
@@ -118,9 +119,10 @@ class Dispatch(Generic[AnyServer]):
             return False
 
         def run() -> None:
+            # In a context of the helper's own, in which this hedge would be found as well.
+            current_hedge.set(None)
             try:
-                with hedged_by(None):
-                    result = second()
+                result = second()
             except ModerationError:
                 hedge.failed()
             except BaseException as error:  # too long, or a bug: raised again in the thread that waits
@@ -144,15 +146,17 @@ class Dispatch(Generic[AnyServer]):
     ) -> _Result:
         """One call on one server, noted in its record. Raises UpstreamFailure or PromptTooLong."""
         started = monotonic()
-        with self._replicas.in_use(replica):
-            try:
-                result = ask(replica.server, timeout_s)
-            except PromptTooLong:
-                self._replicas.succeeded(replica, monotonic() - started, outcome="too_long", with_verdict=False)
-                raise
-            except UpstreamFailure as error:
-                self._replicas.failed(replica, error, monotonic() - started)
-                raise
+        self._replicas.begun(replica)
+        try:
+            result = ask(replica.server, timeout_s)
+        except PromptTooLong:
+            self._replicas.succeeded(replica, monotonic() - started, outcome="too_long", with_verdict=False)
+            raise
+        except UpstreamFailure as error:
+            self._replicas.failed(replica, error, monotonic() - started)
+            raise
+        finally:
+            self._replicas.ended(replica)
         self._replicas.succeeded(replica, monotonic() - started, with_verdict=with_verdict)
         return result
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 import os
 import select
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from time import monotonic
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
-__all__ = ["Hedge", "Overtaken", "current_hedge", "hedged_by"]
+__all__ = ["Hedge", "Overtaken", "current_hedge"]
 
 _Result = TypeVar("_Result")
 
@@ -43,6 +42,19 @@ class Hedge(Generic[_Result]):
 
     `begin` starts the second call, which is to end in `succeeded` or `failed`; it returns False if that can't be.
     """
+
+    __slots__ = (
+        "_begin",
+        "_begins_at",
+        "_is_closed",
+        "_is_under_way",
+        "_lock",
+        "_readable",
+        "_results",
+        "_was_begun",
+        "_writable",
+        "error",
+    )
 
     def __init__(self, *, patience_s: float, begin: Callable[[], bool]) -> None:
         self.error: BaseException | None = None
@@ -96,9 +108,9 @@ class Hedge(Generic[_Result]):
 
     def close(self) -> None:
         """Nobody waits any longer; the second call ends by itself."""
-        with self._lock:
-            self._is_closed = True
-            if self._was_begun:
+        if self._was_begun:
+            with self._lock:
+                self._is_closed = True
                 os.close(self._readable)
                 os.close(self._writable)
 
@@ -136,15 +148,5 @@ class Hedge(Generic[_Result]):
                 os.write(self._writable, b".")
 
 
-current_hedge: ContextVar[Hedge[object] | None] = ContextVar("current_hedge", default=None)
+current_hedge: ContextVar[Hedge[Any] | None] = ContextVar("current_hedge", default=None)
 """The hedge of the call that this thread makes; None where a call has no alternative."""
-
-
-@contextmanager
-def hedged_by(hedge: Hedge[_Result] | None) -> Iterator[None]:
-    """Calls made meanwhile by this thread are hedged by this; None: by nothing."""
-    token = current_hedge.set(hedge)  # type: ignore[arg-type]  # who waits does not look at results
-    try:
-        yield
-    finally:
-        current_hedge.reset(token)

@@ -13,7 +13,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
@@ -135,16 +134,15 @@ class ReplicaSet(Generic[AnyServer]):
     def _rests(self, replica: Replica[AnyServer]) -> bool:
         return replica.rests_until is not None and replica.pause_s(self._clock()) > 0
 
-    @contextmanager
-    def in_use(self, replica: Replica[AnyServer]) -> Iterator[None]:
-        """Counts a call as under way."""
+    def begun(self, replica: Replica[AnyServer]) -> None:
+        """A call is under way; to be followed by `ended`, whatever becomes of it."""
         with self._lock:
             replica.outstanding += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                replica.outstanding -= 1
+
+    def ended(self, replica: Replica[AnyServer]) -> None:
+        """A call is over."""
+        with self._lock:
+            replica.outstanding -= 1
 
     def succeeded(
         self, replica: Replica[AnyServer], seconds: float, *, outcome: str = "ok", with_verdict: bool = True

@@ -186,7 +186,7 @@ class GuardServer(Discovery[Facts]):
         if not self._has_told_context:
             self._has_told_context = True
             log_event(
-                _log, logging.WARNING, "upstream_context_assumed", model=model, dialect=dialect.name,
+                _log, logging.WARNING, "context_assumed", model=model, dialect=dialect.name,
                 context=_DEFAULT_CONTEXT_TOKENS, setting="upstream_context_tokens",
                 is_cut_unseen=not dialect.refuses_long,
             )  # fmt: skip

@@ -122,3 +122,29 @@ def test_a_reply_that_llhttp_takes_and_we_do_not_is_an_error(upstream, engine_fo
     for head in (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked", b"HTTP/2.0 200 OK\r\nContent-Length: 2"):
         upstream.behave = answering(Send(head + b"\r\n\r\n" + body))
         assert engine.judge([SAFE])[0].type == "engine_answer_invalid"
+
+
+@pytest.mark.parametrize(("dialect", "is_cut_unseen"), [("vllm", False), ("sglang", False), ("ollama", True)])
+def test_a_context_that_nobody_told_is_said_once(
+    upstream, engine_for, caplog: pytest.LogCaptureFixture, dialect: str, is_cut_unseen: bool
+) -> None:
+    def told_nothing(request):
+        listed = reply(200, {"data": [{"id": "guard", "owned_by": "a router"}]})
+        return listed if request.path == "/v1/models" else guard(request)
+
+    upstream.behave = told_nothing
+    engine = engine_for(upstream, dialect=dialect)
+    for _ in range(3):
+        engine.judge([SAFE])
+        upstream.behave = answering(reply(404, {}))  # what was known is forgotten
+        engine.judge([SAFE])
+        upstream.behave = told_nothing
+    assert [(one.message, one.fields["context"], one.fields["is_cut_unseen"]) for one in caplog.records] == [
+        ("context_assumed", 4096, is_cut_unseen)
+    ]
+
+
+def test_a_context_that_the_settings_or_the_server_tell_is_not_worth_a_word(upstream, engine_for, caplog) -> None:
+    known(engine_for(upstream))
+    known(engine_for(upstream, dialect="vllm", context_tokens=8192))
+    assert not caplog.records
