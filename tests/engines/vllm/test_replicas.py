@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from time import monotonic
 
 import pytest
 from fake_guard_server import BREAD, Hang, Send, answering, guard, reply
@@ -40,6 +41,16 @@ def test_a_server_that_hangs_costs_a_quarter_of_the_deadline_and_is_left_out(
     upstream.behave = guard
 
 
+def test_a_quarter_of_the_deadline_is_what_it_costs(upstream, second, engine_for) -> None:
+    engine = engine_for(upstream, second, timeout_s=LONG_S)
+    known(engine)
+    upstream.behave = lambda request: Hang()
+    started = monotonic()
+    for _ in range(2):  # one of them goes to the server that hangs
+        assert isinstance(engine.judge([SAFE], deadline=Deadline.after(4.0))[0], Verdict)
+    assert 1.0 <= monotonic() - started < 3.0
+
+
 @pytest.mark.parametrize("texts", [1, 6])
 def test_a_server_that_hangs_when_it_is_got_to_know_costs_no_more(upstream, second, engine_for, texts: int) -> None:
     upstream.behave = lambda request: Hang()
@@ -48,6 +59,25 @@ def test_a_server_that_hangs_when_it_is_got_to_know_costs_no_more(upstream, seco
         for found in engine.judge([SAFE] * texts, deadline=Deadline.after(2.0)):
             assert isinstance(found, Verdict), repr(found)
     upstream.stop()
+
+
+def test_a_server_that_hangs_while_somebody_else_gets_to_know_it_costs_no_more(upstream, second, engine_for) -> None:
+    asked = threading.Event()
+
+    def hangs(request):
+        asked.set()
+        return Hang()
+
+    upstream.behave = hangs
+    engine = engine_for(upstream, second, timeout_s=LONG_S)
+    probe = threading.Thread(target=engine.check_ready)  # goes on to the other server in the end
+    probe.start()
+    assert asked.wait(30)
+    for _ in range(2):
+        (found,) = engine.judge([SAFE], deadline=Deadline.after(2.0))
+        assert isinstance(found, Verdict), repr(found)
+    upstream.stop()
+    probe.join()
 
 
 def test_an_answer_that_comes_while_the_second_server_is_asked_counts(upstream, second, engine_for) -> None:
