@@ -76,9 +76,9 @@ FAULTS = {
     "empty content": (with_text(""), "engine_answer_invalid"),
     "an apology": (with_text("I can't help with that."), "engine_answer_invalid"),
     "an unknown label": (with_text("Safety: Fine\nCategories: None"), "engine_answer_invalid"),
-    "two labels": (with_text("Safety: Safe\nSafety: Unsafe\nCategories: None"), "engine_answer_invalid"),
-    "the other mode": (with_text("Safety: Safe\nCategories: None\nRefusal: No"), "engine_answer_invalid"),
-    "cut short": (recorded("cut_after_four_tokens"), "engine_answer_invalid"),
+    "two safe labels": (with_text("Safety: Safe\nSafety: Safe\nCategories: None"), "engine_answer_invalid"),
+    "words around it": (with_text("Safety: Safe\nCategories: None\nI am sure."), "engine_answer_invalid"),
+    "cut short": (completion("Safety: Safe\nCategories:", finish="length"), "engine_answer_invalid"),
     "only the label, not from our stop": (with_text("Safety: Safe"), "engine_answer_invalid"),
 }
 
