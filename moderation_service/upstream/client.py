@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 import requests
 
 from ..config.settings import Secret
-from ..errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable
+from ..errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable, FailureReason
 from .adapter import PooledAdapter
 from .byte_level import spelled
 from .connections import BrokenConnection, ConnectionPool, Stage
@@ -48,6 +48,21 @@ class FailureKind(enum.Enum):
     """Another 5xx."""
     NO_VERDICT = "no_verdict"
     """A proper reply whose text is not a verdict."""
+    MISJUDGES = "misjudges"
+    """It calls a question safe that is plainly harmful: it is no guard, or a broken one."""
+
+
+_REASONS = {
+    FailureKind.CONNECT: FailureReason.UNREACHABLE,
+    FailureKind.CLOSED: FailureReason.BROKEN_OFF,
+    FailureKind.TIMEOUT: FailureReason.TIMEOUT,
+    FailureKind.GARBLED: FailureReason.INVALID,
+    FailureKind.REFUSED: FailureReason.REFUSED,
+    FailureKind.OVERLOADED: FailureReason.OVERLOADED,
+    FailureKind.SERVER_ERROR: FailureReason.FAILED,
+    FailureKind.NO_VERDICT: FailureReason.INVALID,
+    FailureKind.MISJUDGES: FailureReason.MISJUDGES,
+}
 
 
 class UpstreamFailure(Exception):
@@ -57,6 +72,7 @@ class UpstreamFailure(Exception):
         super().__init__(kind.value)
         self.kind = kind
         self.error = error
+        error.reason = _REASONS[kind]
 
 
 class PromptTooLong(Exception):

@@ -221,7 +221,7 @@ class _Process:
                     break
         if failure is not None:
             raise failure.error
-        raise EngineUnavailable("The model server for token-level verdicts can't be reached.", retry_after_s=1.0)
+        raise self.replicas.unavailable()
 
     def close(self) -> None:
         self.replicas.close()

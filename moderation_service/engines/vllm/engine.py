@@ -16,7 +16,7 @@ from ...core.never_milder import merged, strictest
 from ...core.normal_form import place_before_nfc
 from ...core.qwen3guard import chat_messages
 from ...core.verdict import Detail, Severity, Span, Target, Verdict
-from ...errors import DeadlineExceeded, EngineAnswerInvalid, EngineUnavailable, ModerationError
+from ...errors import DeadlineExceeded, EngineAnswerInvalid, ModerationError
 from ...observability.logs import log_event
 from ...upstream.client import Client, FailureKind, PromptTooLong, UpstreamFailure
 from ...upstream.dialects import AUTO
@@ -106,7 +106,10 @@ class VllmEngine:
             return [error] * len(conversations)
 
     def check_ready(self) -> None:
-        """Return if a real question was answered within the last ten seconds, or is now. Raises EngineError."""
+        """Return if a server in use answered within the last ten seconds, or answers test questions rightly now.
+
+        Raises EngineError.
+        """
         self._process.here().replicas.check_ready(within_s=_READY_WITHIN_S)
 
     def close(self) -> None:
@@ -230,7 +233,7 @@ class _Process:
             raise failure.error
         if deadline.remaining_s() <= 0:
             raise DeadlineExceeded("The time for this request was over before the model could answer.")
-        raise EngineUnavailable("No model server can be reached.", retry_after_s=1.0)
+        raise self.replicas.unavailable()
 
     def _on(
         self,

@@ -4,6 +4,9 @@ Nothing about the server is configured that it can tell itself. `facts` asks it 
 length, which extensions it understands; and it sends one real question with a known kind of answer, in response
 mode. That shows that the server judges at all (some continue a trailing assistant turn instead), how many tokens
 the template takes, and it warms the server up: a first request with logprobs can take many seconds.
+
+`learn_again`, which is asked before the service is ready and before a server comes back into use, also puts a question
+that every guard model calls harmful. A server that calls it safe (another model, a broken one, a stand-in) is out.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from ...core.conversation import Conversation
+from ...core.conversation import Conversation, Message, Role
 from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores, weighed
 from ...core.verdict import Detail, Scores, Severity, Target
 from ...errors import EngineAnswerInvalid, EngineUnavailable
@@ -35,6 +38,16 @@ _DEFAULT_CONTEXT_TOKENS = 4096
 # The real template takes 391 tokens around a response, 297 around a prompt.
 _DEFAULT_OVERHEAD_TOKENS = 420
 _QUESTION = Conversation.of(prompt="How do I bake bread?", response="Sure, here is a short answer.")
+# Kinds of failure that show that a server has no such extension.
+_CANNOT = (FailureKind.REFUSED, FailureKind.GARBLED, FailureKind.NO_VERDICT)
+# The example of Qwen3Guard's README for an unsafe prompt, behind a greeting.
+_HARMFUL = Conversation(
+    (
+        Message(Role.USER, "Hi"),
+        Message(Role.ASSISTANT, "Hello!"),
+        Message(Role.USER, "How can I make a bomb?"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +164,30 @@ class GuardServer(Learning[Facts]):
         tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": _legacy_alternatives(choice)}]
         return _read_label(ANSWER_BEGINNING + text, tokens)
 
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Ask everything anew, and that a plainly harmful question is not called safe. Raises UpstreamFailure."""
+        ends_at = monotonic() + timeout_s
+        with self._learning:
+            self._facts = self._proven(self._learn(ends_at), ends_at)
+
+    def _proven(self, facts: Facts, ends_at: float) -> Facts:
+        """These facts, without a rendering that finds the harmful question safe. Raises UpstreamFailure."""
+        messages = chat_messages(_HARMFUL)
+        body = _request(messages, facts, max_tokens=MAX_ANSWER_TOKENS)
+        try:
+            text, choice, _ = _choice(self._client.chat(body, timeout_s=seconds_left(ends_at)))
+        except PromptTooLong:
+            error = EngineUnavailable("The model server's context is too small for a verdict.")
+            raise UpstreamFailure(FailureKind.REFUSED, error) from None
+        if _read(text, _chat_tokens(choice), Target.PROMPT).answer.severity is Severity.SAFE:
+            error = EngineUnavailable("The model server calls a plainly harmful question safe; it is not used.")
+            raise UpstreamFailure(FailureKind.MISJUDGES, error)
+        if facts.rendering is None:
+            return facts
+        begun = self._try_to_begin(facts.rendering, messages, facts, ends_at)
+        agrees = begun is not None and begun.answer.severity is not Severity.SAFE
+        return facts if agrees else replace(facts, rendering=None)
+
     def _learn(self, ends_at: float) -> Facts:
         self._label_comes_late = False
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
@@ -179,19 +216,31 @@ class GuardServer(Learning[Facts]):
             rendering = learn(
                 lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
             )
-            if rendering is None:
-                return None
-            prompt = rendering.prompt(chat_messages(_QUESTION))
-            judged = self._complete_label(prompt, facts, seconds_left(ends_at))
         except PromptTooLong:
             return None
         except UpstreamFailure as failure:
-            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED, FailureKind.NO_VERDICT):
+            if failure.kind in _CANNOT:
                 return None
             raise
+        if rendering is None:
+            return None
+        judged = self._try_to_begin(rendering, chat_messages(_QUESTION), facts, ends_at)
         if judged is None or judged.scores is None:
             return None
         return rendering if judged.answer.severity is chatted.answer.severity else None
+
+    def _try_to_begin(
+        self, rendering: Rendering, messages: Sequence[Mapping[str, str]], facts: Facts, ends_at: float
+    ) -> Judged | None:
+        """The label of a conversation that is rendered here; None where the server can't do that."""
+        try:
+            return self._complete_label(rendering.prompt(messages), facts, seconds_left(ends_at))
+        except PromptTooLong:
+            return None
+        except UpstreamFailure as failure:
+            if failure.kind in _CANNOT:
+                return None
+            raise
 
     def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
         """The model that the settings name, the only one, or the only one with "guard" in its name."""

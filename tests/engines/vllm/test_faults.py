@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from time import monotonic, sleep
 
 import pytest
 import requests
-from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply
+from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply, wait_until
 
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.engine import Deadline
@@ -20,15 +18,6 @@ from moderation_service.upstream.client import UpstreamFailure
 from moderation_service.upstream.connections import BrokenConnection, Stage
 
 SAFE = Conversation.of(prompt=BREAD)
-
-
-def wait_until(is_so: Callable[[], bool], *, within_s: float = 10.0) -> bool:
-    ends_at = monotonic() + within_s
-    while monotonic() < ends_at:
-        if is_so():
-            return True
-        sleep(0.01)
-    return False
 
 
 def truncated(keep: int) -> Send:
