@@ -14,7 +14,7 @@ from dataclasses import replace
 from ..errors import ModerationError
 from .verdict import Category, PartRead, Scores, Severity, Verdict
 
-__all__ = ["at_least", "joint_scores", "merged", "strictest"]
+__all__ = ["at_least", "highest", "joint_scores", "merged", "stands", "strictest"]
 
 
 def strictest(severities: Iterable[Severity]) -> Severity:
@@ -55,8 +55,18 @@ def at_least(verdict: Verdict, earlier: Verdict) -> Verdict:
     return replace(both, refusal=verdict.refusal, windows=verdict.windows, read_in_part=parts)
 
 
+def stands(read: Sequence[Verdict], failure: ModerationError) -> Verdict:
+    """What parts of a text were read to be before a failure came in the way.
+
+    Raises the failure where that is nothing harmful: what was not judged may be.
+    """
+    if strictest(one.severity for one in read) is Severity.SAFE:
+        raise failure
+    return merged(read, failure=failure)
+
+
 def joint_scores(verdicts: Sequence[Verdict]) -> Scores | None:
-    """The highest P(unsafe), and the highest P(controversial) + P(unsafe), of all; None if nothing has scores.
+    """The scores of a text from those of its windows; None if none has any.
 
     A policy's thresholds then find what they would find in the worst window for each of them. Beside others with
     scores, a harmful verdict without any counts as certain of its label, or the thresholds would overrule it.
@@ -65,16 +75,24 @@ def joint_scores(verdicts: Sequence[Verdict]) -> Scores | None:
         return verdicts[0].scores
     if all(one.scores is None for one in verdicts):
         return None
+    return highest(one.scores or _CERTAIN[one.severity] for one in verdicts)
+
+
+def highest(scores: Iterable[Scores]) -> Scores:
+    """The highest P(unsafe), and the highest P(controversial) + P(unsafe), of all."""
     unsafe = flagged = 0.0
-    for one in verdicts:
-        if one.scores is not None:
-            unsafe = max(unsafe, one.scores.unsafe)
-            flagged = max(flagged, one.scores.unsafe + one.scores.controversial)
-        elif one.severity is not Severity.SAFE:
-            flagged = 1.0
-            unsafe = max(unsafe, float(one.severity is Severity.UNSAFE))
+    for one in scores:
+        unsafe = max(unsafe, one.unsafe)
+        flagged = max(flagged, one.controversial + one.unsafe)
     flagged = min(max(flagged, unsafe), 1.0)
     return Scores(safe=1.0 - flagged, controversial=flagged - unsafe, unsafe=unsafe)
+
+
+_CERTAIN = {
+    Severity.SAFE: Scores(1.0, 0.0, 0.0),
+    Severity.CONTROVERSIAL: Scores(0.0, 1.0, 0.0),
+    Severity.UNSAFE: Scores(0.0, 0.0, 1.0),
+}
 
 
 def _badness(verdict: Verdict) -> tuple[int, float]:

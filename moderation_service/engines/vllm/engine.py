@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from ...config.settings import Secret
 from ...core.conversation import Conversation
 from ...core.engine import Deadline
-from ...core.never_milder import merged, strictest
+from ...core.never_milder import merged, stands
 from ...core.normal_form import place_before_nfc
 from ...core.qwen3guard import chat_messages
 from ...core.verdict import Detail, Severity, Span, Target, Verdict
@@ -179,12 +179,12 @@ class _Process:
             except PromptTooLong:
                 budget = int(min(budget, windows.measured_tokens(turns)) * _SHRINK)
             except ModerationError as error:
-                return _placed(_stands(read, error), messages[-1]["content"])
+                return _placed(stands(read, error), messages[-1]["content"])
             else:
                 verdict = replace(merged(found), windows=len(parts))
                 return _placed(verdict, messages[-1]["content"])
         refused = EngineAnswerInvalid("The model server refuses even short windows as too long.")
-        return _placed(_stands(read, refused), messages[-1]["content"])
+        return _placed(stands(read, refused), messages[-1]["content"])
 
     def _facts(self, deadline: Deadline) -> Facts:
         """What is known of the servers; if nothing yet, one of them is asked."""
@@ -289,13 +289,6 @@ def _verdict(target: Target, judged: Judged, model: str) -> Verdict:
         model,
         read_in_part=answer.parts,
     )
-
-
-def _stands(read: Sequence[Verdict], error: ModerationError) -> Verdict:
-    """What was read of a text before `error` came in the way. Raises it where that is nothing harmful."""
-    if strictest(one.severity for one in read) is Severity.SAFE:
-        raise error
-    return merged(read, failure=error)
 
 
 def _placed(verdict: Verdict, text: str) -> Verdict:
