@@ -40,7 +40,6 @@ __all__ = [
     "EngineAnswerInvalid",
     "EngineError",
     "EngineUnavailable",
-    "FailureReason",
     "InternalError",
     "InvalidRequest",
     "MethodNotAllowed",

@@ -153,7 +153,8 @@ class Moderator:
         for index, answer in answers.items():
             if isinstance(answer, Verdict):
                 verdict = self.cache.put(prints[index] + model, details[index], answer)
-                one = _Found(verdict, verdict.failure if verdict.may_be_worse else None)
+                failure = verdict.failure if verdict.may_be_worse else None
+                one = _Found(verdict, failure if isinstance(failure, ModerationError) else None)
             else:
                 one = _Found(None, answer)
             found[index] = one
@@ -223,7 +224,8 @@ class Moderator:
             # What was read of a part of the text is acted on in any case.
             action, degraded = max(action, forced or action, key=lambda one: one.rank), True
         if degraded:
-            reason = found.error.reason if isinstance(found.error, EngineError) else FailureReason.UNAVAILABLE
+            failed = found.error.reason if isinstance(found.error, EngineError) else FailureReason.UNAVAILABLE
+            reason = failed.value
         return Decision(
             id="mod_" + random_hex(24),
             target=target,

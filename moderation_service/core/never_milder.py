@@ -11,18 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from ..errors import ModerationError
-from .verdict import Category, PartRead, Scores, Severity, Verdict
+from .verdict import Category, PartRead, Scores, Severity, Verdict, strictest
 
-__all__ = ["at_least", "highest", "joint_scores", "merged", "stands", "strictest"]
-
-
-def strictest(severities: Iterable[Severity]) -> Severity:
-    """The worst of them; SAFE for none."""
-    return max(severities, key=lambda one: one.rank, default=Severity.SAFE)
+__all__ = ["at_least", "highest", "joint_scores", "merged", "stands"]
 
 
-def merged(verdicts: Sequence[Verdict], *, failure: ModerationError | None = None) -> Verdict:
+def merged(verdicts: Sequence[Verdict], *, failure: Exception | None = None) -> Verdict:
     """One verdict from those of the windows of a text: the worst label, joint scores, the categories of all.
 
     It is a refusal if every window is one. `failure` is what kept other windows from a verdict.
@@ -55,7 +49,7 @@ def at_least(verdict: Verdict, earlier: Verdict) -> Verdict:
     return replace(both, refusal=verdict.refusal, windows=verdict.windows, read_in_part=parts)
 
 
-def stands(read: Sequence[Verdict], failure: ModerationError) -> Verdict:
+def stands(read: Sequence[Verdict], failure: Exception) -> Verdict:
     """What parts of a text were read to be before a failure came in the way.
 
     Raises the failure where that is nothing harmful: what was not judged may be.

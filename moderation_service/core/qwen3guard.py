@@ -26,8 +26,7 @@ from dataclasses import dataclass, replace
 from ..errors import EngineAnswerInvalid
 from .conversation import Conversation
 from .neutralise import neutralise
-from .never_milder import strictest
-from .verdict import Category, PartRead, Scores, Severity, Target
+from .verdict import Category, PartRead, Scores, Severity, Target, strictest
 
 __all__ = ["SAFE_ANSWER", "Answer", "chat_messages", "read_answer", "read_label", "read_scores", "weighed"]
 

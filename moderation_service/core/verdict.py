@@ -7,9 +7,8 @@ severity nor a verdict: a decision then has `verdict=None`.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
-
-from ..errors import FailureReason, ModerationError
 
 __all__ = [
     "Action",
@@ -22,6 +21,7 @@ __all__ = [
     "Span",
     "Target",
     "Verdict",
+    "strictest",
 ]
 
 
@@ -39,6 +39,11 @@ class Severity(enum.Enum):
 
     def __init__(self, value: str) -> None:
         self.rank = ("safe", "controversial", "unsafe").index(value)
+
+
+def strictest(severities: Iterable[Severity]) -> Severity:
+    """The worst of them; SAFE for none."""
+    return max(severities, key=lambda one: one.rank, default=Severity.SAFE)
 
 
 class Category(enum.Enum):
@@ -180,7 +185,7 @@ class Verdict:
     windows: int = 1
     span: Span | None = None
     read_in_part: frozenset[PartRead] = frozenset()
-    failure: ModerationError | None = None
+    failure: Exception | None = None
 
     @property
     def may_lack_categories(self) -> bool:
@@ -198,7 +203,7 @@ class Decision:
     """What the caller should do, and why.
 
     `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
-    `reason` says what the engine's failure was.
+    `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
     `message` is the policy's text for the end user, present only when `action` is block.
     """
 
@@ -213,7 +218,7 @@ class Decision:
     degraded: bool
     cached: bool
     latency_ms: float
-    reason: FailureReason | None = None
+    reason: str | None = None
 
     @property
     def allowed(self) -> bool:

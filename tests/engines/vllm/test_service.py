@@ -51,6 +51,7 @@ def test_a_verdict_of_the_model_server(client_for) -> None:
         "degraded": False,
         "cached": False,
         "windows": 1,
+        "span": None,
     }
 
 
