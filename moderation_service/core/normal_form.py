@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Callable
 
-__all__ = ["JOINING", "begins_cluster", "place_before_nfc"]
+__all__ = ["JOINING", "begins_cluster", "place_before", "place_before_nfc"]
 
 # Second halves of compositions that Unicode does not call marks: Hangul vowels and finals, and Kirat Rai's vowel sign.
 JOINING = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF), (0x16D63, 0x16D6A))
@@ -30,17 +31,30 @@ def place_before_nfc(text: str, at: int) -> int:
     """
     if unicodedata.is_normalized("NFC", text):
         return min(at, len(text))
+    return place_before(text, at, lambda part: unicodedata.normalize("NFC", part))
+
+
+def place_before(text: str, at: int, change: Callable[[str], str]) -> int:
+    """Where in `text` the character number `at` of the changed text comes from.
+
+    `change` works on characters, and on the marks behind them, each for itself.
+    """
     begin, end, left = 0, len(text), at
     for size in _BLOCKS:
         while begin < end:
             stop = begin + size
-            while stop < end and not begins_cluster(text[stop]):
+            while stop < end and not _is_apart(text[stop]):
                 stop += 1
             stop = min(stop, end)
-            length = len(unicodedata.normalize("NFC", text[begin:stop]))
+            length = len(change(text[begin:stop]))
             if length > left:
                 end = stop
                 break
             left -= length
             begin = stop
     return begin
+
+
+def _is_apart(char: str) -> bool:
+    """Whether it begins a cluster in the compatibility forms too, where half-width letters and marks join."""
+    return begins_cluster(char) and not "\uff9e" <= char <= "\uffdc"
