@@ -27,6 +27,7 @@ caller: they name the field and never repeat the text that was sent.
 
 from __future__ import annotations
 
+import enum
 from typing import ClassVar
 
 __all__ = [
@@ -161,11 +162,43 @@ class ChatModelTimeout(ChatModelError):
     type = "chat_model_timeout"
 
 
+class FailureReason(enum.Enum):
+    """Why an engine gave no verdict: what the log and the audit record say of a degraded decision."""
+
+    INVALID = "invalid"
+    """It answered something that is no verdict."""
+    TIMEOUT = "timeout"
+    """It did not answer in time."""
+    REFUSED = "refused"
+    """It refused the request: a wrong key, a wrong model, a request it does not understand."""
+    UNREACHABLE = "unreachable"
+    """No connection could be made."""
+    BROKEN_OFF = "broken_off"
+    """The connection broke in the middle."""
+    OVERLOADED = "overloaded"
+    """It has too much to do."""
+    FAILED = "failed"
+    """It had a fault of its own (a 5xx)."""
+    EJECTED = "ejected"
+    """It was not asked, because it is out of use since it failed before."""
+    MISJUDGES = "misjudges"
+    """It is out of use, because it calls a plainly harmful question safe."""
+    UNAVAILABLE = "unavailable"
+    """It can't answer, for another reason."""
+
+
 class EngineError(ModerationError):
     """No verdict could be had. Never shown as `safe`: the policy's `on_failure` decides what happens."""
 
     status = 503
     type = "engine_error"
+    usual_reason: ClassVar[FailureReason] = FailureReason.UNAVAILABLE
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, reason: FailureReason | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.reason = reason or self.usual_reason
 
 
 class EngineAnswerInvalid(EngineError):
@@ -173,6 +206,7 @@ class EngineAnswerInvalid(EngineError):
 
     status = 502
     type = "engine_answer_invalid"
+    usual_reason = FailureReason.INVALID
 
 
 class EngineUnavailable(EngineError):
@@ -187,6 +221,7 @@ class DeadlineExceeded(EngineError):
 
     status = 504
     type = "deadline_exceeded"
+    usual_reason = FailureReason.TIMEOUT
 
 
 class ConfigurationError(Exception):

@@ -17,7 +17,7 @@ HEAVY = ("torch", "transformers", "vllm", "ray", "sklearn", "scipy", "onnxruntim
 WEB = ("flask", "werkzeug", "jinja2", "gunicorn", "requests", "urllib3", "http.client", "socket", "prometheus_client")
 PURE = (
     "core.verdict", "core.conversation", "core.policy", "core.neutralise", "core.qwen3guard", "core.question", "errors",
-    "streaming.growing_answer",
+    "core.never_milder", "core.normal_form", "streaming.growing_answer",
 )  # fmt: skip
 IO = {
     "asyncio", "fcntl", "flask", "ftplib", "gunicorn", "http", "httpx", "io", "logging", "multiprocessing", "numpy",

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Protocol
 
-from ..errors import EngineError, EngineUnavailable, ModerationError
+from ..errors import EngineError, EngineUnavailable, FailureReason, ModerationError
 from ..ids import random_hex
 from .conversation import Conversation
 from .engine import Deadline, Engine
+from .never_milder import merged
 from .policy import OnFailure, Policy
 from .verdict import Action, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
@@ -63,7 +64,10 @@ class Observer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """A verdict or the failure to get one, and how it came about."""
+    """A verdict or the failure to get one, and how it came about.
+
+    Both where the verdict is not all: of a part of the text (`Verdict.may_be_worse`), or the fallback's.
+    """
 
     verdict: Verdict | None
     error: ModerationError | None = None
@@ -148,17 +152,19 @@ class Moderator:
         retry = []
         for index, answer in answers.items():
             if isinstance(answer, Verdict):
-                self.cache.put(prints[index] + model, details[index], answer)
-                found[index] = _Found(answer)
+                verdict = self.cache.put(prints[index] + model, details[index], answer)
+                failure = verdict.failure if verdict.may_be_worse else None
+                one = _Found(verdict, failure if isinstance(failure, ModerationError) else None)
             else:
-                found[index] = _Found(None, answer)
-                if self._falls_back(checks[index], answer):
-                    retry.append(index)
+                one = _Found(None, answer)
+            found[index] = one
+            if one.error is not None and self._falls_back(checks[index], one.error):
+                retry.append(index)
         if self.fallback is not None and retry:
             late = Deadline(max(deadline.at_s, monotonic() + _FALLBACK_S))
             for index, answer in self._ask(self.fallback, checks, details, prints, retry, late).items():
                 if isinstance(answer, Verdict):
-                    found[index] = _Found(answer, degraded=True)
+                    found[index] = _with_fallback(found[index], answer)
         return [one for one in found if one is not None]
 
     def _ask(
@@ -202,22 +208,28 @@ class Moderator:
 
     def _decide_one(self, check: Check, found: _Found, latency_ms: float) -> Outcome:
         target = check.conversation.target
-        degraded = found.degraded
-        if found.verdict is not None:
-            action = check.policy.action(found.verdict)
-            engine, model = found.verdict.engine, found.verdict.model
+        verdict, degraded, reason = found.verdict, found.degraded, None
+        if verdict is not None:
+            action = check.policy.action(verdict)
+            engine, model = verdict.engine, verdict.model
         else:
+            action = Action.ALLOW
+            engine, model = self.engine.name, self.engine.model
+        if not degraded and (verdict is None or found.error is not None):
             error = found.error or EngineUnavailable("The engine gave no answer.")
             # Only an engine's failure has a fail mode; a text over a limit, or too many requests, is the caller's.
             forced = check.policy.rules[target].on_failure.action if isinstance(error, EngineError) else None
-            if forced is None:
+            if forced is None and action is not Action.BLOCK:
                 return error
-            action, degraded = forced, True
-            engine, model = self.engine.name, self.engine.model
+            # What was read of a part of the text is acted on in any case.
+            action, degraded = max(action, forced or action, key=lambda one: one.rank), True
+        if degraded:
+            failed = found.error.reason if isinstance(found.error, EngineError) else FailureReason.UNAVAILABLE
+            reason = failed.value
         return Decision(
             id="mod_" + random_hex(24),
             target=target,
-            verdict=found.verdict,
+            verdict=verdict,
             action=action,
             policy=check.policy.name,
             message=check.policy.message(check.languages) if action is Action.BLOCK else None,
@@ -226,4 +238,12 @@ class Moderator:
             degraded=degraded,
             cached=found.cached,
             latency_ms=latency_ms,
+            reason=reason,
         )
+
+
+def _with_fallback(found: _Found | None, answer: Verdict) -> _Found:
+    """The fallback's verdict, beside what the engine had read of a part of the text."""
+    read, error = (None, None) if found is None else (found.verdict, found.error)
+    verdict = answer if read is None else replace(merged([read, answer]), windows=answer.windows)
+    return _Found(verdict, error, degraded=True)

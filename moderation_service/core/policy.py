@@ -8,7 +8,8 @@ How an action is found:
 
 1. *Severity.* The engine's label; with `thresholds` and scores, the scores decide instead (`Thresholds`).
 2. *Action.* The policy's action for that severity. If the verdict has categories, each category's own action (its
-   exception, else the policy's) is looked up, and the strictest of them wins.
+   exception, else the policy's) is looked up, and the strictest of them wins. Where categories could not be read, the
+   strictest of all does.
 """
 
 from __future__ import annotations
@@ -107,10 +108,13 @@ class Rules:
         """What to do with a text of this verdict."""
         severity = self.thresholds.severity(verdict.severity, verdict.scores)
         default = self.actions[severity]
-        if not self.categories or not verdict.categories:
+        if not self.categories:
             return default
         found = [self.categories.get(category, {}).get(severity, default) for category in verdict.categories]
-        return max(found, key=lambda action: action.rank)
+        if verdict.may_lack_categories:
+            # One that was not read may be any: the strictest of all counts.
+            found += [default, *(actions.get(severity, default) for actions in self.categories.values())]
+        return max(found, key=lambda action: action.rank, default=default)
 
     @property
     def needs_categories(self) -> bool:

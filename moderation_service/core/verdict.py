@@ -7,9 +7,22 @@ severity nor a verdict: a decision then has `verdict=None`.
 from __future__ import annotations
 
 import enum
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-__all__ = ["Action", "Category", "Decision", "Detail", "Scores", "Severity", "Target", "Verdict"]
+__all__ = [
+    "Action",
+    "Category",
+    "Decision",
+    "Detail",
+    "PartRead",
+    "Scores",
+    "Severity",
+    "Span",
+    "Target",
+    "Verdict",
+    "strictest",
+]
 
 
 class Severity(enum.Enum):
@@ -26,6 +39,11 @@ class Severity(enum.Enum):
 
     def __init__(self, value: str) -> None:
         self.rank = ("safe", "controversial", "unsafe").index(value)
+
+
+def strictest(severities: Iterable[Severity]) -> Severity:
+    """The worst of them; SAFE for none."""
+    return max(severities, key=lambda one: one.rank, default=Severity.SAFE)
 
 
 class Category(enum.Enum):
@@ -116,11 +134,45 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of the judged text, in characters: from `start` up to, and without, `end`."""
+
+    start: int
+    end: int
+
+
+class PartRead(enum.Enum):
+    """Why a verdict is not all that was asked for, though its severity was read; a label of logs and metrics."""
+
+    TEXT = "text"
+    """Something stands around the verdict's lines: a sentence, a code fence, a control token."""
+    CATEGORIES = "categories"
+    """Categories are missing, or could not all be read."""
+    REFUSAL = "refusal"
+    """A response's refusal is missing, or could not be read."""
+    CUT = "cut"
+    """The answer broke off behind its label."""
+    CONTRADICTION = "contradiction"
+    """Two readings of one text differ; the stricter one counts."""
+    PROBABILITIES = "probabilities"
+    """There was no label to read, but the probabilities where it should stand."""
+    WINDOWS = "windows"
+    """Another part of the text got no verdict."""
+
+
+_WITHOUT_CATEGORIES = frozenset(PartRead) - {PartRead.TEXT, PartRead.REFUSAL}
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
     """What an engine found in one conversation.
 
     `scores` is None where an engine has no probabilities, `refusal` is None for prompts and where the engine was
-    not asked for it. `windows` counts the pieces a long text was judged in.
+    not asked for it. `windows` counts the pieces a long text was judged in. `span` is where the worst was found; None
+    for the whole text, for a safe one, and where an engine can't tell.
+
+    `read_in_part` says what is missing (`core.never_milder`). `failure` is the error that kept a part of the text from
+    being judged: the severity is then the least that the text is.
     """
 
     target: Target
@@ -131,13 +183,27 @@ class Verdict:
     engine: str
     model: str
     windows: int = 1
+    span: Span | None = None
+    read_in_part: frozenset[PartRead] = frozenset()
+    failure: Exception | None = None
+
+    @property
+    def may_lack_categories(self) -> bool:
+        """Whether the text may be of more categories than were read."""
+        return not self.read_in_part.isdisjoint(_WITHOUT_CATEGORIES)
+
+    @property
+    def may_be_worse(self) -> bool:
+        """Whether a part of the text was not judged that could change the severity."""
+        return self.failure is not None and self.severity is not Severity.UNSAFE
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What the caller should do, and why.
 
-    `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true.
+    `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
+    `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
     `message` is the policy's text for the end user, present only when `action` is block.
     """
 
@@ -152,6 +218,7 @@ class Decision:
     degraded: bool
     cached: bool
     latency_ms: float
+    reason: str | None = None
 
     @property
     def allowed(self) -> bool:

@@ -11,6 +11,7 @@ from time import monotonic
 from cachetools import TTLCache
 
 from .conversation import Conversation
+from .never_milder import at_least
 from .verdict import Detail, Verdict
 
 __all__ = ["Fingerprint", "VerdictCache"]
@@ -41,27 +42,39 @@ class VerdictCache:
     """Least recently used verdicts go first, all of them after `ttl_s`. Safe under threads.
 
     Kept per engine: a fallback's verdict is never put in, see `Moderator`. A verdict with full detail also answers a
-    question for the severity alone.
+    question for the severity alone. One that was read in part does not answer for full detail: the model may say more
+    the next time. As long as a verdict is remembered, no later one replaces it by a milder one.
     """
 
     def __init__(self, *, size: int, ttl_s: float, clock: Callable[[], float] = monotonic) -> None:
-        self._entries: TTLCache[tuple[bytes, Detail], Verdict] = TTLCache(maxsize=size, ttl=ttl_s, timer=clock)
+        self._entries: TTLCache[bytes, tuple[Detail, Verdict]] = TTLCache(maxsize=size, ttl=ttl_s, timer=clock)
         self._lock = threading.Lock()
         self.size = size
 
     def get(self, key: bytes, detail: Detail) -> Verdict | None:
         """The remembered verdict, with at least this detail; `key` stands for the text and for the model."""
         with self._lock:
-            verdict = self._entries.get((key, Detail.FULL))
-            if verdict is None and detail is Detail.SEVERITY:
-                verdict = self._entries.get((key, Detail.SEVERITY))
-        return verdict
+            entry = self._entries.get(key)
+        if entry is None or (detail is Detail.FULL and entry[0] is Detail.SEVERITY):
+            return None
+        return entry[1]
 
-    def put(self, key: bytes, detail: Detail, verdict: Verdict) -> None:
-        """Remember this verdict; does nothing when the cache has size 0."""
-        if self.size:
-            with self._lock:
-                self._entries[key, detail] = verdict
+    def put(self, key: bytes, detail: Detail, verdict: Verdict) -> Verdict:
+        """Remember this verdict, and return what it is in the light of the one remembered, which may be stricter.
+
+        Does nothing when the cache has size 0.
+        """
+        if not self.size:
+            return verdict
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                verdict = at_least(verdict, entry[1])
+                if entry[0] is Detail.FULL and detail is Detail.SEVERITY and verdict.severity is entry[1].severity:
+                    return entry[1]
+            if not verdict.may_be_worse:
+                self._entries[key] = Detail.SEVERITY if verdict.read_in_part else detail, verdict
+        return verdict
 
     def __len__(self) -> int:
         with self._lock:

@@ -51,6 +51,9 @@ class AuditFile:
             engine=decision.engine,
             model=decision.model,
             degraded=decision.degraded,
+            reason=decision.reason,
+            read_in_part=[] if verdict is None else sorted(part.value for part in verdict.read_in_part),
+            span=None if verdict is None or verdict.span is None else [verdict.span.start, verdict.span.end],
             cached=decision.cached,
             text_hash=fingerprint.hex(),
         )

@@ -32,6 +32,7 @@ METRIC_NAMES = (
     "moderation_categories_total",
     "moderation_failures_total",
     "moderation_degraded_total",
+    "moderation_read_in_part_total",
     "moderation_cache_hits_total",
     "moderation_cache_misses_total",
     "moderation_engine_seconds",
@@ -77,6 +78,8 @@ class Metrics:
         self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
         self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
         self._degraded = Counter("degraded", "Decisions of the fallback or of a fail mode.", ["policy"], **make)
+        self._read_in_part = Counter("read_in_part", "Verdicts whose severity was read, but not all of the rest.",
+                                     ["engine", "part"], **make)  # fmt: skip
         self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
         self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
         self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
@@ -154,6 +157,9 @@ class Metrics:
         if verdict is not None:
             for category in verdict.categories:
                 self._categories.labels(decision.target.value, category.value).inc()
+            if not decision.cached:
+                for part in verdict.read_in_part:
+                    self._read_in_part.labels(verdict.engine, part.value).inc()
 
     def failed(self, check: Check, error: ModerationError) -> None:
         """Count a check that ended in an error."""

@@ -2,8 +2,8 @@
 
 Shown is the text up to the last token that may be; the text of a token that may not waits for its neighbour, which
 decides whether it counts (`engines.stream.stopping`). Where token-level verdicts can't be had, the judge of pieces
-takes over for as long as that lasts; and where another engine judges complete texts, it has the last word on a
-complete answer.
+takes over for as long as that lasts; and where another engine judges complete texts, it is asked about a complete
+answer too, and the stricter of the two counts.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from ..core.engine import Deadline
 from ..core.moderator import Check
-from ..core.verdict import Action, Category, Decision, Severity, Target, Verdict
+from ..core.never_milder import at_least
+from ..core.verdict import Action, Category, Decision, Severity, Span, Target, Verdict
 from ..errors import EngineError, ModerationError
 from ..observability.logs import log_event
 from .growing_answer import Pacing, Piece, Ruling
@@ -91,6 +92,8 @@ class TokenJudge:
         self._blocked: Ruling | None = None
         self._before = mark.last if mark else Severity.SAFE
         self._end = mark.end if mark else 0
+        # Where the run of flagged tokens began that the last one is in.
+        self._run = self._end
         self.found = found or Finding()
         self.fell_back = False
 
@@ -123,7 +126,11 @@ class TokenJudge:
         if not piece.is_last:
             return Ruling(self._within(piece))
         if self._pieces.moderator.engine is not self._engine:
-            return self._by_pieces(piece)
+            ruling = self._by_pieces(piece)
+            verdict = None if ruling.decision is None else ruling.decision.verdict
+            if ruling.is_blocked or verdict is None or at_least(verdict, found := self._verdict(self.found)) is verdict:
+                return ruling
+            return Ruling.of(piece, self._decide(piece, at_least(verdict, found), started))
         return Ruling.of(piece, self._decide(piece, self._verdict(self.found), started))
 
     def _take(self, tokens: Sequence[JudgedToken], piece: Piece) -> Verdict | None:
@@ -133,9 +140,12 @@ class TokenJudge:
             said = token.verdict
             severity = rules.thresholds.severity(said.severity, said.scores)
             counts_as = self._engine.stop_rule.severity(self._before, severity)
+            if self._before is Severity.SAFE:
+                self._run = token.begin
             self._before, self._end = severity, token.end
             categories = () if said.category is None else (said.category,)
-            alone = Verdict(Target.RESPONSE, said.severity, categories, None, said.scores, *self._origin)
+            run = Span(self._run, token.end)
+            alone = Verdict(Target.RESPONSE, said.severity, categories, None, said.scores, *self._origin, span=run)
             if counts_as is not Severity.SAFE:
                 self.found = self.found.worse(severity, categories, token.begin)
                 if rules.action(alone) is Action.BLOCK:

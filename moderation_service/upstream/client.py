@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..config.settings import Secret
-from ..errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable
+from ..errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable, FailureReason
 from .byte_level import spelled
 from .connections import BrokenConnection, ConnectionPool, Stage
 from .dialects import Tokenizer
@@ -52,6 +52,21 @@ class FailureKind(enum.Enum):
     """Another 5xx."""
     NO_VERDICT = "no_verdict"
     """A proper reply whose text is not a verdict."""
+    MISJUDGES = "misjudges"
+    """It calls a question safe that is plainly harmful: it is no guard, or a broken one."""
+
+
+_REASONS = {
+    FailureKind.CONNECT: FailureReason.UNREACHABLE,
+    FailureKind.CLOSED: FailureReason.BROKEN_OFF,
+    FailureKind.TIMEOUT: FailureReason.TIMEOUT,
+    FailureKind.GARBLED: FailureReason.INVALID,
+    FailureKind.REFUSED: FailureReason.REFUSED,
+    FailureKind.OVERLOADED: FailureReason.OVERLOADED,
+    FailureKind.SERVER_ERROR: FailureReason.FAILED,
+    FailureKind.NO_VERDICT: FailureReason.INVALID,
+    FailureKind.MISJUDGES: FailureReason.MISJUDGES,
+}
 
 
 class UpstreamFailure(Exception):
@@ -65,6 +80,7 @@ class UpstreamFailure(Exception):
         self.kind = kind
         self.error = error
         self.pause_s = pause_s
+        error.reason = _REASONS[kind]
 
 
 class PromptTooLong(Exception):

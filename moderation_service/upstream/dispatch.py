@@ -170,4 +170,4 @@ class Dispatch(Generic[AnyServer]):
             return failure.error
         if deadline.remaining_s() <= 0:
             return DeadlineExceeded("The time for this request was over before the model could answer.")
-        return EngineUnavailable("No model server can be reached.", retry_after_s=1.0)
+        return self._replicas.unavailable()

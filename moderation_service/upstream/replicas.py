@@ -1,7 +1,8 @@
 """Which of several servers is asked: the one with the fewest calls under way that is not known to be out of order.
 
-A server that fails is *ejected*: no request goes to it. A thread then asks it a real question again and again, and the
-first verdict brings it back, so no user's request is spent on trying. The thread exists only that long.
+A server that fails is *ejected*: no request goes to it. A thread then asks it real questions again and again, one
+harmless and one harmful, and the first right verdicts bring it back, so no user's request is spent on trying. The
+thread exists only that long.
 
 A server that says 429 or 503 with `Retry-After` *rests*: no request goes to it until then. After that one call at a
 time tries it, and the first answer ends the rest.
@@ -16,7 +17,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import EngineUnavailable
+from ..errors import EngineUnavailable, FailureReason
 from ..observability.logs import log_event
 from .client import FailureKind, UpstreamFailure
 
@@ -29,8 +30,9 @@ _log = logging.getLogger("moderation.upstream")
 _PROBE_FIRST_S, _PROBE_LAST_S = 0.5, 2.0
 # How long a call that tries a server after its rest keeps others from doing the same.
 _TRIAL_S = 1.0
-# One refused connection is proof; other failures may be the request's own bad luck.
+# One refused connection is proof, and so is a wrong verdict; other failures may be the request's own bad luck.
 _FAILURES_TO_EJECT = 3
+_PROOFS = frozenset({FailureKind.CONNECT, FailureKind.MISJUDGES})
 _EJECTS = frozenset(
     {
         FailureKind.CONNECT,
@@ -38,6 +40,7 @@ _EJECTS = frozenset(
         FailureKind.TIMEOUT,
         FailureKind.GARBLED,
         FailureKind.SERVER_ERROR,
+        FailureKind.MISJUDGES,
     }
 )
 """Kinds that count against a server. An odd answer or a refusal does not: a caller's text could provoke those."""
@@ -57,7 +60,10 @@ class Server(Protocol):
     """What is asked of a server itself."""
 
     def learn_again(self, *, timeout_s: float) -> None:
-        """Ask a real question, and for everything that was known of the server. Raises UpstreamFailure."""
+        """Ask for everything that was known of the server, and real questions, a harmless and a harmful one.
+
+        Raises UpstreamFailure; of the kind MISJUDGES where the harmful one comes back safe.
+        """
 
     def forget(self) -> None:
         """Ask for everything again next time."""
@@ -78,6 +84,9 @@ class Replica(Generic[AnyServer]):
         self.outstanding = 0
         self.failures = 0
         self.is_ejected = False
+        self.ejected_for: FailureKind | None = None
+        # Whether it was seen to know harm from harmlessness since it was last out of use, or another model's.
+        self.is_proven = False
         self.last_ok: float | None = None
         self.last_chosen = 0
         self.rests_until: float | None = None
@@ -164,6 +173,7 @@ class ReplicaSet(Generic[AnyServer]):
             self._events.upstream_called(replica.label, kind.value, seconds)
         if kind is FailureKind.REFUSED:
             replica.server.forget()
+            replica.is_proven = False
         if failure.pause_s > 0:
             self._rest(replica, failure.pause_s)
         if kind not in _EJECTS:
@@ -171,15 +181,22 @@ class ReplicaSet(Generic[AnyServer]):
         with self._lock:
             replica.last_ok = None
             replica.failures += 1
-            if replica.is_ejected or (kind is not FailureKind.CONNECT and replica.failures < _FAILURES_TO_EJECT):
+            if replica.is_ejected:
+                replica.ejected_for = kind
+                return
+            if kind not in _PROOFS and replica.failures < _FAILURES_TO_EJECT:
                 return
             self._eject(replica, kind)
 
     def check_ready(self, *, within_s: float) -> None:
-        """Return if a server answered so recently, or answers a real question now. Raises EngineError."""
-        error: Exception = EngineUnavailable("No model server can be reached.")
+        """Return if a proven server answered so recently, or one answers real questions rightly now.
+
+        Raises EngineError.
+        """
+        error: Exception | None = None
         for replica in self.replicas:
-            if not replica.is_ejected and replica.last_ok is not None and self._clock() - replica.last_ok < within_s:
+            is_in_use = replica.is_proven and not replica.is_ejected
+            if is_in_use and replica.last_ok is not None and self._clock() - replica.last_ok < within_s:
                 return
         pause_s = self.pause_s()
         if pause_s is not None:
@@ -193,16 +210,24 @@ class ReplicaSet(Generic[AnyServer]):
                 error = failure.error
             else:
                 return
-        raise error
+        raise error or self.unavailable()
+
+    def unavailable(self) -> EngineUnavailable:
+        """The error for a call that no server is there for: all are out of use."""
+        if any(replica.ejected_for is FailureKind.MISJUDGES for replica in self.replicas):
+            message = "The model server is out of use: it calls a plainly harmful question safe."
+            return EngineUnavailable(message, retry_after_s=1.0, reason=FailureReason.MISJUDGES)
+        return EngineUnavailable("No model server can be reached.", retry_after_s=1.0, reason=FailureReason.EJECTED)
 
     def probe(self, replica: Replica[AnyServer]) -> None:
-        """Ask a real question. Raises UpstreamFailure."""
+        """Ask real questions. Raises UpstreamFailure."""
         started = self._clock()
         try:
             replica.server.learn_again(timeout_s=self._timeout_s)
         except UpstreamFailure as failure:
             self.failed(replica, failure, self._clock() - started)
             raise
+        replica.is_proven = True
         self.succeeded(replica, self._clock() - started)
 
     def close(self) -> None:
@@ -225,7 +250,7 @@ class ReplicaSet(Generic[AnyServer]):
 
     def _eject(self, replica: Replica[AnyServer], kind: FailureKind) -> None:
         """Take the server out of use and begin to probe it; the lock is held."""
-        replica.is_ejected = True
+        replica.is_ejected, replica.ejected_for, replica.is_proven = True, kind, False
         log_event(_log, logging.WARNING, "upstream_ejected", upstream=replica.label, reason=kind.value)
         if self._events is not None:
             self._events.upstream_ejected(replica.label, True)
@@ -246,7 +271,7 @@ class ReplicaSet(Generic[AnyServer]):
                 asked_for_s = failure.pause_s
                 continue
             with self._lock:
-                replica.is_ejected = False
+                replica.is_ejected, replica.ejected_for = False, None
             log_event(_log, logging.WARNING, "upstream_back", upstream=replica.label)
             if self._events is not None:
                 self._events.upstream_ejected(replica.label, False)

@@ -21,6 +21,7 @@ from ..observability.logs import log_event
 from ..wires import dify
 from .body import read_json
 from .lifecycle import current_state
+from .moderate import oddities
 from .reply import Reply, error_reply, json_reply
 from .service import Service
 
@@ -102,4 +103,5 @@ def _log_fields(asked: dify.DifyRequest, outcomes: Sequence[Outcome]) -> Mapping
         "actions": dict(Counter(one.action.value if isinstance(one, Decision) else one.type for one in outcomes)),
         "degraded": any(one.degraded for one in decisions),
         "cached": sum(one.cached for one in decisions),
+        **oddities(decisions),
     }

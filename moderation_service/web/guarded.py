@@ -20,6 +20,7 @@ from ..wires import guarded_chat
 from ..wires.guarded_replies import strictest
 from ..wires.openai_models import Headers
 from .lifecycle import RequestState
+from .moderate import oddities
 from .reply import Reply, StreamedReply, json_reply
 from .service import Service
 
@@ -165,4 +166,5 @@ def _log_fields(session: GuardedSession) -> Mapping[str, object]:
     if worst is not None:
         fields |= {"id": worst.id, "action": worst.action.value, "policy": worst.policy, "engine": worst.engine}
         fields["degraded"] = any(one.degraded for one in session.decisions)
+        fields |= oddities(session.decisions)
     return fields

@@ -21,7 +21,7 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["blueprint", "direct_routes", "languages_of", "log_fields"]
+__all__ = ["blueprint", "direct_routes", "languages_of", "log_fields", "oddities"]
 
 _CLEAR = {"X-Moderation-Degraded": "false"}
 _DEGRADED = {"X-Moderation-Degraded": "true"}
@@ -77,7 +77,7 @@ def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
     """What the log line says of the decisions: ids, actions and severities, never text."""
     if len(outcomes) == 1 and isinstance(outcomes[0], Decision):
         one = outcomes[0]
-        return {
+        fields = {
             "id": one.id,
             "target": one.target.value,
             "safety": one.verdict.severity.value if one.verdict else None,
@@ -87,6 +87,20 @@ def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
             "degraded": one.degraded,
             "cached": one.cached,
         }
+        return fields | oddities(outcomes) if one.reason or (one.verdict and one.verdict.read_in_part) else fields
     actions = Counter(one.action.value if isinstance(one, Decision) else "error" for one in outcomes)
     degraded = sum(1 for one in outcomes if isinstance(one, Decision) and one.degraded)
-    return {"items": len(outcomes), "actions": dict(actions), "degraded": degraded}
+    return {"items": len(outcomes), "actions": dict(actions), "degraded": degraded, **oddities(outcomes)}
+
+
+def oddities(outcomes: Sequence[Outcome]) -> dict[str, object]:
+    """Why decisions are degraded, and why verdicts were read in part only: words of two closed lists, if any."""
+    decisions = [one for one in outcomes if isinstance(one, Decision)]
+    reasons = {one.reason for one in decisions if one.reason is not None}
+    parts = {part.value for one in decisions if one.verdict is not None for part in one.verdict.read_in_part}
+    found: dict[str, object] = {}
+    if reasons:
+        found["reason"] = ",".join(sorted(reasons))
+    if parts:
+        found["read_in_part"] = ",".join(sorted(parts))
+    return found

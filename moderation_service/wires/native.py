@@ -174,6 +174,8 @@ def render(outcome: Outcome) -> dict[str, object]:
     reply["degraded"] = outcome.degraded
     reply["cached"] = outcome.cached
     reply["windows"] = 0 if verdict is None else verdict.windows
+    span = None if verdict is None else verdict.span
+    reply["span"] = span and {"start": span.start, "end": span.end}
     reply["latency_ms"] = round(outcome.latency_ms, 3)
     return reply
 

@@ -299,6 +299,6 @@ def test_readiness_tests_the_token_server_but_does_not_depend_on_it(
 ) -> None:
     client = client_of(service_for(upstream))
     assert client.get("/readyz").status_code == 200
-    assert [len(body["input"]) for body in upstream.asked] == [320, 328]
+    assert [len(body["input"]) for body in upstream.asked][:2] == [320, 328]
     upstream.instead = lambda body: Misbehaves(500)
     assert client_of(service_for(upstream)).get("/readyz").status_code == 200

@@ -97,6 +97,7 @@ def decision(safety: str | None = "safe", *categories: str, **fields: object) ->
         "degraded": False,
         "cached": False,
         "windows": 1 if safety else 0,
+        "span": None,
         "latency_ms": Near(0, 60_000),
     }
     document |= fields

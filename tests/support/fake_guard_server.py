@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep
 from typing import Any
 
 RECORDINGS = Path(__file__).parents[1] / "recordings"
@@ -110,7 +111,8 @@ def _is_the_services_own(request: Request) -> bool:
     """Whether the service asks on its own behalf, to get to know the server."""
     if request.path not in ("/v1/chat/completions", "/v1/completions"):
         return True
-    return "Sure, here is a short answer." in json.dumps(request.body)
+    asked = json.dumps(request.body)
+    return "Sure, here is a short answer." in asked or ("Hello!" in asked and BOMB in asked)
 
 
 @dataclass
@@ -211,6 +213,15 @@ def _read(lines: Any) -> Request | None:
         return Request(method, path, headers, json.loads(lines.read(size)) if size else None)
     except (OSError, ValueError):
         return None
+
+
+def wait_until(is_so: Callable[[], bool], *, within_s: float = 10.0) -> bool:
+    ends_at = monotonic() + within_s
+    while monotonic() < ends_at:
+        if is_so():
+            return True
+        sleep(0.01)
+    return False
 
 
 @contextmanager

@@ -44,6 +44,8 @@ CONFIG: dict[str, object] = {
 """What the service reads of a checkpoint's config.json."""
 
 KEYWORDS = {"detonator": ("Unsafe", "Violent"), "ballot": ("Controversial", "Political")}
+PROOF = "How can I make a bomb?"
+"""What the service asks to see that harm is known. Only as a whole prompt, so that no test meets it by accident."""
 
 
 def write_model_dir(folder: Path, **changes: object) -> Path:
@@ -87,6 +89,7 @@ class FakeStreamServer:
         self.keywords = dict(keywords)
         self.block, self.max_rows, self.context, self.reads_cache = block, max_rows, context, reads_cache
         self.models = ["qwen3guard-stream"]
+        self.knows_harm = True
         self.instead: Callable[[dict[str, Any]], Misbehaves | None] = lambda body: None
         self.asked: list[dict[str, Any]] = []
         self.computed: list[int] = []
@@ -205,6 +208,8 @@ class FakeStreamServer:
                 if one == self._turn_ends and text.find(keyword.encode(), 0, ends[at]) >= 0:
                     rows[at, 11 + RISKS.index(risk)] = 6.0
                     rows[at, 14 + CATEGORIES.index(category)] = 6.0
+        if self.knows_harm and text.strip(b"\0").startswith(f"user\n{PROOF.lower()}".encode()):
+            rows[-1, 11 + RISKS.index("Unsafe")] = 6.0
         return rows
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from ...core.conversation import Conversation
 from ...core.engine import Deadline
-from ...core.verdict import Category, Detail, Scores, Severity, Target, Verdict
+from ...core.verdict import Category, Detail, Scores, Severity, Span, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
 from .assets import WEIGHTS
 from .model import Judgement, LiteModel
+from .text import place_before_cleaning
 
 __all__ = ["LiteEngine"]
 
@@ -70,9 +71,9 @@ class LiteEngine:
                 judgement = self._model.judge_response(conversation.prompt, response, checkpoint=checkpoint)
         except DeadlineExceeded as error:
             return error
-        return self._verdict(conversation.target, judgement)
+        return self._verdict(conversation.target, judgement, conversation.prompt if response is None else response)
 
-    def _verdict(self, target: Target, judgement: Judgement) -> Verdict:
+    def _verdict(self, target: Target, judgement: Judgement, text: str) -> Verdict:
         safe, controversial, unsafe = judgement.probabilities
         return Verdict(
             target=target,
@@ -83,7 +84,14 @@ class LiteEngine:
             engine=self.name,
             model=self.model,
             windows=judgement.windows,
+            span=None if judgement.place is None else _span(text, judgement.place),
         )
+
+
+def _span(text: str, place: tuple[int, int]) -> Span:
+    """A place of the cleaned text in the text as it was given."""
+    start, end = place
+    return Span(place_before_cleaning(text, start), place_before_cleaning(text, end - 1) + 1)
 
 
 def _checkpoint(deadline: Deadline | None) -> Callable[[], None]:

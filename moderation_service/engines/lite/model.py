@@ -73,6 +73,7 @@ class Judgement:
     """What the model found in one text.
 
     `probabilities` are of safe, controversial and unsafe, in this order; `score` is the raw score they come from.
+    `place` is where in the cleaned text the worst was found, None for all of it and for a safe one.
     """
 
     target: TargetName
@@ -83,22 +84,35 @@ class Judgement:
     score: float
     language: Language
     windows: int
+    place: tuple[int, int] | None = None
 
 
 class Scored(NamedTuple):
-    """A raw score, the net's ten outputs where it was highest, and the number of windows it is the worst of."""
+    """A raw score, the net's ten outputs where it was highest, and the number of windows it is the worst of.
+
+    `place` is where in the cleaned text that was; None: no single place.
+    """
 
     score: float
     outputs: Floats
     windows: int
+    place: tuple[int, int] | None = None
 
 
 class _Span(NamedTuple):
-    """A piece of text that is scored; `block` is where the stretch of its n-grams begins, None: the piece itself."""
+    """A piece of text that is scored; `block` is where the stretch of its n-grams begins, None: the piece itself.
+
+    `start` is where it stands in the text, None for one put together.
+    """
 
     text: str
     block: int | None
     discount: float
+    start: int | None
+
+    @property
+    def place(self) -> tuple[int, int] | None:
+        return None if self.start is None else (self.start, self.start + len(self.text))
 
 
 def _no_check() -> None:
@@ -151,14 +165,17 @@ class LiteModel:
         """Score a cleaned user message: its windows and edge sentences, the worst of all."""
         found = windows(cleaned)
         spans = _window_spans(found, TEXT_CHARS)
-        spans += [_Span(segment, None, _SEGMENT_DISCOUNT) for segment in edge_sentences(cleaned)]
+        spans += [
+            _Span(segment, None, _SEGMENT_DISCOUNT, start if (start := cleaned.rfind(segment)) >= 0 else None)
+            for segment in edge_sentences(cleaned)
+        ]
         linear = _Blocks(cleaned, TEXT_CHARS, self._linear)
-        worst, at = -math.inf, np.empty(0, dtype=np.float32)
+        worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
         for span, _, outputs in self._read(spans, checkpoint):
             score = linear.logit(span) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE - span.discount
             if score > worst:
-                worst, at = score, outputs
-        return Scored(worst, at, len(found))
+                worst, at, place = score, outputs, span.place
+        return Scored(worst, at, len(found), place)
 
     def score_response(
         self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check
@@ -175,7 +192,7 @@ class LiteModel:
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         linear = _Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = _Blocks(response, RESPONSE_CHARS, self._linear)
-        worst, at = -math.inf, np.empty(0, dtype=np.float32)
+        worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
         for span, vector, outputs in self._read(_window_spans(found, RESPONSE_CHARS), checkpoint):
             inputs = np.concatenate((context, vector, np.array([flag], dtype=np.float32)))
             net = float(self._response_nets.outputs(inputs)[0])
@@ -183,8 +200,8 @@ class LiteModel:
             words = content.logit(span) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE
             score = max(answer, words - shares["content_discount"] - shares["refusal"] * flag) - span.discount
             if score > worst:
-                worst, at = score, outputs
-        return Scored(worst, at, len(found))
+                worst, at, place = score, outputs, span.place
+        return Scored(worst, at, len(found), place)
 
     def _prompt_term(self, prompt: str, vector: Floats) -> float:
         """The score of the prompt's beginning; 0 for an empty prompt."""
@@ -220,6 +237,7 @@ class LiteModel:
             score=scored.score,
             language=tongue,
             windows=scored.windows,
+            place=None if severity == "safe" or scored.place == (0, len(cleaned)) else scored.place,
         )
 
 
@@ -242,4 +260,4 @@ def _window_spans(found: list[tuple[int, str]], size: int) -> list[_Span]:
     """Windows with the stretch of `size` characters that holds each; stretches overlap by a window."""
     stride = size - WINDOW_CHARS
     later = _WINDOW_DISCOUNT + _WINDOW_DISCOUNT_GROWTH * math.log(max(1, len(found) - 1))
-    return [_Span(text, start // stride * stride, later if start else 0.0) for start, text in found]
+    return [_Span(text, start // stride * stride, later if start else 0.0, start) for start, text in found]

@@ -8,6 +8,8 @@ import re
 import unicodedata
 from typing import Literal
 
+from ...core.normal_form import place_before
+
 __all__ = [
     "SEGMENT_CHARS",
     "SEGMENT_MIN_TEXT",
@@ -17,6 +19,7 @@ __all__ = [
     "clean",
     "edge_sentences",
     "language",
+    "place_before_cleaning",
     "windows",
 ]
 
@@ -63,12 +66,14 @@ def clean(text: str) -> str:
     Full-width letters, ligatures and other compatibility forms fold to plain ones; tag characters become the ASCII they
     spell. Look-alike letters of other scripts are not folded.
     """
-    if text.isascii():
-        return text.strip()
-    text = _INVISIBLE.sub("", text)
-    text = _TAGS.sub(lambda match: chr(ord(match.group()) - _TAG_OFFSET), text)
-    text = _EXPANDERS.sub(_bounded, text)
-    return "".join(unicodedata.normalize("NFKC", block) for block in _blocks(text)).strip()
+    return _folded(text).strip()
+
+
+def place_before_cleaning(text: str, at: int) -> int:
+    """Where in `text` the character number `at` of the cleaned text comes from; of several, the beginning."""
+    folded = _folded(text)
+    at += len(folded) - len(folded.lstrip())
+    return at if folded == text else place_before(text, at, _folded)
 
 
 def language(cleaned: str) -> Language:
@@ -111,6 +116,15 @@ def edge_sentences(cleaned: str) -> list[str]:
         return []
     first, last = " ".join(sentences[:2]), " ".join(sentences[-2:])
     return [first[:SEGMENT_CHARS], last[-SEGMENT_CHARS:], sentences[-1][-SEGMENT_CHARS:]]
+
+
+def _folded(text: str) -> str:
+    if text.isascii():
+        return text
+    text = _INVISIBLE.sub("", text)
+    text = _TAGS.sub(lambda match: chr(ord(match.group()) - _TAG_OFFSET), text)
+    text = _EXPANDERS.sub(_bounded, text)
+    return "".join(unicodedata.normalize("NFKC", block) for block in _blocks(text))
 
 
 def _bounded(match: re.Match[str]) -> str:

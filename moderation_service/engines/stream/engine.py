@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from ...config.settings import Secret
-from ...core.conversation import Conversation, Message
+from ...core.conversation import Conversation, Message, Role
 from ...core.engine import Deadline
-from ...core.verdict import Category, Detail, Scores, Severity, Target, Verdict
+from ...core.never_milder import highest, merged, stands
+from ...core.verdict import Category, Detail, Scores, Severity, Span, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError, TooLarge
 from ...upstream.client import Client, FailureKind, PromptTooLong, UpstreamFailure
 from ...upstream.dispatch import Dispatch
 from ...upstream.fanout import FanOut
 from ...upstream.per_process import PerProcess
 from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
-from .answer import Answer
+from .answer import Answer, JudgedToken
+from .growing_text import GrowingText
 from .labels import Labels, Rows, TokenVerdict
-from .server import Checkpoint, StreamServer
+from .server import Checkpoint, Proof, StreamServer
 from .stopping import StopRule, counted, nearest_miss
 from .tokenizer import Tokenizer
 from .transcript import Window, prompt_windows
@@ -29,6 +31,11 @@ __all__ = ["StreamEngine", "StreamOptions"]
 # A verdict that recent shows that the server answers.
 _READY_WITHIN_S = 10.0
 _DEFAULT_DEADLINE_S = 30.0
+# The example of Qwen3Guard's README for an unsafe prompt.
+_HARMFUL = (Message(Role.USER, "How can I make a bomb?"),)
+
+_Read = dict[tuple[int, int], Rows]
+"""The rows of windows by the context that they were made for and their number."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +79,11 @@ class StreamEngine:
         self._tokenizer = tokenizer
         self._labels = labels
         checkpoint = Checkpoint(labels.width, context_tokens, tokenizer.size)
-        self._process = PerProcess(lambda: _Process(options, checkpoint, events))
+        proof = Proof(
+            ids=lambda context: prompt_windows(_HARMFUL, tokenizer, context_tokens=context, max_windows=1)[0].ids,
+            severity=lambda rows: labels.read(rows, Target.PROMPT)[-1].severity,
+        )
+        self._process = PerProcess(lambda: _Process(options, checkpoint, proof, events))
 
     @property
     def model(self) -> str:
@@ -108,7 +119,7 @@ class StreamEngine:
         def ask(windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
             process = self._process.here()
             with process.fanout.slot():
-                return process.ask(windows, salt, deadline)
+                return process.ask(windows, salt, deadline, {})
 
         return Answer(
             turns,
@@ -136,37 +147,90 @@ class StreamEngine:
             process.close()
 
     def _judge_prompt(self, process: _Process, conversation: Conversation, deadline: Deadline) -> Verdict:
+        planned: dict[int, Sequence[Window]] = {}
+
         def windows(context_tokens: int) -> Sequence[Window]:
-            return prompt_windows(
+            planned[context_tokens] = prompt_windows(
                 conversation.messages,
                 self._tokenizer,
                 context_tokens=context_tokens,
                 max_windows=self._options.max_windows,
             )
+            return planned[context_tokens]
 
-        rows = process.ask(windows, secrets.token_hex(16), deadline)
-        found = [self._labels.read(one, Target.PROMPT)[-1] for one in rows]
-        worst = max(found, key=lambda one: (one.severity.rank, one.scores.unsafe + one.scores.controversial))
-        flagged = [(one, one.severity) for one in found if one.severity is not Severity.SAFE]
-        return self._verdict(Target.PROMPT, worst.severity, flagged, worst.scores, len(rows))
+        read: _Read = {}
+        failure: ModerationError | None = None
+        try:
+            process.ask(windows, secrets.token_hex(16), deadline, read)
+        except ModerationError as error:
+            failure = error
+        text = conversation.messages[-1].content
+        found: list[Verdict] = []
+        for (context, number), rows in read.items():
+            try:
+                (token,) = self._labels.read(rows[-1:], Target.PROMPT)
+            except ModerationError as error:
+                failure = failure or error
+            else:
+                one = self._verdict(Target.PROMPT, token.severity, [(token, token.severity)], token.scores)
+                found.append(replace(one, span=self._span(text, planned[context][number])))
+        return merged(found) if failure is None else stands(found, failure)
+
+    def _span(self, text: str, window: Window) -> Span | None:
+        """Where a window of a prompt is in it."""
+        if window.part is None:
+            return None
+        growing = GrowingText(self._tokenizer)
+        tokens = [*growing.append(text), *growing.finish()]
+        begin, end = window.part
+        return Span(tokens[begin].begin, tokens[end - 1].end)
 
     def _judge_response(self, process: _Process, conversation: Conversation, deadline: Deadline) -> Verdict:
-        windows_used = 1
+        read: _Read = {}
 
         def ask(windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
-            nonlocal windows_used
-            rows = process.ask(windows, salt, deadline)
-            windows_used = len(rows)
-            return rows
+            return process.ask(windows, salt, deadline, read)
 
+        text = conversation.messages[-1].content
         answer = Answer(conversation.messages[:-1], ask=ask, tokenizer=self._tokenizer, labels=self._labels)
-        judged = answer.add(conversation.messages[-1].content, is_last=True, deadline=deadline)
-        tokens = [one.verdict for one in judged]
-        flagged = [pair for pair in counted(tokens, self.stop_rule) if pair[1] is not Severity.SAFE]
+        try:
+            judged = answer.add(text, is_last=True, deadline=deadline)
+        except ModerationError as error:
+            return stands([self._answer_verdict(self._before_failure(read), None, windows=len(read))], error)
+        return self._answer_verdict([one.verdict for one in judged], judged, windows=len(read), length=len(text))
+
+    def _before_failure(self, read: _Read) -> list[TokenVerdict]:
+        """The tokens of an answer up to the window that gave no verdict."""
+        tokens: list[TokenVerdict] = []
+        for rows in read.values():
+            try:
+                tokens += self._labels.read(rows, Target.RESPONSE)
+            except ModerationError:
+                break
+        return tokens
+
+    def _answer_verdict(
+        self, tokens: Sequence[TokenVerdict], places: Sequence[JudgedToken] | None, *, windows: int, length: int = 0
+    ) -> Verdict:
+        """The worst of the tokens that the stop rule counts; the run that it stands in, where the places are known."""
+        severities = [severity for _, severity in counted(tokens, self.stop_rule)]
+        flagged = [at for at, severity in enumerate(severities) if severity is not Severity.SAFE]
+        near = nearest_miss(tokens)
         if not flagged:
-            return self._verdict(Target.RESPONSE, Severity.SAFE, (), nearest_miss(tokens), windows_used)
-        worst, severity = max(flagged, key=lambda pair: (pair[1].rank, pair[0].scores.unsafe))
-        return self._verdict(Target.RESPONSE, severity, flagged, worst.scores, windows_used)
+            return self._verdict(Target.RESPONSE, Severity.SAFE, (), near, windows)
+        worst = max(flagged, key=lambda at: (severities[at].rank, tokens[at].scores.unsafe))
+        scores = highest([tokens[at].scores for at in flagged] + ([near] if near else []))
+        pairs = [(tokens[at], severities[at]) for at in flagged]
+        verdict = self._verdict(Target.RESPONSE, severities[worst], pairs, scores, windows)
+        if places is None:
+            return verdict
+        first = last = worst
+        while first and tokens[first - 1].severity is not Severity.SAFE:
+            first -= 1
+        while last + 1 < len(tokens) and tokens[last + 1].severity is not Severity.SAFE:
+            last += 1
+        span = Span(places[first].begin, places[last].end)
+        return replace(verdict, span=None if span == Span(0, length) else span)
 
     def _verdict(
         self,
@@ -174,7 +238,7 @@ class StreamEngine:
         severity: Severity,
         flagged: Sequence[tuple[TokenVerdict, Severity]],
         scores: Scores | None,
-        windows: int,
+        windows: int = 1,
     ) -> Verdict:
         """A verdict with the categories of what was found at its own severity."""
         categories = {token.category for token, found in flagged if found is severity}
@@ -193,7 +257,9 @@ class StreamEngine:
 class _Process:
     """Everything of the engine that must not be shared between processes."""
 
-    def __init__(self, options: StreamOptions, checkpoint: Checkpoint, events: UpstreamEvents | None) -> None:
+    def __init__(
+        self, options: StreamOptions, checkpoint: Checkpoint, proof: Proof, events: UpstreamEvents | None
+    ) -> None:
         self._options = options
         self.fanout = FanOut(slots=options.concurrency, per_request=8)
         client = Client(
@@ -203,15 +269,15 @@ class _Process:
             connect_timeout_s=options.connect_timeout_s,
             outgoing=options.outgoing,
         )
-        self.server = StreamServer(client, model=options.model, checkpoint=checkpoint)
+        self.server = StreamServer(client, model=options.model, checkpoint=checkpoint, proof=proof)
         label = urlsplit(options.upstream).netloc.rpartition("@")[2]
         self.replicas = ReplicaSet([Replica(label, self.server)], timeout_s=options.timeout_s, events=events)
         self._dispatch = Dispatch(self.replicas, self.fanout, timeout_s=options.timeout_s)
 
-    def ask(self, windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline) -> list[Rows]:
+    def ask(self, windows: Callable[[int], Sequence[Window]], salt: str, deadline: Deadline, read: _Read) -> list[Rows]:
         """The rows of the windows, one array each; `windows` makes them for the context of the server.
 
-        Raises ModerationError.
+        Each is put into `read` as it comes, and not asked for again. Raises ModerationError.
         """
 
         def timeout_s() -> float:
@@ -223,14 +289,18 @@ class _Process:
         def rows(server: StreamServer, _: float) -> list[Rows]:
             try:
                 facts = server.facts(timeout_s=timeout_s())
-                return [
-                    server.rows(window.ids, need=window.judged, salt=salt, facts=facts, timeout_s=timeout_s)
-                    for window in self._bounded(windows(facts.context_tokens))
-                ]
+                context = facts.context_tokens
+                planned = self._bounded(windows(context))
+                for number, window in enumerate(planned):
+                    if (context, number) not in read:
+                        read[context, number] = server.rows(
+                            window.ids, need=window.judged, salt=salt, facts=facts, timeout_s=timeout_s
+                        )
             except PromptTooLong:
                 server.forget()
                 error = EngineUnavailable("The model server's context is smaller than it said.")
                 raise UpstreamFailure(FailureKind.REFUSED, error) from None
+            return [read[context, number] for number in range(len(planned))]
 
         return self._dispatch.call(rows, deadline)
 

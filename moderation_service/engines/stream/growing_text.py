@@ -15,20 +15,17 @@ tokens, or showing the text under them, has to wait. What waits is as little as 
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from ...core.normal_form import begins_cluster
 from .tokenizer import Tokenizer, Word
 
 __all__ = ["GrowingText", "Token"]
 
-# Second halves of compositions that Unicode does not call marks: Hangul vowels and finals, and Kirat Rai's vowel sign.
-_JOINING = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF), (0x16D63, 0x16D6A))
 # The proof costs a tokenisation for each byte of the longest token. For words that nobody writes, a distance will do:
 # half of this from the end. All bytes are in some token either way.
 _LONG_WORD_BYTES = 2048
-_MARKS = frozenset({"Mn", "Mc", "Me"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,19 +120,9 @@ class GrowingText:
 def _settled(text: str) -> int:
     """How much of the text no longer changes its normal form: up to its last character that begins a new one."""
     at = len(text) - 1
-    while at > 0 and not _begins_cluster(text[at]):
+    while at > 0 and not begins_cluster(text[at]):
         at -= 1
     return max(at, 0)
-
-
-def _begins_cluster(char: str) -> bool:
-    """Whether what stands before this character is normalised without regard to it."""
-    if char < "\u0300":
-        return True
-    code = ord(char)
-    if any(low <= code <= high for low, high in _JOINING):
-        return False
-    return unicodedata.combining(char) == 0 and unicodedata.category(char) not in _MARKS
 
 
 def _normalised(text: str, tokenizer: Tokenizer) -> tuple[str, Sequence[int]]:
@@ -146,7 +133,7 @@ def _normalised(text: str, tokenizer: Tokenizer) -> tuple[str, Sequence[int]]:
         return text, range(len(text))
     normal: list[str] = []
     places: list[int] = []
-    begins = [at for at, char in enumerate(text) if at == 0 or _begins_cluster(char)]
+    begins = [at for at, char in enumerate(text) if at == 0 or begins_cluster(char)]
     for begin, end in zip(begins, [*begins[1:], len(text)], strict=True):
         part = tokenizer.normalised(text[begin:end])
         normal.append(part)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...core.verdict import Category, Scores, Severity, Target
-from ...errors import ConfigurationError
+from ...errors import ConfigurationError, EngineAnswerInvalid
 
 __all__ = ["Labels", "Rows", "TokenVerdict"]
 
@@ -80,11 +80,22 @@ class Labels:
         return self.response.width + self.prompt.width
 
     def read(self, rows: Rows, target: Target) -> list[TokenVerdict]:
-        """One verdict per row, of the branch for this target."""
+        """One verdict per row, of the branch for this target; of labels that are level, the strictest.
+
+        Raises EngineAnswerInvalid where all three are level in a row: it says nothing. An unsafe row beside it stands.
+        """
         head = self.prompt if target is Target.PROMPT else self.response
         middle = head.begin + len(head.risks)
-        probabilities = _softmax(rows[:, head.begin : middle])
-        winners = probabilities.argmax(axis=1).tolist()
+        risks = rows[:, head.begin : middle]
+        probabilities = _softmax(risks)
+        level = risks == risks.max(axis=1, keepdims=True)
+        strictest_first = [head.risks.index(severity) for severity in reversed(Severity)]
+        winners = np.take(strictest_first, level[:, strictest_first].argmax(axis=1)).tolist()
+        undecided = level.all(axis=1)
+        if undecided.any() and not any(
+            head.risks[risk] is Severity.UNSAFE for risk, tie in zip(winners, undecided, strict=True) if not tie
+        ):
+            raise EngineAnswerInvalid("The engine's answer has rows of equal numbers, which say nothing.")
         categories = rows[:, middle : head.begin + head.width].argmax(axis=1).tolist()
         columns = [head.risks.index(severity) for severity in (Severity.SAFE, Severity.CONTROVERSIAL, Severity.UNSAFE)]
         found = []

@@ -2,7 +2,8 @@
 
 A server is trusted after a test with made-up token ids: a call, and the same call with a few ids more. The second must
 cost less than the first, or the prefix cache is not read and every call will cost the whole text; that is said loudly,
-and the service goes on at the higher cost.
+and the service goes on at the higher cost. Before the service is ready, and before a server comes back into use, it is
+also given a prompt that is plainly harmful, which must not come out safe.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import random
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from time import monotonic
 
 import numpy as np
 
+from ...core.verdict import Severity
 from ...errors import EngineAnswerInvalid, EngineUnavailable
 from ...observability.logs import log_event
 from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
@@ -22,7 +25,7 @@ from ...upstream.discovery import Discovery, seconds_left
 from . import pooling
 from .labels import Rows
 
-__all__ = ["Checkpoint", "Facts", "StreamServer"]
+__all__ = ["Checkpoint", "Facts", "Proof", "StreamServer"]
 
 _log = logging.getLogger("moderation.stream")
 
@@ -51,6 +54,17 @@ class Facts:
     reads_cache: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A plainly harmful prompt as token ids, for a context of so many, and how its last row is read.
+
+    `severity` raises EngineAnswerInvalid.
+    """
+
+    ids: Callable[[int], Sequence[int]]
+    severity: Callable[[Rows], Severity]
+
+
 class _TooFew(Exception):
     """A text that was in no cache gave only so many rows."""
 
@@ -62,8 +76,11 @@ class _TooFew(Exception):
 class StreamServer(Discovery[Facts]):
     """Asks one server. Safe to use from many threads."""
 
-    def __init__(self, client: Client, *, model: str | None, checkpoint: Checkpoint) -> None:
+    def __init__(
+        self, client: Client, *, model: str | None, checkpoint: Checkpoint, proof: Proof | None = None
+    ) -> None:
         super().__init__()
+        self._proof = proof
         self._client = client
         self._wanted_model = model
         self._checkpoint = checkpoint
@@ -117,6 +134,29 @@ class StreamServer(Discovery[Facts]):
         if len(rows) > len(ids):
             raise _garbled("The model server gave more rows than tokens.")
         return rows
+
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Test the server anew, and that a plainly harmful prompt is not called safe. Raises UpstreamFailure."""
+        ends_at = monotonic() + timeout_s
+        with self._learning:
+            facts = self._learn(ends_at)
+            if self._proof is not None:
+                self._prove(self._proof, facts, ends_at)
+            self._facts = facts
+
+    def _prove(self, proof: Proof, facts: Facts, ends_at: float) -> None:
+        ids = proof.ids(facts.context_tokens)
+        try:
+            rows = self._call(ids, secrets.token_hex(16), facts.model, seconds_left(ends_at))
+            severity = proof.severity(rows[-1:])
+        except PromptTooLong:
+            message = "The model server's context is smaller than it says."
+            raise UpstreamFailure(FailureKind.REFUSED, EngineUnavailable(message)) from None
+        except EngineAnswerInvalid as error:
+            raise UpstreamFailure(FailureKind.GARBLED, error) from None
+        if severity is Severity.SAFE:
+            message = "The model server calls a plainly harmful prompt safe; it is not used."
+            raise UpstreamFailure(FailureKind.MISJUDGES, EngineUnavailable(message))
 
     def _learn(self, ends_at: float) -> Facts:
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))

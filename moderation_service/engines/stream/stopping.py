@@ -42,14 +42,14 @@ def counted(tokens: Iterable[TokenVerdict], rule: StopRule) -> Iterator[tuple[To
 
 
 def nearest_miss(tokens: Iterable[TokenVerdict]) -> Scores | None:
-    """The scores that came nearest to stopping: of the pair whose milder token is the worst, that milder one's.
+    """The scores that came nearest to stopping: the highest that two neighbours share.
 
     None for fewer than two tokens.
     """
-    pairs = (min(pair, key=_flagged) for pair in pairwise(tokens))
-    worst = max(pairs, key=_flagged, default=None)
-    return None if worst is None else worst.scores
-
-
-def _flagged(token: TokenVerdict) -> float:
-    return token.scores.controversial + token.scores.unsafe
+    scores = [(one.scores.unsafe, one.scores.unsafe + one.scores.controversial) for one in tokens]
+    pairs = [(min(before[0], after[0]), min(before[1], after[1])) for before, after in pairwise(scores)]
+    if not pairs:
+        return None
+    unsafe = max(unsafe for unsafe, _ in pairs)
+    flagged = max(flagged for _, flagged in pairs)
+    return Scores(safe=max(1.0 - flagged, 0.0), controversial=max(flagged - unsafe, 0.0), unsafe=unsafe)

@@ -25,10 +25,14 @@ _SMALLEST_CONTEXT = 64
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Ids to send, and how many of the last are to be judged."""
+    """Ids to send, and how many of the last are to be judged.
+
+    `part` is which tokens of a prompt are in it, the first and the one behind the last; None for all of them.
+    """
 
     ids: list[int]
     judged: int
+    part: tuple[int, int] | None = None
 
 
 def prompt_windows(
@@ -51,7 +55,10 @@ def prompt_windows(
             f"The text is too long for the model: {len(begins)} windows of {context_tokens} tokens, "
             f"and the limit is {max_windows} windows."
         )
-    return [Window([*header, *content[at : at + size], control.turn_ends], 1) for at in begins]
+    return [
+        Window([*header, *content[at : at + size], control.turn_ends], 1, (at, min(at + size, len(content))))
+        for at in begins
+    ]
 
 
 class AnswerWindows:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 from ...config.settings import Secret
 from ...core.conversation import Conversation
 from ...core.engine import Deadline
+from ...core.never_milder import merged, stands
+from ...core.normal_form import place_before_nfc
 from ...core.qwen3guard import chat_messages
-from ...core.verdict import Category, Detail, Target, Verdict
+from ...core.verdict import Detail, Severity, Span, Target, Verdict
 from ...errors import EngineAnswerInvalid, ModerationError
 from ...observability.logs import log_event
 from ...upstream.client import Client, PromptTooLong
@@ -24,6 +26,7 @@ from ...upstream.per_process import PerProcess
 from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
 from . import windows
 from .server import MAX_ANSWER_TOKENS, Facts, GuardServer, Judged
+from .windows import Window
 
 __all__ = ["UpstreamOptions", "VllmEngine"]
 
@@ -104,7 +107,10 @@ class VllmEngine:
             return [error] * len(conversations)
 
     def check_ready(self) -> None:
-        """Return if a real question was answered within the last ten seconds, or is now. Raises EngineError."""
+        """Return if a server in use answered within the last ten seconds, or answers test questions rightly now.
+
+        Raises EngineError.
+        """
         self._process.here().replicas.check_ready(within_s=_READY_WITHIN_S)
 
     def close(self) -> None:
@@ -132,8 +138,7 @@ class _Process:
         target = conversation.target
         if windows.fits_surely(messages, budget_tokens=budget):
             try:
-                judged, model = self._ask(messages, target, detail, deadline)
-                return _verdict(target, [judged], model)
+                return self._ask(messages, target, detail, deadline)
             except PromptTooLong:
                 log_event(_log, logging.INFO, "upstream_context_smaller_than_known", context=facts.context_tokens)
         return self._judge_windows(messages, target, detail, deadline, budget)
@@ -150,7 +155,10 @@ class _Process:
         deadline: Deadline,
         budget: int,
     ) -> Verdict:
-        """Judge in windows; if one is too long after all, again in smaller ones."""
+        """Judge in windows; if one is too long after all, again in smaller ones.
+
+        What a window was read to be stands, whatever becomes of the others.
+        """
         normal, joined = windows.normalised(messages)
         lengths = self._on_a_replica(
             lambda server, facts, timeout_s: server.token_lengths(joined, facts=facts, timeout_s=timeout_s),
@@ -158,15 +166,27 @@ class _Process:
             with_verdict=False,
         )
         turns = windows.measure(normal, lengths)
+        read: list[Verdict] = []
+
+        def ask(part: Window) -> Verdict:
+            found = replace(self._ask(part.messages, target, detail, deadline), span=part.span)
+            read.append(found)
+            return found
+
         for _ in range(_MAX_SHRINKS):
-            parts = windows.plan(turns, budget_tokens=budget, max_windows=self._options.max_windows)
             try:
-                found = self.fanout.run(lambda part: self._ask(part, target, detail, deadline), parts)
+                parts = windows.plan(turns, budget_tokens=budget, max_windows=self._options.max_windows)
+                before = list(read)
+                found = [*self.fanout.run(ask, parts), *before]
             except PromptTooLong:
                 budget = int(min(budget, windows.measured_tokens(turns)) * _SHRINK)
+            except ModerationError as error:
+                return _placed(stands(read, error), messages[-1]["content"])
             else:
-                return _verdict(target, [judged for judged, _ in found], found[0][1])
-        raise EngineAnswerInvalid("The model server refuses even short windows as too long.")
+                verdict = replace(merged(found), windows=len(parts))
+                return _placed(verdict, messages[-1]["content"])
+        refused = EngineAnswerInvalid("The model server refuses even short windows as too long.")
+        return _placed(stands(read, refused), messages[-1]["content"])
 
     def _facts(self, deadline: Deadline) -> Facts:
         """What is known of the servers; if nothing yet, one of them is asked."""
@@ -178,12 +198,12 @@ class _Process:
 
     def _ask(
         self, messages: Sequence[Mapping[str, str]], target: Target, detail: Detail, deadline: Deadline
-    ) -> tuple[Judged, str]:
-        """One window's answer and the model that gave it. Raises ModerationError or PromptTooLong."""
+    ) -> Verdict:
+        """The verdict on one window. Raises ModerationError or PromptTooLong."""
 
-        def ask(server: GuardServer, facts: Facts, timeout_s: float) -> tuple[Judged, str]:
+        def ask(server: GuardServer, facts: Facts, timeout_s: float) -> Verdict:
             judged = server.ask(messages, target=target, detail=detail, facts=facts, timeout_s=timeout_s)
-            return judged, facts.model
+            return _verdict(target, judged, facts.model)
 
         return self._on_a_replica(ask, deadline, strictest=_strictest)
 
@@ -222,30 +242,31 @@ def _label(url: str) -> str:
     return parts.netloc.rpartition("@")[2]
 
 
-def _verdict(target: Target, judged: Sequence[Judged], model: str) -> Verdict:
-    """The worst window's severity and scores, the categories of all, and a refusal if every window is one."""
-    worst = max(judged, key=_badness)
-    categories = {category for one in judged for category in one.answer.categories}
-    refusals = [one.answer.refusal for one in judged]
+def _verdict(target: Target, judged: Judged, model: str) -> Verdict:
+    answer = judged.answer
     return Verdict(
-        target=target,
-        severity=worst.answer.severity,
-        categories=tuple(category for category in Category if category in categories)
-        if len(judged) > 1
-        else worst.answer.categories,
-        refusal=None if None in refusals else all(refusals),
-        scores=worst.scores,
-        engine=VllmEngine.name,
-        model=model,
-        windows=len(judged),
+        target,
+        answer.severity,
+        answer.categories,
+        answer.refusal,
+        judged.scores,
+        VllmEngine.name,
+        model,
+        read_in_part=answer.parts,
     )
 
 
-def _strictest(found: Sequence[tuple[Judged, str]]) -> tuple[Judged, str]:
+def _strictest(found: Sequence[Verdict]) -> Verdict:
     """Of the answers of two servers to one question: what one has called unsafe is not called safe for the other."""
-    return max(found, key=lambda one: _badness(one[0]))
+    return replace(merged(found), windows=1)
 
 
-def _badness(judged: Judged) -> tuple[int, float]:
-    scores = judged.scores
-    return judged.answer.severity.rank, 0.0 if scores is None else scores.unsafe + scores.controversial
+def _placed(verdict: Verdict, text: str) -> Verdict:
+    """With its span in characters of the text as it was sent to us; no span for a safe text.
+
+    `text` is the judged turn before it was normalised. `neutralise` keeps its length, so the places are the caller's.
+    """
+    span = verdict.span
+    if span is None or verdict.severity is Severity.SAFE:
+        return replace(verdict, span=None)
+    return replace(verdict, span=Span(place_before_nfc(text, span.start), place_before_nfc(text, span.end)))

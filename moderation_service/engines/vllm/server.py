@@ -4,6 +4,9 @@ Nothing about the server is configured that it can tell itself. `facts` asks it 
 length, which extensions it understands; and it sends one real question with a known kind of answer, in response
 mode. That shows that the server judges at all (some continue a trailing assistant turn instead), how many tokens
 the template takes, and it warms the server up: a first request with logprobs can take many seconds.
+
+`learn_again`, which is asked before the service is ready and before a server comes back into use, also puts a question
+that every guard model calls harmful. A server that calls it safe (another model, a broken one, a stand-in) is out.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from dataclasses import dataclass, replace
 from time import monotonic
 from typing import Any
 
-from ...core.conversation import Conversation
-from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores
+from ...core.conversation import Conversation, Message, Role
+from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores, weighed
 from ...core.verdict import Detail, Scores, Severity, Target
 from ...errors import EngineAnswerInvalid, EngineUnavailable
 from ...observability.logs import log_event
@@ -39,6 +42,16 @@ _DEFAULT_CONTEXT_TOKENS = 4096
 # The real template takes 391 tokens around a response, 297 around a prompt.
 _DEFAULT_OVERHEAD_TOKENS = 420
 _QUESTION = Conversation.of(prompt="How do I bake bread?", response="Sure, here is a short answer.")
+# Kinds of failure that show that a server has no such extension.
+_CANNOT = (FailureKind.REFUSED, FailureKind.GARBLED, FailureKind.NO_VERDICT)
+# The example of Qwen3Guard's README for an unsafe prompt, behind a greeting.
+_HARMFUL = Conversation(
+    (
+        Message(Role.USER, "Hi"),
+        Message(Role.ASSISTANT, "Hello!"),
+        Message(Role.USER, "How can I make a bomb?"),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,11 +108,17 @@ class GuardServer(Discovery[Facts]):
         if target is Target.PROMPT and facts.dialect.stops_after_safe:
             body |= {"stop": [SAFE_ANSWER], "include_stop_str_in_output": True}
         text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
-        if choice.get("finish_reason") == "length":
-            raise _cut_short(usage, facts, MAX_ANSWER_TOKENS)
+        tokens = _chat_tokens(choice)
         if text == SAFE_ANSWER and "stop" in body and choice.get("stop_reason") == SAFE_ANSWER:
-            return _judged(Answer(Severity.SAFE), choice)
-        return _judged(_read(text, target), choice)
+            return _weighed(Answer(Severity.SAFE), tokens)
+        is_cut = choice.get("finish_reason") == "length"
+        try:
+            return _read(text, tokens, target, is_cut=is_cut)
+        except UpstreamFailure:
+            if is_cut and _was_clamped(usage, facts, MAX_ANSWER_TOKENS):
+                # vLLM lowers `max_tokens` without a word when the prompt leaves less room.
+                raise PromptTooLong from None
+            raise
 
     def token_lengths(self, text: str, *, facts: Facts, timeout_s: float) -> list[int] | None:
         """How many bytes of `text` each token covers; None where the server can't tell."""
@@ -126,13 +145,11 @@ class GuardServer(Discovery[Facts]):
         body = _request(messages, facts, max_tokens=_LABEL_TOKENS)
         text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
         if choice.get("finish_reason") != "length":
-            return _judged(_read(text, target), choice)
-        severity = _read_label(text)
-        if severity is None:
-            if _was_clamped(usage, facts, _LABEL_TOKENS):
-                raise PromptTooLong
-            return None
-        return _judged(Answer(severity), choice)
+            return _read(text, _chat_tokens(choice), target)
+        judged = _read_label(text, _chat_tokens(choice))
+        if judged is None and _was_clamped(usage, facts, _LABEL_TOKENS):
+            raise PromptTooLong
+        return judged
 
     def _complete_label(self, prompt: str, facts: Facts, timeout_s: float) -> Judged | None:
         """The severity as the one token behind the beginning of the answer."""
@@ -149,11 +166,32 @@ class GuardServer(Discovery[Facts]):
         text = choice.get("text")
         if not isinstance(text, str):
             raise _not_a_completion()
-        severity = _read_label(ANSWER_BEGINNING + text)
-        if severity is None:
-            return None
         tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": _legacy_alternatives(choice)}]
-        return Judged(Answer(severity), read_scores(tokens, severity=severity))
+        return _read_label(ANSWER_BEGINNING + text, tokens)
+
+    def learn_again(self, *, timeout_s: float) -> None:
+        """Ask everything anew, and that a plainly harmful question is not called safe. Raises UpstreamFailure."""
+        ends_at = monotonic() + timeout_s
+        with self._learning:
+            self._facts = self._proven(self._learn(ends_at), ends_at)
+
+    def _proven(self, facts: Facts, ends_at: float) -> Facts:
+        """These facts, without a rendering that finds the harmful question safe. Raises UpstreamFailure."""
+        messages = chat_messages(_HARMFUL)
+        body = _request(messages, facts, max_tokens=MAX_ANSWER_TOKENS)
+        try:
+            text, choice, _ = _choice(self._client.chat(body, timeout_s=seconds_left(ends_at)))
+        except PromptTooLong:
+            error = EngineUnavailable("The model server's context is too small for a verdict.")
+            raise UpstreamFailure(FailureKind.REFUSED, error) from None
+        if _read(text, _chat_tokens(choice), Target.PROMPT).answer.severity is Severity.SAFE:
+            error = EngineUnavailable("The model server calls a plainly harmful question safe; it is not used.")
+            raise UpstreamFailure(FailureKind.MISJUDGES, error)
+        if facts.rendering is None:
+            return facts
+        begun = self._try_to_begin(facts.rendering, messages, facts, ends_at)
+        agrees = begun is not None and begun.answer.severity is not Severity.SAFE
+        return facts if agrees else replace(facts, rendering=None)
 
     def _learn(self, ends_at: float) -> Facts:
         self._label_comes_late = False
@@ -167,15 +205,13 @@ class GuardServer(Discovery[Facts]):
         except PromptTooLong:
             error = EngineUnavailable("The model server's context is too small for a verdict.")
             raise UpstreamFailure(FailureKind.REFUSED, error) from None
-        answer = _read(text, Target.RESPONSE)
-        label_ids = facts.label_ids
-        if label_ids is not None and _judged(answer, choice).scores is None:
-            label_ids = None
+        judged = _read(text, _chat_tokens(choice), Target.RESPONSE)
+        label_ids = facts.label_ids if judged.scores is not None else None
         overhead = usage.get("prompt_tokens")
         if not isinstance(overhead, int) or overhead <= 0:
             overhead = _DEFAULT_OVERHEAD_TOKENS
         facts = replace(facts, overhead_tokens=overhead, label_ids=label_ids)
-        return replace(facts, rendering=self._rendering(facts, text, ends_at))
+        return replace(facts, rendering=self._rendering(facts, judged, ends_at))
 
     def _assumed_context(self, model: str, dialect: Dialect) -> int:
         """The context where neither the server nor the settings tell it; said once, because it matters.
@@ -192,7 +228,7 @@ class GuardServer(Discovery[Facts]):
             )  # fmt: skip
         return _DEFAULT_CONTEXT_TOKENS
 
-    def _rendering(self, facts: Facts, answer: str, ends_at: float) -> Rendering | None:
+    def _rendering(self, facts: Facts, chatted: Judged, ends_at: float) -> Rendering | None:
         """How to render prompts here, if that was learned and gave the severity of the same question as the chat."""
         if not facts.dialect.begins_answers or facts.label_ids is None:
             return None
@@ -200,18 +236,31 @@ class GuardServer(Discovery[Facts]):
             rendering = learn(
                 lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
             )
-            if rendering is None:
-                return None
-            prompt = rendering.prompt(chat_messages(_QUESTION))
-            judged = self._complete_label(prompt, facts, seconds_left(ends_at))
         except PromptTooLong:
             return None
         except UpstreamFailure as failure:
-            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED, FailureKind.NO_VERDICT):
+            if failure.kind in _CANNOT:
                 return None
             raise
-        agrees = judged is not None and judged.scores is not None and judged.answer.severity is _read_label(answer)
-        return rendering if agrees else None
+        if rendering is None:
+            return None
+        judged = self._try_to_begin(rendering, chat_messages(_QUESTION), facts, ends_at)
+        if judged is None or judged.scores is None:
+            return None
+        return rendering if judged.answer.severity is chatted.answer.severity else None
+
+    def _try_to_begin(
+        self, rendering: Rendering, messages: Sequence[Mapping[str, str]], facts: Facts, ends_at: float
+    ) -> Judged | None:
+        """The label of a conversation that is rendered here; None where the server can't do that."""
+        try:
+            return self._complete_label(rendering.prompt(messages), facts, seconds_left(ends_at))
+        except PromptTooLong:
+            return None
+        except UpstreamFailure as failure:
+            if failure.kind in _CANNOT:
+                return None
+            raise
 
     def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
         """The model that the settings name, the only one, or the only one with "guard" in its name."""
@@ -279,11 +328,39 @@ def _not_a_completion() -> UpstreamFailure:
     return UpstreamFailure(FailureKind.GARBLED, error)
 
 
-def _read_label(text: str) -> Severity | None:
+def _read(text: str, tokens: object, target: Target, *, is_cut: bool = False) -> Judged:
+    """An answer with the probabilities of its label. Raises UpstreamFailure."""
     try:
-        return read_label(text)
+        answer = read_answer(text, target=target, is_cut=is_cut)
     except EngineAnswerInvalid as error:
+        return _unreadable(error, tokens)
+    return _weighed(answer, tokens)
+
+
+def _read_label(text: str, tokens: object) -> Judged | None:
+    """The beginning of an answer with the probabilities of its label; None if it ends before the label."""
+    try:
+        answer = read_label(text)
+    except EngineAnswerInvalid as error:
+        return _unreadable(error, tokens)
+    return None if answer is None else _weighed(answer, tokens)
+
+
+def _weighed(answer: Answer, tokens: object) -> Judged:
+    return Judged(*weighed(answer, read_scores(tokens)))
+
+
+def _unreadable(error: EngineAnswerInvalid, tokens: object) -> Judged:
+    """What the probabilities of an answer say that says nothing itself. Raises UpstreamFailure."""
+    try:
+        return Judged(*weighed(None, read_scores(tokens)))
+    except EngineAnswerInvalid:
         raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
+
+
+def _chat_tokens(choice: Mapping[str, Any]) -> object:
+    logprobs = choice.get("logprobs")
+    return logprobs.get("content") if isinstance(logprobs, dict) else None
 
 
 def _legacy_alternatives(choice: Mapping[str, Any]) -> list[dict[str, object]]:
@@ -292,26 +369,6 @@ def _legacy_alternatives(choice: Mapping[str, Any]) -> list[dict[str, object]]:
     positions = logprobs.get("top_logprobs") if isinstance(logprobs, dict) else None
     first = positions[0] if isinstance(positions, list) and positions else None
     return [{"token": token, "logprob": value} for token, value in first.items()] if isinstance(first, dict) else []
-
-
-def _read(text: str, target: Target) -> Answer:
-    try:
-        return read_answer(text, target=target)
-    except EngineAnswerInvalid as error:
-        raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
-
-
-def _judged(answer: Answer, choice: Mapping[str, Any]) -> Judged:
-    logprobs = choice.get("logprobs")
-    tokens = logprobs.get("content") if isinstance(logprobs, dict) else None
-    return Judged(answer, read_scores(tokens, severity=answer.severity))
-
-
-def _cut_short(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> Exception:
-    """Why an answer was cut: vLLM lowers `max_tokens` without a word when the prompt leaves less room."""
-    if _was_clamped(usage, facts, max_tokens):
-        return PromptTooLong()
-    return UpstreamFailure(FailureKind.NO_VERDICT, EngineAnswerInvalid("The engine's answer was cut short."))
 
 
 def _was_clamped(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> bool:

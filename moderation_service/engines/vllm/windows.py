@@ -18,9 +18,10 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from ...core.verdict import Span
 from ...errors import EngineUnavailable, TooLarge
 
-__all__ = ["Turn", "fits_surely", "measure", "measured_tokens", "normalised", "plan"]
+__all__ = ["Turn", "Window", "fits_surely", "measure", "measured_tokens", "normalised", "plan"]
 
 # "\n\nASSISTANT: " is five tokens.
 _TOKENS_PER_TURN = 8
@@ -46,6 +47,14 @@ class Turn:
     @property
     def tokens(self) -> int:
         return self.costs[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A conversation that fits. `span` is what of the normalised judged turn is in it, None for all of it."""
+
+    messages: list[ChatMessage]
+    span: Span | None = None
 
 
 def fits_surely(messages: Sequence[ChatMessage], *, budget_tokens: int) -> bool:
@@ -96,10 +105,10 @@ def measured_tokens(turns: Sequence[Turn]) -> int:
     return sum(turn.tokens + _TOKENS_PER_TURN for turn in turns)
 
 
-def plan(turns: Sequence[Turn], *, budget_tokens: int, max_windows: int) -> list[list[ChatMessage]]:
+def plan(turns: Sequence[Turn], *, budget_tokens: int, max_windows: int) -> list[Window]:
     """Conversations that fit the budget and together hold all of `turns`. Raises TooLarge over `max_windows`."""
     if measured_tokens(turns) <= budget_tokens:
-        return [[_message(turn, 0, len(turn.content)) for turn in turns]]
+        return [Window([_message(turn, 0, len(turn.content)) for turn in turns])]
     *context, judged = turns
     # Three more turns than the context has pieces: the judged one, and an empty one to begin with.
     room = budget_tokens - 2 * _TOKENS_PER_TURN
@@ -111,15 +120,18 @@ def plan(turns: Sequence[Turn], *, budget_tokens: int, max_windows: int) -> list
     else:
         context_size = min(context_cost, room // 4)
         judged_size = room - context_size
-    pieces = [_message(judged, *span) for span in _spans(judged, judged_size)]
+    places = _spans(judged, judged_size)
+    pieces = [_message(judged, *place) for place in places]
+    spans = [_in_characters(judged, *place) for place in places]
     chunks = _chunks(context, context_size) or [[]]
-    windows = [[*chunks[0], piece] for piece in pieces] + [[*chunk, pieces[0]] for chunk in chunks[1:]]
+    windows = [([*chunks[0], piece], span) for piece, span in zip(pieces, spans, strict=True)]
+    windows += [([*chunk, pieces[0]], spans[0]) for chunk in chunks[1:]]
     if len(windows) > max_windows:
         raise TooLarge(
             f"The text is too long for the model: {len(windows)} windows of {budget_tokens} tokens, "
             f"and the limit is {max_windows} windows."
         )
-    return [_beginning_with_user(window) for window in windows]
+    return [Window(_beginning_with_user(messages), span) for messages, span in windows]
 
 
 def _token_ends(joined: bytes, token_bytes: Sequence[int]) -> tuple[list[int], list[int]]:
@@ -168,6 +180,13 @@ def _chunks(context: Sequence[Turn], size: int) -> list[list[ChatMessage]]:
 
 def _message(turn: Turn, begin: int, end: int) -> ChatMessage:
     return {"role": turn.role, "content": turn.content[begin:end].decode()}
+
+
+def _in_characters(turn: Turn, begin: int, end: int) -> Span | None:
+    if (begin, end) == (0, len(turn.content)):
+        return None
+    start = len(turn.content[:begin].decode())
+    return Span(start, start + len(turn.content[begin:end].decode()))
 
 
 def _beginning_with_user(window: list[ChatMessage]) -> list[ChatMessage]:

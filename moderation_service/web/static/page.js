@@ -9,7 +9,7 @@ const TEXTS = {
     allow: "allow", flag: "flag", block: "block", no_verdict: "no verdict",
     judged_prompt: "The prompt was judged", judged_response: "The response was judged",
     refusal_yes: "the response declines to help", refusal_no: "the response does not decline",
-    engine: "engine", took: "took", cached: "from the cache", degraded: "degraded", windows: "windows",
+    engine: "engine", took: "took", cached: "from the cache", degraded: "degraded", windows: "windows", span: "characters",
     lite: "Judged by the embedded engine (lite). It catches explicit requests, misses many disguised ones, and its " +
       "categories are hints. Qwen3Guard on a GPU judges far better.",
     need_key: "This service asks for an API key.", unreachable: "The service did not answer.", ready: "Ready",
@@ -23,7 +23,7 @@ const TEXTS = {
     allow: "放行", flag: "标记", block: "拦截", no_verdict: "无结论",
     judged_prompt: "审核对象：用户输入", judged_response: "审核对象：模型回复",
     refusal_yes: "回复拒绝了请求", refusal_no: "回复没有拒绝",
-    engine: "引擎", took: "用时", cached: "来自缓存", degraded: "降级", windows: "窗口数",
+    engine: "引擎", took: "用时", cached: "来自缓存", degraded: "降级", windows: "窗口数", span: "字符位置",
     lite: "由内置引擎（lite）判定：能识别直白的有害请求，会漏掉许多伪装过的请求，类别仅供参考。GPU 上的 Qwen3Guard 准确得多。",
     need_key: "此服务需要 API 密钥。", unreachable: "服务没有响应。", ready: "就绪", not_ready: "未就绪",
   },
@@ -74,6 +74,7 @@ function show(decision, body) {
   if (decision.refusal !== null) facts.push(say(decision.refusal ? "refusal_yes" : "refusal_no"));
   facts.push(`${say("engine")}: ${decision.model}`);
   if (decision.windows > 1) facts.push(`${say("windows")}: ${decision.windows}`);
+  if (decision.span) facts.push(`${say("span")}: ${decision.span.start}–${decision.span.end}`);
   if (decision.degraded) facts.push(say("degraded"));
   if (decision.cached) facts.push(say("cached"));
   facts.push(`${say("took")} ${decision.latency_ms.toFixed(1)} ms`);

@@ -24,6 +24,7 @@ DECISION = {
     "degraded": False,
     "cached": False,
     "windows": 1,
+    "span": None,
     "latency_ms": 20.1,
 }
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.engines.lite.text import clean, edge_sentences, language, windows
+from moderation_service.engines.lite.text import clean, edge_sentences, language, place_before_cleaning, windows
 
 
 @pytest.mark.parametrize(
@@ -90,3 +90,15 @@ def test_edge_sentences_are_the_first_two_the_last_two_and_the_last():
 
 def test_short_texts_have_no_edge_sentences():
     assert edge_sentences("One sentence here. Another sentence here. And a third one here.") == []
+
+
+ODD = "ab \u00ad\u200be\u0301\uff71\uff76\uff9e\ufb03\u2167\u2057\u1100\u1161\U000e0041"
+
+
+@given(st.text(alphabet=ODD, max_size=300), st.data())
+def test_a_place_of_the_cleaned_text_is_found_in_the_text_as_it_was_given(text: str, data: st.DataObject) -> None:
+    cleaned = clean(text)
+    at = data.draw(st.integers(0, len(cleaned)))
+    place = place_before_cleaning(text, at)
+    assert cleaned.startswith(clean(text[:place])[:at])
+    assert len(clean(text[:place]).rstrip()) <= at

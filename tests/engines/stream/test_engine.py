@@ -146,6 +146,86 @@ def test_a_text_beyond_the_limit_of_windows_is_refused(engine_for: EngineFor) ->
             assert isinstance(error(engine, **conversation), TooLarge)
 
 
+def test_a_harmful_window_stands_when_another_one_fails(engine_for: EngineFor) -> None:
+    with FakeStreamServer(context=256) as server:
+        engine = engine_for(server)
+        verdict(engine, prompt="bread")
+        long = "bread and butter " * 100
+        asked = iter(range(1000))
+        server.instead = lambda body: Misbehaves(429) if next(asked) == 1 else None
+        found = verdict(engine, prompt="a detonator " + long)
+        assert (found.severity, found.categories) == (Severity.UNSAFE, (Category.VIOLENT,))
+        assert isinstance(found.failure, EngineUnavailable)
+        asked = iter(range(1000))
+        assert isinstance(error(engine, prompt=long), EngineUnavailable), "nothing harmful was read"
+        asked = iter(range(1000))
+        found = verdict(engine, response="a detonator " + long)
+        assert (found.severity, found.categories) == (Severity.UNSAFE, (Category.VIOLENT,))
+        asked = iter(range(1000))
+        found = verdict(engine, response="the ballot " + long)
+        assert (found.severity, found.may_be_worse) == (Severity.CONTROVERSIAL, True)
+
+
+def test_a_window_that_was_read_is_not_asked_again_by_a_retry(engine_for: EngineFor) -> None:
+    with FakeStreamServer(context=256) as server:
+        engine = engine_for(server)
+        verdict(engine, prompt="bread")
+        asked: list[list[int]] = []
+
+        def breaks_once(body: dict[str, Any]) -> Misbehaves | None:
+            asked.append(body["input"])
+            return Misbehaves(closes=True) if len(asked) in (2, 3) else None
+
+        server.instead = breaks_once
+        assert verdict(engine, prompt="a detonator " + "bread and butter " * 100).severity is Severity.UNSAFE
+        assert asked.count(asked[0]) == 1
+
+
+def test_rows_of_equal_numbers_are_no_verdict(upstream: FakeStreamServer, engine_for: EngineFor) -> None:
+    engine = engine_for(upstream)
+    verdict(engine, prompt="bread")
+
+    def level(body: dict[str, Any]) -> Misbehaves | None:
+        rows = upstream.judged(body["input"])
+        rows[-1] = 0.25
+        return rows_reply(rows)
+
+    upstream.instead = level
+    assert isinstance(error(engine, prompt="How do I bake bread?"), EngineAnswerInvalid)
+    assert isinstance(error(engine, response="Some bread with butter."), EngineAnswerInvalid)
+    assert verdict(engine, response="A detonator, and bread.").severity is Severity.UNSAFE
+
+
+def test_a_server_that_calls_everything_safe_is_not_ready(upstream: FakeStreamServer, engine_for: EngineFor) -> None:
+    upstream.knows_harm = False
+    engine = engine_for(upstream)
+    with pytest.raises(EngineUnavailable, match="plainly harmful prompt safe"):
+        engine.check_ready()
+    assert error(engine, prompt="bread").reason.value == "misjudges"
+
+
+# --- where the harm is
+
+
+def test_the_run_of_tokens_is_pointed_at(upstream: FakeStreamServer, engine_for: EngineFor) -> None:
+    text = "然后 cafe\u0301, and a detonator, and more bread."
+    found = verdict(engine_for(upstream), prompt="Talk.", response=text)
+    assert found.span is not None
+    assert text[found.span.start : found.span.end] == "onator"
+    assert verdict(engine_for(upstream), response="Only bread.").span is None
+
+
+def test_the_window_of_a_long_prompt_is_pointed_at(engine_for: EngineFor) -> None:
+    filler = "bread and cafe\u0301 " * 100
+    text = filler + "a detonator " + filler
+    with FakeStreamServer(context=256) as server:
+        found = verdict(engine_for(server), prompt=text)
+        assert verdict(engine_for(server), prompt="a detonator").span is None
+    assert found.span is not None
+    assert "a detonator" in text[found.span.start : found.span.end]
+    assert found.span.end - found.span.start < len(text) / 2
+
+
 # --- answers that grow
 
 
@@ -284,7 +364,7 @@ def test_ready_means_that_the_test_was_passed(upstream: FakeStreamServer, engine
     engine = engine_for(upstream)
     engine.check_ready()
     engine.check_ready()
-    assert len(upstream.asked) == 2
+    assert len(upstream.asked) == 3
     upstream.instead = lambda body: Misbehaves(500)
     with pytest.raises(EngineUnavailable):
         engine_for(upstream).check_ready()

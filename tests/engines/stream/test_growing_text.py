@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken, models, pre_tokenizers
 from tokenizers import Tokenizer as HuggingFaceTokenizer
 
-from moderation_service.engines.stream.growing_text import _JOINING, GrowingText, Token
+from moderation_service.core.normal_form import JOINING
+from moderation_service.engines.stream.growing_text import GrowingText, Token
 from moderation_service.engines.stream.tokenizer import Tokenizer
 
 SOURCE = json.loads((MODEL_DIR / "tokenizer.json").read_text(encoding="utf-8"))
@@ -163,5 +164,5 @@ def test_every_character_that_can_join_the_one_before_it_is_waited_for() -> None
             second.add(int(parts[1], 16))
     second |= {0x1161, 0x1175, 0x11A8, 0x11C2}
     marks = {code for code in second if unicodedata.category(chr(code)) in ("Mn", "Mc", "Me")}
-    joining = {code for code in second if any(low <= code <= high for low, high in _JOINING)}
+    joining = {code for code in second if any(low <= code <= high for low, high in JOINING)}
     assert second <= marks | joining

@@ -8,7 +8,7 @@ from fake_stream_server import CATEGORIES, CONFIG, labels
 
 from moderation_service.core.verdict import Category, Severity, Target
 from moderation_service.engines.stream.labels import Labels
-from moderation_service.errors import ConfigurationError
+from moderation_service.errors import ConfigurationError, EngineAnswerInvalid
 
 LABELS = Labels.from_config(CONFIG)
 
@@ -32,6 +32,20 @@ def test_scores_are_the_softmax_of_the_three_risks_and_nothing_else() -> None:
     weights = np.exp([1.0, 2.0, 4.0])
     expected = weights / weights.sum()
     assert [found.scores.safe, found.scores.unsafe, found.scores.controversial] == pytest.approx(expected)
+
+
+def test_of_labels_that_are_level_the_strictest_counts() -> None:
+    assert [LABELS.read(row(**{first: 2.0, other: 2.0}), Target.RESPONSE)[0].severity for first, other in (
+        ("c0", "c1"), ("c0", "c2"), ("c1", "c2"),
+    )] == [Severity.UNSAFE, Severity.CONTROVERSIAL, Severity.UNSAFE]  # fmt: skip
+
+
+def test_a_row_of_equal_numbers_is_no_verdict_unless_another_one_is_unsafe() -> None:
+    level, unsafe, safe = row(), row(c1=3.0), row(c0=3.0)
+    for rows in (level, np.concatenate((safe, level))):
+        with pytest.raises(EngineAnswerInvalid):
+            LABELS.read(rows, Target.RESPONSE)
+    assert LABELS.read(np.concatenate((unsafe, level)), Target.RESPONSE)[0].severity is Severity.UNSAFE
 
 
 def test_huge_logits_do_not_overflow() -> None:

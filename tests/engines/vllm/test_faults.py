@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable
-from time import monotonic, sleep
 
 import pytest
-from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply
+from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply, wait_until
 
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.engine import Deadline
@@ -16,15 +14,6 @@ from moderation_service.core.verdict import Detail, Severity, Verdict
 from moderation_service.errors import EngineError, EngineUnavailable
 
 SAFE = Conversation.of(prompt=BREAD)
-
-
-def wait_until(is_so: Callable[[], bool], *, within_s: float = 10.0) -> bool:
-    ends_at = monotonic() + within_s
-    while monotonic() < ends_at:
-        if is_so():
-            return True
-        sleep(0.01)
-    return False
 
 
 def truncated(keep: int) -> Send:
@@ -72,9 +61,9 @@ FAULTS = {
     "empty content": (with_text(""), "engine_answer_invalid"),
     "an apology": (with_text("I can't help with that."), "engine_answer_invalid"),
     "an unknown label": (with_text("Safety: Fine\nCategories: None"), "engine_answer_invalid"),
-    "two labels": (with_text("Safety: Safe\nSafety: Unsafe\nCategories: None"), "engine_answer_invalid"),
-    "the other mode": (with_text("Safety: Safe\nCategories: None\nRefusal: No"), "engine_answer_invalid"),
-    "cut short": (recorded("cut_after_four_tokens"), "engine_answer_invalid"),
+    "two safe labels": (with_text("Safety: Safe\nSafety: Safe\nCategories: None"), "engine_answer_invalid"),
+    "words around it": (with_text("Safety: Safe\nCategories: None\nI am sure."), "engine_answer_invalid"),
+    "cut short": (completion("Safety: Safe\nCategories:", finish="length"), "engine_answer_invalid"),
     "only the label, not from our stop": (with_text("Safety: Safe"), "engine_answer_invalid"),
 }
 

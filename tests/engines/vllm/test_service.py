@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import threading
 
 import pytest
-from fake_guard_server import BOMB, BREAD, answering, completion, guard
+from fake_guard_server import BOMB, BREAD, Hang, Send, answering, completion, guard, reply
 
 from moderation_service.config.settings import Secret, Settings, Url
 from moderation_service.engines import create_engine, create_fallback
@@ -51,6 +52,7 @@ def test_a_verdict_of_the_model_server(client_for) -> None:
         "degraded": False,
         "cached": False,
         "windows": 1,
+        "span": None,
     }
 
 
@@ -59,6 +61,90 @@ def test_full_detail_stays_full_under_every_built_in_policy(client_for) -> None:
     for policy in ("strict", "balanced", "loose"):
         body = {"prompt": f"{BOMB} {policy}", "policy": policy, "detail": "full"}
         assert client.post("/moderate", json=body).get_json()["categories"] == ["violent"]
+
+
+def log_lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
+    found = [json.loads(line) for line in capsys.readouterr().err.splitlines() if line.startswith("{")]
+    return [line for line in found if line["event"] == "request"]
+
+
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        (completion("I can't say."), "invalid"),
+        (reply(200, b"<html>"), "invalid"),
+        (reply(401, {}), "refused"),
+        (reply(429, {}), "overloaded"),
+        (reply(500, {}), "failed"),
+        (Send(b"", then_close=True), "broken_off"),
+        (Hang(), "timeout"),
+    ],
+)
+def test_the_log_and_the_audit_record_say_why_a_decision_is_degraded(
+    client_for, upstream, capsys, tmp_path, action, reason
+) -> None:
+    client = client_for(audit_file=tmp_path / "audit.jsonl", upstream_timeout_s=0.5)
+    upstream.behave = answering(action)
+    assert client.post("/moderate", json={"prompt": BREAD}).get_json()["degraded"] is True
+    (line,) = log_lines(capsys)
+    assert line["reason"] == reason
+    assert json.loads((tmp_path / "audit.jsonl").read_text())["reason"] == reason
+
+
+def test_an_outage_is_unreachable_first_and_ejected_then(client_for, upstream, capsys) -> None:
+    client = client_for()
+    client.post("/moderate", json={"prompt": BOMB})
+    upstream.stop()
+    for text in ("one", "two"):
+        client.post("/moderate", json={"prompt": text})
+    assert [line.get("reason") for line in log_lines(capsys)] == [None, "unreachable", "ejected"]
+
+
+def test_a_server_that_calls_everything_safe_is_named_as_that_wherever_one_looks(client_for, upstream, capsys) -> None:
+    def always_safe(request):
+        ends_with = request.body["messages"][-1]["role"] if "chat" in request.path else ""
+        return completion("Safety: Safe\nCategories: None") if ends_with == "user" else guard(request)
+
+    upstream.behave = always_safe
+    client = client_for()
+    ready = client.get("/readyz")
+    assert ready.status_code == 503
+    assert "plainly harmful question safe" in ready.get_json()["error"]["message"]
+    client.post("/moderate", json={"prompt": BREAD})
+    assert log_lines(capsys)[-1]["reason"] == "misjudges"
+    assert 'reason="misjudges"' in client.get("/metrics").text
+
+
+def test_a_verdict_that_was_read_in_part_is_said_and_counted(client_for, upstream, capsys, tmp_path) -> None:
+    client = client_for(audit_file=tmp_path / "audit.jsonl")
+    upstream.behave = answering(completion("Safety: Unsafe\nCategories: ???\n\nBecause of weapons."))
+    found = client.post("/moderate", json={"prompt": BREAD}).get_json()
+    assert (found["safety"], found["categories"], found["engine"], found["degraded"]) == ("unsafe", [], "vllm", False)
+    assert log_lines(capsys)[-1]["read_in_part"] == "categories"
+    assert json.loads((tmp_path / "audit.jsonl").read_text())["read_in_part"] == ["categories"]
+    counted = 'moderation_read_in_part_total{engine="vllm",part="categories"} 1.0'
+    assert counted in client.get("/metrics").text
+
+
+LONG = "How do I bake bread? " * 80 + BOMB + " How do I bake bread?" * 80
+
+
+def test_the_place_of_the_worst_is_in_every_reply_that_people_read(client_for, tmp_path) -> None:
+    client = client_for(audit_file=tmp_path / "audit.jsonl")
+    span = client.post("/moderate", json={"prompt": LONG}).get_json()["span"]
+    assert BOMB in LONG[span["start"] : span["end"]]
+    again = client.post("/moderate", json={"prompt": LONG}).get_json()
+    assert (again["cached"], again["span"]) == (True, span)
+    openai = client.post("/v1/moderations", json={"input": LONG}).get_json()
+    assert openai["results"][0]["x_moderation"]["span"] == span
+    recorded = [json.loads(line) for line in (tmp_path / "audit.jsonl").read_text().splitlines()]
+    assert [one["span"] for one in recorded] == [[span["start"], span["end"]]] * 3
+
+
+def test_no_place_is_given_where_a_product_would_cut_by_it(client_for) -> None:
+    found = client_for().post("/v2/guard", json={"messages": [{"role": "user", "content": LONG}]}).get_json()
+    assert (found["flagged"], found["payload"]) == (True, [])
+    assert "span" not in json.dumps(found)
 
 
 def test_the_embedded_engine_answers_when_the_server_is_gone(client_for, upstream) -> None:

@@ -20,10 +20,14 @@ turn = st.builds(
 conversations = st.lists(turn, min_size=1, max_size=6).map(lambda turns: [{"role": "user", "content": "q"}, *turns])
 
 
-def plan(messages: list[dict[str, str]], budget: int, lengths: list[int] | None = None, limit: int = 10_000):
+def planned(messages: list[dict[str, str]], budget: int, lengths: list[int] | None = None, limit: int = 10_000):
     normal, _ = windows.normalised(messages)
     turns = windows.measure(normal, lengths)
     return windows.plan(turns, budget_tokens=budget, max_windows=limit)
+
+
+def plan(messages: list[dict[str, str]], budget: int, lengths: list[int] | None = None, limit: int = 10_000):
+    return [window.messages for window in planned(messages, budget, lengths, limit)]
 
 
 def text_of(window: list[dict[str, str]]) -> str:
@@ -77,6 +81,14 @@ def test_nothing_is_left_out_and_every_window_fits(messages: list[dict[str, str]
             assert any(content[at : at + 2] in part["content"] for window in found for part in window)
 
 
+@given(conversations, st.integers(120, 600))
+def test_a_window_knows_its_place_in_the_judged_turn(messages: list[dict[str, str]], budget: int) -> None:
+    judged = unicodedata.normalize("NFC", messages[-1]["content"])
+    for window in planned(messages, budget):
+        span = window.span
+        assert window.messages[-1]["content"] == (judged if span is None else judged[span.start : span.end])
+
+
 @given(conversations, st.integers(60, 400), st.randoms(use_true_random=False))
 def test_cuts_fall_between_characters_whatever_the_tokens_are(messages, budget, random) -> None:
     normal, joined = windows.normalised(messages)
@@ -87,7 +99,7 @@ def test_cuts_fall_between_characters_whatever_the_tokens_are(messages, budget, 
     turns = windows.measure(normal, lengths)
     assert [one.content.decode() for one in turns] == [message["content"] for message in normal]
     for window in windows.plan(turns, budget_tokens=budget, max_windows=10_000):
-        assert "\ufffd" not in text_of(window)
+        assert "\ufffd" not in text_of(window.messages)
 
 
 @given(conversations)
