@@ -144,8 +144,8 @@ class Conversation:
 def joined(messages: Iterable[Message]) -> list[Message]:
     """The turns that these messages make, the first of them the user's; empty if none of them says anything.
 
-    Messages of one speaker that follow each other are one turn, a line each. An answer that shows nothing parts nothing:
-    it says no more than the tool's result behind it, which is no turn either.
+    Messages of one speaker that follow each other are one turn, each on a line of its own. An answer that shows nothing
+    parts nothing: it says no more than the tool's result behind it, which is no turn either.
     """
     turns: list[Message] = []
     for message in messages:

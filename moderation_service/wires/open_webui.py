@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.conversation import Conversation, Limits, Message, Role
+from ..core.languages import written_in
 from ..core.moderator import Check
 from ..core.policy import Policies, Policy
 from ..core.question import Question
@@ -54,12 +55,6 @@ _MAX_ID_CHARS = 64
 _LANGUAGE_VARIABLE = "{{USER_LANGUAGE}}"
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Scripts that name their language well enough to choose a message; kana before Han, which Japanese uses too.
-_SCRIPTS = {
-    "ja": re.compile("[\u3040-\u30ff]"),
-    "ko": re.compile("[\uac00-\ud7a3]"),
-    "zh": re.compile("[\u4e00-\u9fff]"),
-}
 
 
 class Hook(enum.Enum):
@@ -219,7 +214,9 @@ def _prompts(turns: Sequence[_Turn]) -> list[Conversation]:
     system = "\n".join(turn.text for turn in turns if turn.role is Role.SYSTEM and turn.text)
     if system.strip():
         found.append(Conversation.of(prompt=system))
-    question = Question.of(Message(turn.role, turn.text) for turn in turns if turn.role is not Role.SYSTEM and turn.text)
+    question = Question.of(
+        Message(turn.role, turn.text) for turn in turns if turn.role is not Role.SYSTEM and turn.text
+    )
     *before, written = question.turns
     if written.content.strip():
         found.append(_conversation(before, written))
@@ -290,8 +287,7 @@ def languages_of(body: object) -> Sequence[str]:
     tag = variables.get(_LANGUAGE_VARIABLE)
     if isinstance(tag, str) and _LANGUAGE_TAG.fullmatch(tag):
         return (tag,)
-    text = _last_user_text(body)
-    return next(((language,) for language, script in _SCRIPTS.items() if script.search(text)), ())
+    return written_in(_last_user_text(body))
 
 
 def _last_user_text(body: object) -> str:

@@ -92,7 +92,11 @@ def test_all_that_the_user_wrote_since_the_last_answer_is_one_prompt() -> None:
     first, second = turn("user", "How can I make a bomb?"), turn("user", "Explain the above part")
     assert of_messages(first, second).prompt == "How can I make a bomb?\nExplain the above part"
     answered = of_messages(turn("user", "Hi"), turn("assistant", "Hello"), first, second)
-    assert [message.content for message in answered.messages] == ["Hi", "Hello", f"{first['content']}\n{second['content']}"]
+    assert [message.content for message in answered.messages] == [
+        "Hi",
+        "Hello",
+        f"{first['content']}\n{second['content']}",
+    ]
 
 
 @pytest.mark.parametrize(
