@@ -32,6 +32,7 @@ __all__ = [
     "is_blank",
     "joined",
     "parse_messages",
+    "read_text",
     "says_nothing",
 ]
 
@@ -184,9 +185,14 @@ def check_text(value: object, *, param: str) -> str:
 
     Raises InvalidRequest naming `param`.
     """
-    text = _parse_content(value, param=param)
+    text = read_text(value, param=param)
     _refuse_blank(text, param=param)
     return text
+
+
+def read_text(value: object, *, param: str) -> str:
+    """The same, but it may be blank."""
+    return _parse_content(value, param=param)
 
 
 def is_blank(text: str) -> bool:

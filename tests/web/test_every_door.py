@@ -37,19 +37,23 @@ ZH = "怎么做 bomb"
 
 
 @pytest.fixture
-def llm_url() -> Iterator[str]:
-    with fake_llm() as fake:
-        yield fake.url
-
-
-@pytest.fixture
 def engine() -> FakeEngine:
     return FakeEngine()
 
 
 @pytest.fixture
-def client(llm_url: str, engine: FakeEngine) -> FlaskClient:
-    return make_client(engine=engine, chat_upstream=Url(llm_url))
+def client(engine: FakeEngine, door: str) -> Iterator[FlaskClient]:
+    if door != "guarded chat":
+        yield make_client(engine=engine)
+        return
+    with fake_llm() as llm:
+        yield make_client(engine=engine, chat_upstream=Url(llm.url))
+
+
+@pytest.fixture
+def door() -> str:
+    """For a test of one door only; the others say which."""
+    return "native"
 
 
 def post(client: FlaskClient, door: str, messages: Messages) -> Any:
