@@ -1,10 +1,14 @@
 """Conversations: what a caller sends, checked, and what of it is judged. No I/O.
 
 Only user and assistant turns are judged, and of these the last one; the turns before it are context. System,
-developer and tool turns are accepted, because callers send whole histories, and left out: Qwen3Guard's chat
+developer, tool and function turns are accepted, because callers send whole histories, and left out: Qwen3Guard's chat
 template would print a system turn as the *user's* words, and a trailing tool turn would switch it to judging a
 response. A conversation always begins with a user turn, an empty one if need be: the template drops a leading
 assistant turn and would judge nothing.
+
+What is one turn is the same for every wire (`joined`): everything that the user has written since the last answer that
+said something. The guard looks at the last turn only, so a harmful message must not stand before a harmless one, nor be
+parted from it by an answer that shows nothing, such as a call of tools.
 """
 
 from __future__ import annotations
@@ -12,13 +16,25 @@ from __future__ import annotations
 import enum
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InvalidRequest, TooLarge
 from .verdict import Target
 
-__all__ = ["Conversation", "Limits", "Message", "Role", "check_text", "is_blank", "parse_messages", "says_nothing"]
+__all__ = [
+    "THOUGHTS",
+    "Conversation",
+    "Limits",
+    "Message",
+    "Role",
+    "check_text",
+    "is_blank",
+    "joined",
+    "parse_messages",
+    "read_text",
+    "says_nothing",
+]
 
 
 class Role(enum.Enum):
@@ -31,9 +47,26 @@ class Role(enum.Enum):
     TOOL = "tool"
 
 
-_ROLES = {role.value: role for role in Role}
+# `function` is OpenAI's older name for `tool`.
+_ROLES = {**{role.value: role for role in Role}, "function": Role.TOOL}
 _JUDGED = (Role.USER, Role.ASSISTANT)
-_MESSAGE_FIELDS = frozenset({"role", "content", "name", "tool_calls", "tool_call_id"})
+_TOOL_CALLS = ("tool_calls", "function_call")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""The fields with what a model thought before it answered, by the names that servers and SDKs give to it."""
+
+# With one of these an answer may have no content.
+_INSTEAD_OF_CONTENT = (*_TOOL_CALLS, *THOUGHTS, "audio", "refusal")
+# Messages as clients keep them: what OpenAI's SDKs dump, and what LiteLLM, vLLM and chat stores write beside it. None
+# of it is text that is to be judged and could be missed: `refusal`, `audio` and thoughts are read, the rest are ids,
+# marks, or copies. Any other field is refused, because it may be one of these, misspelt.
+_MESSAGE_FIELDS = frozenset(
+    {"role", "content", "name", "refusal", "audio", "tool_call_id", *_TOOL_CALLS, *THOUGHTS}
+    | {"annotations", "cache_control", "created_at", "id", "index", "metadata", "object", "parsed", "prefix"}
+    | {"provider_specific_fields", "reasoning_details", "status", "thinking_blocks", "timestamp", "type"}
+)
+# The field of a part that has its text, by the part's type: chat completions', and those of OpenAI's Responses.
+_PART_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}
+_PART_FIELDS = frozenset({"type", "annotations", "cache_control", "id", "index", "logprobs"})
 _BLANK_CATEGORIES = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 # Invisible copies of ASCII's characters (Unicode's tags): people see nothing, but language models read them.
 _TAG = re.compile("[\U000e0020-\U000e007e]")
@@ -102,15 +135,36 @@ class Conversation:
         if not judged:
             raise InvalidRequest(f"`{param}` must contain a user or an assistant message.", param=param)
         last, final = judged[-1]
-        _refuse_blank(final.content, param=f"{param}[{last}].content")
-        turns = [message for _, message in judged]
-        if turns[0].role is Role.ASSISTANT:
-            turns.insert(0, Message(Role.USER, ""))
+        turns = joined(message for _, message in judged)
+        # An answer that shows nothing was to be judged, but can't be: the question before it is not what was asked for.
+        if not turns or turns[-1].role is not final.role or is_blank(turns[-1].content):
+            raise InvalidRequest(f"`{param}[{last}].content` is empty or blank.", param=f"{param}[{last}].content")
         return cls(tuple(turns))
+
+
+def joined(messages: Iterable[Message]) -> list[Message]:
+    """The turns that these messages make, the first of them the user's; empty if none of them says anything.
+
+    Messages of one speaker that follow each other are one turn, each on a line of its own. An answer that shows nothing
+    parts nothing: it says no more than the tool's result behind it, which is no turn either.
+    """
+    turns: list[Message] = []
+    for message in messages:
+        if message.role is Role.ASSISTANT and says_nothing(message.content):
+            continue
+        if turns and turns[-1].role is message.role:
+            message = Message(message.role, f"{turns.pop().content}\n{message.content}")
+        turns.append(message)
+    if turns and turns[0].role is Role.ASSISTANT:
+        turns.insert(0, Message(Role.USER, ""))
+    return turns
 
 
 def parse_messages(messages: object, *, limits: Limits, param: str = "messages") -> list[tuple[int, Message]]:
     """The user and assistant turns of a chat history in OpenAI's shape, each with its index; they may be empty.
+
+    What a model thought is part of its answer if that is the last message, and so perhaps what is judged. In earlier
+    ones it is left out: it was no turn of the chat, and thoughts with a call of tools don't part the user's words.
 
     Raises InvalidRequest or TooLarge that names the field.
     """
@@ -118,10 +172,11 @@ def parse_messages(messages: object, *, limits: Limits, param: str = "messages")
         raise InvalidRequest(f"`{param}` must be a list of messages, not {_kind(messages)}.", param=param)
     if len(messages) > limits.messages:
         raise TooLarge(f"`{param}` has {len(messages)} messages; the limit is {limits.messages}.", param=param)
+    last = len(messages) - 1
     return [
         (index, message)
         for index, raw in enumerate(messages)
-        if (message := _parse_message(raw, param=f"{param}[{index}]")) is not None
+        if (message := _parse_message(raw, param=f"{param}[{index}]", is_last=index == last)) is not None
     ]
 
 
@@ -130,9 +185,14 @@ def check_text(value: object, *, param: str) -> str:
 
     Raises InvalidRequest naming `param`.
     """
-    text = _parse_content(value, param=param)
+    text = read_text(value, param=param)
     _refuse_blank(text, param=param)
     return text
+
+
+def read_text(value: object, *, param: str) -> str:
+    """The same, but it may be blank."""
+    return _parse_content(value, param=param)
 
 
 def is_blank(text: str) -> bool:
@@ -145,22 +205,42 @@ def says_nothing(text: str) -> bool:
     return is_blank(text) and not _TAG.search(text)
 
 
-def _parse_message(raw: object, *, param: str) -> Message | None:
-    """The turn, or None for a turn that is not judged (system, developer, tool)."""
+def _parse_message(raw: object, *, param: str, is_last: bool) -> Message | None:
+    """The turn, or None for a message that is none (system, developer, tool, or an answer that only calls tools)."""
     if not isinstance(raw, Mapping):
         raise InvalidRequest(f"`{param}` must be an object with `role` and `content`, not {_kind(raw)}.", param=param)
-    for key in raw:
-        if key not in _MESSAGE_FIELDS:
-            raise InvalidRequest(f"`{param}` has an unknown field.", param=f"{param}.{_printable(key)}")
+    if not raw.keys() <= _MESSAGE_FIELDS:
+        key = next(key for key in raw if key not in _MESSAGE_FIELDS)
+        raise InvalidRequest(f"`{param}` has an unknown field.", param=f"{param}.{_printable(key)}")
     role = _parse_role(raw, param=param)
-    if "content" not in raw:
+    content = raw.get("content")
+    # Most messages are a role and a text.
+    is_plain = len(raw) == 2 and content is not None
+    beside = [] if is_plain else _said_beside(raw, role, is_last=is_last)
+    for text in beside:
+        _check_unicode(text, param=param)
+    if content is None and role is Role.ASSISTANT and any(raw.get(key) for key in _INSTEAD_OF_CONTENT):
+        text = ""
+    elif "content" not in raw:
         raise InvalidRequest(f"`{param}.content` is missing.", param=f"{param}.content")
-    content = raw["content"]
-    # A turn that only calls tools has null content in OpenAI's shape; its arguments are not text for people.
-    if content is None and role is Role.ASSISTANT and raw.get("tool_calls"):
-        return Message(role, "")
-    text = _parse_content(content, param=f"{param}.content")
-    return Message(role, text) if role in _JUDGED else None
+    else:
+        text = _parse_content(content, param=f"{param}.content")
+    if role not in _JUDGED:
+        return None
+    if beside:
+        text = "\n".join([*beside, text] if text else beside)
+    # A call's arguments are not text for people.
+    if role is Role.ASSISTANT and says_nothing(text) and any(raw.get(key) for key in _TOOL_CALLS):
+        return None
+    return Message(role, text)
+
+
+def _said_beside(raw: Mapping[str, object], role: Role, *, is_last: bool) -> list[str]:
+    """What a message says elsewhere than in its content, in the order in which people would see it."""
+    audio = raw.get("audio")
+    said = [raw.get(key) for key in THOUGHTS] if is_last and role is Role.ASSISTANT else []
+    said += [audio.get("transcript") if isinstance(audio, Mapping) else None, raw.get("refusal")]
+    return list(dict.fromkeys(text for text in said if isinstance(text, str) and text))
 
 
 def _parse_role(raw: Mapping[str, object], *, param: str) -> Role:
@@ -185,19 +265,20 @@ def _parse_part(part: object, *, param: str) -> str:
     if not isinstance(part, Mapping):
         raise InvalidRequest(f"`{param}` must be an object such as {{'type': 'text', 'text': '...'}}.", param=param)
     kind = part.get("type")
-    if kind != "text":
+    field = _PART_TEXTS.get(kind) if isinstance(kind, str) else None
+    if field is None:
         if isinstance(kind, str) and kind in {"image_url", "input_image", "image", "input_audio", "file"}:
             reason = f"`{param}` is of type {kind}: this service judges text only, images and other media are refused."
         else:
             reason = f"`{param}.type` must be 'text'."
         raise InvalidRequest(reason, param=f"{param}.type")
     for key in part:
-        if key not in {"type", "text"}:
+        if key != field and key not in _PART_FIELDS:
             raise InvalidRequest(f"`{param}` has an unknown field.", param=f"{param}.{_printable(key)}")
-    text = part.get("text")
+    text = part.get(field)
     if not isinstance(text, str):
-        raise InvalidRequest(f"`{param}.text` must be a string, not {_kind(text)}.", param=f"{param}.text")
-    _check_unicode(text, param=f"{param}.text")
+        raise InvalidRequest(f"`{param}.{field}` must be a string, not {_kind(text)}.", param=f"{param}.{field}")
+    _check_unicode(text, param=f"{param}.{field}")
     return text
 
 

@@ -11,6 +11,7 @@ from ..errors import EngineError, EngineUnavailable, FailureReason, ModerationEr
 from ..ids import random_hex
 from .conversation import Conversation
 from .engine import Deadline, Engine
+from .languages import written_in
 from .never_milder import merged
 from .policy import OnFailure, Policy
 from .verdict import Action, Decision, Detail, Verdict
@@ -29,8 +30,8 @@ most texts, and a fail mode that comes too late would be none."""
 class Check:
     """One conversation to judge, and how the caller wants it judged.
 
-    `languages` are the end user's, best first, for the message shown when blocked. `metadata` is the caller's, for
-    the audit record only.
+    `languages` are the end user's, best first, for the message shown when blocked; without any it is in the language
+    of the judged text, or of the prompt that a response answers. `metadata` is the caller's, for the audit record only.
     """
 
     conversation: Conversation
@@ -38,6 +39,11 @@ class Check:
     detail: Detail = Detail.FULL
     languages: Sequence[str] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+
+    def message(self) -> str:
+        """The text for the end user if this is blocked."""
+        chat = self.conversation
+        return self.policy.message(self.languages or written_in(chat.messages[-1].content, chat.prompt))
 
 
 def _detail(check: Check) -> Detail:
@@ -232,7 +238,7 @@ class Moderator:
             verdict=verdict,
             action=action,
             policy=check.policy.name,
-            message=check.policy.message(check.languages) if action is Action.BLOCK else None,
+            message=check.message() if action is Action.BLOCK else None,
             engine=engine,
             model=model,
             degraded=degraded,

@@ -1,9 +1,7 @@
 """A chat as the guard sees it: what of it is judged as the question, and an answer together with its question. No I/O.
 
-Whoever stands between an application and its model sees the whole history with every call, and two things in it that
-`Conversation` alone would not judge. Several user messages in a row are one question: judged is all of them, or the
-first could hide behind the second. And a call can end with something else than the user's words, such as the result
-of a tool, which has no question of its own.
+Whoever stands between an application and its model sees the whole history with every call. Judged are the user's words
+since the last answer, and an answer that stands behind them too: the client has begun it for the model.
 """
 
 from __future__ import annotations
@@ -11,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from .conversation import Conversation, Message, Role, says_nothing
+from .conversation import Conversation, Message, Role, joined, says_nothing
 
 __all__ = ["Question"]
 
@@ -32,18 +30,9 @@ class Question:
     @classmethod
     def of(cls, messages: Iterable[Message]) -> Question:
         """The question that these user and assistant messages ask."""
-        turns: list[Message] = []
-        for message in messages:
-            # A turn that shows nothing, such as one that only calls a tool, does not part what stands around it.
-            if message.role is Role.ASSISTANT and says_nothing(message.content):
-                continue
-            if turns and turns[-1].role is message.role:
-                message = Message(message.role, f"{turns.pop().content}\n{message.content}")
-            turns.append(message)
+        turns = joined(messages)
         begun = turns.pop().content if turns and turns[-1].role is Role.ASSISTANT else ""
-        if not turns or turns[0].role is Role.ASSISTANT:
-            turns.insert(0, Message(Role.USER, ""))
-        return cls(tuple(turns), begun)
+        return cls(tuple(turns) or (Message(Role.USER, ""),), begun)
 
     def to_judge(self) -> Sequence[Conversation]:
         """What is judged before an answer: the user's words, and a beginning of the answer; nothing that is blank."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
+from ..core.languages import written_in
 from ..core.moderator import Moderator
 from ..core.policy import Policy
 from ..core.question import Question
@@ -148,7 +149,7 @@ class Relay:
             stop=answer.is_blocked,
             safe_up_to=answer.cleared,
             flagged_at=found.begin,
-            message=asked.policy.message(asked.languages) if action is Action.BLOCK else None,
+            message=self._message(asked) if action is Action.BLOCK else None,
             by_token=by_token,
             engine=engine.name,
             model=engine.model,
@@ -156,6 +157,10 @@ class Relay:
             state=self._sealed(asked, answer, memory, topic),
             latency_ms=(perf_counter() - started) * 1000.0,
         )
+
+    @staticmethod
+    def _message(asked: RelayedText) -> str:
+        return asked.policy.message(asked.languages or written_in(asked.text, asked.question.turns[-1].content))
 
     def _resumed(self, asked: RelayedText, topic: str) -> tuple[GrowingAnswer, _Memory]:
         """The answer where the state left it, or from its beginning."""

@@ -45,6 +45,7 @@ def blueprint(service: Service) -> Blueprint:
         current_state().fields = _log_fields(asked, outcomes)
         degraded = any(isinstance(one, Decision) and one.degraded for one in outcomes)
         headers = {"X-Moderation-Degraded": "true" if degraded else "false"}
+        languages = languages or dify.languages_of(g.dify_body)
         return _response(json_reply(dify.render(asked, outcomes, languages=languages), headers=headers))
 
     def failed(error: Exception) -> Response:
@@ -60,6 +61,7 @@ def blueprint(service: Service) -> Blueprint:
             languages = ()
         current_state().fields = {"flagged": True, "unchecked": reply.status}
         log_event(_log, logging.WARNING, "dify_withheld", request_id=request_id, status=reply.status)
+        languages = languages or dify.languages_of(g.get("dify_body"))
         return _response(json_reply(dify.render_failure(languages=languages)))
 
     # All three: for an HTTPException, such as a body over the limit, Flask asks the app's handler before this one's

@@ -68,7 +68,7 @@ def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestStat
     answers = judge_resent(asked.texts, remembered, judge, key=calls.key)
     outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
     state.fields = {**log_fields(outcomes), "question_known": known is not None}
-    reply = json_reply(litellm.render_answers(asked, answers), headers=reply_headers(outcomes))
+    reply = json_reply(litellm.render_answers(asked, answers, question=question), headers=reply_headers(outcomes))
     if asked.soft_block or not _is_blocked(answers):
         calls.put_progress(caller, asked.call_id, question, policy.name, [answer.progress for answer in answers])
     return reply

@@ -43,9 +43,11 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             headers=_headers_of(environ),
             restore=unmangle,
         )
-        outcomes = service.moderator.decide(asked.checks)
+        checks = asked.checks
+        outcomes = service.moderator.decide(checks) if checks else []
         state.fields = log_fields(outcomes)
-        return json_reply(openai_moderations.render(asked, outcomes), headers=reply_headers(outcomes))
+        reply = openai_moderations.render(asked, outcomes, model=service.moderator.engine.model)
+        return json_reply(reply, headers=reply_headers(outcomes))
 
     def chat(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)

@@ -20,6 +20,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.conversation import Conversation
+from ..core.languages import written_in
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policies
 from ..core.verdict import Decision, Detail
@@ -32,6 +33,7 @@ __all__ = [
     "UNCHECKED_MESSAGES",
     "DifyRequest",
     "is_moderation_call",
+    "languages_of",
     "parse",
     "render",
     "render_failure",
@@ -124,6 +126,13 @@ def render(request: DifyRequest, outcomes: Sequence[Outcome], *, languages: Sequ
 def render_failure(*, languages: Sequence[str] = ()) -> dict[str, object]:
     """The reply when the text could not be checked: withheld."""
     return _flagged(unchecked_message(languages))
+
+
+def languages_of(body: object) -> Sequence[str]:
+    """The language of the text in a call, for when the URL names none."""
+    params = body.get("params") if isinstance(body, Mapping) else None
+    texts = [params.get(key) for key in ("text", "query")] if isinstance(params, Mapping) else []
+    return written_in(*(text for text in texts if isinstance(text, str)))
 
 
 def _flagged(message: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from ..core.conversation import Limits, Message, Role, check_text, is_blank
+from ..core.conversation import THOUGHTS, Limits, Message, Role, check_text, is_blank
 from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
 
@@ -36,6 +36,10 @@ def read_turns(messages: object, *, limits: Limits, param: str) -> list[Message]
             continue
         role = Role.ASSISTANT if name == Role.ASSISTANT.value else Role.USER
         text = _content(message.get("content"), param=f"{at}.content")
+        if role is Role.ASSISTANT and index == len(messages) - 1:
+            # Thoughts that a client has begun for the model, or those of an answer.
+            thoughts = [message.get(field) for field in THOUGHTS]
+            text = "\n".join([*(one for one in thoughts if isinstance(one, str) and one), text])
         if text.strip():
             # Of invisible characters alone it is no text to judge, but it still parts the turns around it.
             turns.append(Message(role, text if is_blank(text) else check_text(text, param=f"{at}.content")))

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.conversation import Conversation, Limits, Message, Role, parse_messages, says_nothing
+from ..core.conversation import THOUGHTS, Conversation, Limits, Message, Role, parse_messages, says_nothing
 from ..core.policy import Policies, Policy
 from ..core.question import Question
 from ..errors import InvalidRequest
@@ -25,12 +25,11 @@ __all__ = ["GuardedChat", "GuardedOptions", "parse"]
 _MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
 _TOOL_ROLES = ("tool", "function")
 _MODES = ("score", "block")
-_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 # What is read here; servers written in Go, such as Ollama, take
 # `Messages`, and even `me\u017f\u017fages`, for `messages`.
 _READ = frozenset(
     {"audio", "content", "function_call", "functions", "messages", "modalities", "model", "moderation", "n", "refusal"}
-    | {"role", "stream", "stream_options", "text", "tool_calls", "tools", "type", *_THOUGHTS}
+    | {"role", "stream", "stream_options", "text", "tool_calls", "tools", "type", *THOUGHTS}
 )
 
 # By these, servers such as vLLM take text for the prompt from elsewhere than the messages, or another template for it.
@@ -97,8 +96,6 @@ def parse(
     for index, message in enumerate(messages):
         _refuse_doubles(message, at=f"messages[{index}].")
     turns = [_turn(message, options) for message in messages]
-    if turns:
-        _begin_with_thoughts(turns[-1], messages[-1])
     # What is no list of messages is refused here.
     parsed = parse_messages(turns if isinstance(body["messages"], list) else body["messages"], limits=limits)
     choices = body.get("n")
@@ -142,19 +139,6 @@ def _refuse_unseen(body: Mapping[object, object]) -> None:
         if any(isinstance(one, (list, dict)) or not _OPTION_WORD.fullmatch(str(one)) for one in values):
             reason = f"`{_TEMPLATE_OPTIONS}` may have numbers, true, false and single words; text could not be judged."
             raise InvalidRequest(reason, param=_TEMPLATE_OPTIONS)
-
-
-def _begin_with_thoughts(turn: object, message: object) -> None:
-    """Thoughts that the caller puts into the model's mouth are a beginning of its answer, as its words are."""
-    if not isinstance(turn, dict) or not isinstance(message, Mapping) or turn.get("role") != "assistant":
-        return
-    for text in (message.get(key) for key in _THOUGHTS):
-        if isinstance(text, str) and text:
-            content = turn.get("content")
-            if isinstance(content, list):
-                turn["content"] = [*content, {"type": "text", "text": text}]
-            elif isinstance(content, str):
-                turn["content"] = f"{text}\n{content}"
 
 
 def _turn(message: object, options: GuardedOptions) -> object:

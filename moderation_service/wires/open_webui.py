@@ -20,9 +20,11 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.conversation import Conversation, Limits, Role
+from ..core.conversation import Conversation, Limits, Message, Role
+from ..core.languages import written_in
 from ..core.moderator import Check
 from ..core.policy import Policies, Policy
+from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
 from .gateway_chats import texts_of_part
 
@@ -53,12 +55,6 @@ _MAX_ID_CHARS = 64
 _LANGUAGE_VARIABLE = "{{USER_LANGUAGE}}"
 _LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 _CONTROL_CATEGORIES = frozenset({"Cc", "Cs", "Zl", "Zp"})
-# Scripts that name their language well enough to choose a message; kana before Han, which Japanese uses too.
-_SCRIPTS = {
-    "ja": re.compile("[\u3040-\u30ff]"),
-    "ko": re.compile("[\uac00-\ud7a3]"),
-    "zh": re.compile("[\u4e00-\u9fff]"),
-}
 
 
 class Hook(enum.Enum):
@@ -177,7 +173,8 @@ def _outlet(body: Mapping[str, object]) -> list[Conversation]:
         return []
     assert isinstance(messages, list)
     answer = "\n".join([turns[-1].text, *_output_texts(messages[-1].get("output"), besides=turns[-1].text)])
-    return [_conversation(turns[:-1], Role.ASSISTANT, answer)] if answer.strip() else []
+    before = [Message(turn.role, turn.text) for turn in turns[:-1] if turn.role is not Role.SYSTEM]
+    return [_conversation(before, Message(Role.ASSISTANT, answer))] if answer.strip() else []
 
 
 def _turns(messages: object, *, at: str) -> list[_Turn]:
@@ -217,29 +214,23 @@ def _prompts(turns: Sequence[_Turn]) -> list[Conversation]:
     system = "\n".join(turn.text for turn in turns if turn.role is Role.SYSTEM and turn.text)
     if system.strip():
         found.append(Conversation.of(prompt=system))
-    # An answer without text, such as one that only calls tools, does not part what stands around it.
-    spoken = [turn for turn in turns if turn.role is Role.USER or (turn.role is Role.ASSISTANT and turn.text.strip())]
-    end = len(spoken)
-    while end and spoken[end - 1].role is Role.ASSISTANT:
-        end -= 1
-    start = end
-    while start and spoken[start - 1].role is not Role.ASSISTANT:
-        start -= 1
-    written = "\n".join(turn.text for turn in spoken[start:end] if turn.text)
-    if written.strip():
-        found.append(_conversation(spoken[:start], Role.USER, written))
-    begun = "\n".join(turn.text for turn in spoken[end:] if turn.text)
-    if begun.strip():
-        found.append(_conversation([*spoken[:start], _Turn(Role.USER, written)], Role.ASSISTANT, begun))
+    question = Question.of(
+        Message(turn.role, turn.text) for turn in turns if turn.role is not Role.SYSTEM and turn.text
+    )
+    *before, written = question.turns
+    if written.content.strip():
+        found.append(_conversation(before, written))
+    if question.begun.strip():
+        found.append(_conversation(question.turns, Message(Role.ASSISTANT, question.begun)))
     return found
 
 
-def _conversation(before: Sequence[_Turn], role: Role, text: str) -> Conversation:
-    """`text` as the turn to judge, with the newest turns before it. Raises InvalidRequest if it is no visible text."""
-    context = [turn for turn in before if turn.role is not Role.SYSTEM and turn.text.strip()][-CONTEXT_TURNS:]
-    while context and sum(len(turn.text) for turn in context) > CONTEXT_CHARS:
+def _conversation(before: Sequence[Message], judged: Message) -> Conversation:
+    """The turn to judge with the newest turns before it. Raises InvalidRequest if it is no visible text."""
+    context = [turn for turn in before if turn.content.strip()][-CONTEXT_TURNS:]
+    while context and sum(len(turn.content) for turn in context) > CONTEXT_CHARS:
         del context[0]
-    messages = [{"role": turn.role.value, "content": turn.text} for turn in (*context, _Turn(role, text))]
+    messages = [{"role": turn.role.value, "content": turn.content} for turn in (*context, judged)]
     return Conversation.from_messages(messages, limits=Limits(messages=CONTEXT_TURNS + 1), param="body.messages")
 
 
@@ -296,8 +287,7 @@ def languages_of(body: object) -> Sequence[str]:
     tag = variables.get(_LANGUAGE_VARIABLE)
     if isinstance(tag, str) and _LANGUAGE_TAG.fullmatch(tag):
         return (tag,)
-    text = _last_user_text(body)
-    return next(((language,) for language, script in _SCRIPTS.items() if script.search(text)), ())
+    return written_in(_last_user_text(body))
 
 
 def _last_user_text(body: object) -> str:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ..core.conversation import Conversation, Limits
+from ..core.conversation import THOUGHTS, Conversation, Limits
 from ..core.moderator import Check
 from ..core.policy import Policies
 from ..core.verdict import Decision
@@ -24,8 +24,8 @@ __all__ = ["ChatRequest", "parse", "plain_message", "read_flag", "render", "rend
 
 # No tokens of a language model were used; the contract wants the numbers all the same.
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
-# Their older name for what `tool` and `tool_calls` are today.
-_OLD_TOOL_ROLE, _OLD_TOOL_CALLS = "function", "function_call"
+# What a conversation is made from. Any other field of a message changes nothing here.
+_READ = frozenset({"audio", "content", "function_call", "refusal", "role", "tool_calls", *THOUGHTS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,28 +70,18 @@ def plain_message(message: object) -> object:
     """A message without the fields that change nothing; what is no message is left for the conversation to refuse."""
     if not isinstance(message, Mapping):
         return message
-    role, content = message.get("role"), message.get("content")
-    plain: dict[str, object] = {"role": "tool" if role == _OLD_TOOL_ROLE else role}
-    calls = message.get("tool_calls") or message.get(_OLD_TOOL_CALLS)
-    if calls:
-        plain["tool_calls"] = calls
-    if content is None and isinstance(message.get("refusal"), str):
-        # A model's refusal stands in a field of its own; it is what was said.
-        content = message["refusal"]
-    if content is not None or "content" in message or calls:
-        plain["content"] = [_plain_part(part) for part in content] if isinstance(content, list) else content
+    plain: dict[str, object] = {key: value for key, value in message.items() if key in _READ}
+    content = plain.get("content")
+    if isinstance(content, list):
+        plain["content"] = [_plain_part(part) for part in content]
     return plain
 
 
 def _plain_part(part: object) -> object:
-    if not isinstance(part, Mapping):
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    if not isinstance(part, Mapping) or kind not in ("text", "refusal"):
         return part
-    kind = part.get("type")
-    if kind == "text":
-        return {"type": "text", "text": part.get("text")}
-    if kind == "refusal":
-        return {"type": "text", "text": part.get("refusal")}
-    return part
+    return {"type": kind, kind: part.get(kind)}
 
 
 def render(asked: ChatRequest, decision: Decision, *, created: int) -> dict[str, object]:

@@ -1,7 +1,8 @@
 """OpenAI's `POST /v1/moderations`. Source: openai/openai-openapi, `CreateModerationRequest` and `-Response`.
 
 `input` is a text (one result), a list of texts (one result each), or a list of text parts (one result for all of it).
-Fields that are not of the contract are ignored: none of them can weaken a check.
+Fields that are not of the contract are ignored: none of them can weaken a check. A blank text is not flagged, as it is
+not there: clients send one for a message that has files only, and take an error for an outage.
 """
 
 from __future__ import annotations
@@ -9,11 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.conversation import Conversation, check_text
+from ..core.conversation import Conversation, check_text, read_text, says_nothing
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policies, Policy
 from ..core.verdict import Decision, Detail, Target
 from ..errors import InvalidRequest, ModerationError, TooLarge
+from ..ids import random_hex
 from . import native
 from .openai_categories import OPENAI_CATEGORIES, block_score, mapped
 from .openai_models import TARGET_HEADER, Headers, choose
@@ -25,14 +27,30 @@ Restore = Callable[[Sequence[str]], Sequence[str] | None]
 
 _TARGETS = {target.value: target for target in Target}
 _TEXT_ONLY = {name: ["text"] for name in OPENAI_CATEGORIES}
+# The result of a text that shows nothing.
+_NOTHING: Mapping[str, object] = {
+    "flagged": False,
+    "categories": dict.fromkeys(OPENAI_CATEGORIES, False),
+    "category_scores": dict.fromkeys(OPENAI_CATEGORIES, 0.0),
+    "category_applied_input_types": _TEXT_ONLY,
+    "x_moderation": None,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class ModerationsRequest:
-    """What to judge. `results` may exceed the checks: one text that came in pieces has a result for each of them."""
+    """What to judge: for each text a check, or None for one that is blank.
 
-    checks: Sequence[Check]
+    `results` may exceed the texts: one text that came in pieces has a result for each of them.
+    """
+
+    texts: Sequence[Check | None]
     results: int
+
+    @property
+    def checks(self) -> Sequence[Check]:
+        """What there is to judge, in order."""
+        return [check for check in self.texts if check is not None]
 
 
 def parse(
@@ -46,9 +64,14 @@ def parse(
     policy = choose(body.get("model"), policies=policies, headers=headers).policy
     target = _target(headers)
     texts, results = _texts(body["input"], max_items=max_items, restore=restore)
-    checks = [
-        Check(_conversation(text, target, param=param), policy, Detail.FULL, headers.languages) for param, text in texts
-    ]
+    checks: list[Check | None] = []
+    for param, value in texts:
+        text = read_text(value, param=param)
+        if says_nothing(text):
+            checks.append(None)
+        else:
+            conversation = _conversation(text, target, param=param)
+            checks.append(Check(conversation, policy, Detail.FULL, headers.languages))
     return ModerationsRequest(checks, results)
 
 
@@ -90,22 +113,26 @@ def _text(piece: object, index: int) -> str:
     raise InvalidRequest("`input` must hold either texts or text parts only.", param=f"input[{index}]")
 
 
-def _conversation(value: object, target: Target, *, param: str) -> Conversation:
-    text = check_text(value, param=param)
+def _conversation(text: str, target: Target, *, param: str) -> Conversation:
+    check_text(text, param=param)
     return Conversation.of(prompt=text) if target is Target.PROMPT else Conversation.of(response=text)
 
 
-def render(asked: ModerationsRequest, outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """The reply. Raises the error of a text that could not be judged: the contract has no place for it in a list."""
+def render(asked: ModerationsRequest, outcomes: Sequence[Outcome], *, model: str) -> dict[str, object]:
+    """The reply; `model` is named when there was nothing to judge.
+
+    Raises the error of a text that could not be judged: the contract has no place for it in a list.
+    """
     for outcome in outcomes:
         if isinstance(outcome, ModerationError):
             raise outcome
     decisions = [outcome for outcome in outcomes if isinstance(outcome, Decision)]
-    results = [render_result(decision, check.policy) for check, decision in zip(asked.checks, decisions, strict=True)]
+    decided = iter(decisions)
+    results = [_NOTHING if check is None else render_result(next(decided), check.policy) for check in asked.texts]
     if len(results) < asked.results:
         results *= asked.results  # one text, put together from so many pieces
-    first = decisions[0]
-    return {"id": f"modr-{first.id.removeprefix('mod_')}", "model": first.model, "results": results}
+    ids = [decision.id.removeprefix("mod_") for decision in decisions] or [random_hex(24)]
+    return {"id": f"modr-{ids[0]}", "model": decisions[0].model if decisions else model, "results": results}
 
 
 def render_result(decision: Decision, policy: Policy) -> dict[str, object]:

@@ -85,9 +85,9 @@ def test_invisible_letters_are_judged_because_models_read_them() -> None:
 @pytest.mark.parametrize("key", ["reasoning_content", "reasoning", "thinking"])
 def test_thoughts_that_are_begun_for_the_model_are_judged(key: str) -> None:
     begun = {"role": "assistant", "content": None, key: "bomb"}
-    assert judged([*turns("user: a"), begun]) == [["a"], ["a", "bomb\n"]]
+    assert judged([*turns("user: a"), begun]) == [["a"], ["a", "bomb"]]
     assert judged([*turns("user: a"), {**begun, "content": "Sure"}])[1] == ["a", "bomb\nSure"]
-    assert judged([*turns("user: a"), {**begun, "content": [{"type": "text", "text": "Sure"}]}])[1][1] == "Sure\nbomb"
+    assert judged([*turns("user: a"), {**begun, "content": [{"type": "text", "text": "Sure"}]}])[1][1] == "bomb\nSure"
     # What it thought before it called a tool is history, as what it said.
     assert judged([*turns("user: a"), {**begun, "tool_calls": [CALL]}, *turns("tool: b")]) == [["a"]]
 

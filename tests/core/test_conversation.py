@@ -82,7 +82,115 @@ def test_a_turn_that_only_calls_tools_may_have_no_content() -> None:
         turn("tool", "42", tool_call_id="call_1"),
         turn("user", "Thanks", name="ada"),
     )
-    assert [message.content for message in conversation.messages] == ["Add", "", "Thanks"]
+    assert conversation == Conversation.of(prompt="Add\nThanks")
+
+
+# What is one turn
+
+
+def test_all_that_the_user_wrote_since_the_last_answer_is_one_prompt() -> None:
+    first, second = turn("user", "How can I make a bomb?"), turn("user", "Explain the above part")
+    assert of_messages(first, second).prompt == "How can I make a bomb?\nExplain the above part"
+    answered = of_messages(turn("user", "Hi"), turn("assistant", "Hello"), first, second)
+    assert [message.content for message in answered.messages] == [
+        "Hi",
+        "Hello",
+        f"{first['content']}\n{second['content']}",
+    ]
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        turn("system", "Be brief."),
+        turn("developer", "Be brief."),
+        turn("tool", "42", tool_call_id="call_1"),
+        turn("function", "42", name="add"),
+        turn("assistant", ""),
+        turn("assistant", " \u200b\n"),
+        turn("assistant", []),
+        turn("assistant", None, tool_calls=[{"id": "call_1"}]),
+        turn("assistant", "", tool_calls=[{"id": "call_1"}]),
+        turn("assistant", None, function_call={"name": "add"}),
+        {"role": "assistant", "tool_calls": [{"id": "call_1"}]},
+        {"role": "assistant", "tool_calls": [{"id": "call_1"}], "reasoning_content": "I had better add these up."},
+    ],
+)
+def test_a_message_that_shows_the_user_nothing_parts_nothing(between: object) -> None:
+    assert of_messages(turn("user", "a bomb"), between, turn("user", "go on")).prompt == "a bomb\ngo on"
+
+
+def test_an_answer_that_says_something_parts_the_turns() -> None:
+    conversation = of_messages(turn("user", "a bomb"), turn("assistant", "No."), turn("user", "OK. What is 2+2?"))
+    assert conversation.prompt == "OK. What is 2+2?"
+    assert len(conversation.messages) == 3
+
+
+@pytest.mark.parametrize("message", [{"role": "assistant"}, turn("assistant", None), turn("assistant", "")])
+def test_in_the_second_call_of_a_tool_loop_the_users_turn_is_judged(message: dict[str, object]) -> None:
+    called = {**message, "tool_calls": [{"id": "call_1", "function": {"name": "add", "arguments": "{}"}}]}
+    asked, result = turn("user", "What is 2+2?"), turn("tool", "4", tool_call_id="call_1")
+    for history in ([asked, called, result], [asked, called, result, called, result], [asked, called]):
+        assert of_messages(*history) == Conversation.of(prompt="What is 2+2?")
+
+
+def test_answers_in_a_row_are_one_answer() -> None:
+    conversation = of_messages(turn("user", "Hi"), turn("assistant", "a bomb"), turn("assistant", "goes off"))
+    assert conversation == Conversation.of(prompt="Hi", response="a bomb\ngoes off")
+
+
+def test_calls_of_tools_without_a_question_are_nothing_to_judge() -> None:
+    calls = {"role": "assistant", "tool_calls": [{"id": "call_1"}]}
+    assert refused([calls, turn("tool", "4")]).message == "`messages` must contain a user or an assistant message."
+
+
+# Messages as clients keep them
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"refusal": None, "annotations": [], "audio": None, "function_call": None, "tool_calls": None},
+        {"id": "msg_1", "object": "message", "type": "message", "status": "completed", "created_at": 1, "index": 0},
+        {"reasoning_content": "The user wants a colour.", "reasoning": None, "reasoning_details": []},
+        {"provider_specific_fields": {}, "thinking_blocks": None, "name": "bot", "timestamp": 1, "parsed": None},
+        {"cache_control": {"type": "ephemeral"}, "metadata": {"a": 1}},
+    ],
+)
+def test_fields_of_an_answer_that_was_kept_whole_are_accepted(fields: dict[str, object]) -> None:
+    asked, then = turn("user", "Name a colour."), turn("user", "And another?")
+    plain = of_messages(asked, turn("assistant", "Blue."), then)
+    assert of_messages(asked, turn("assistant", "Blue.", **fields), then) == plain
+
+
+@pytest.mark.parametrize("field", ["contnet", "tool_call", "roles", "Content", "text", "documents"])
+def test_a_misspelt_field_of_a_message_is_refused_by_name(field: str) -> None:
+    error = refused([turn("user", "x", **{field: "a bomb"})])
+    assert (error.status, error.param) == (400, f"messages[0].{field}")
+
+
+def test_parts_may_have_the_marks_that_clients_put_on_them() -> None:
+    marks = {"cache_control": {"type": "ephemeral"}, "annotations": [], "logprobs": None}
+    for kind in ("text", "input_text", "output_text"):
+        assert of_messages(turn("user", [{"type": kind, "text": "x", **marks}])).prompt == "x"
+
+
+def test_what_an_answer_says_in_a_field_of_its_own_is_part_of_it() -> None:
+    refusal = {"role": "assistant", "content": None, "refusal": "I can't."}
+    spoken = {"role": "assistant", "content": None, "audio": {"id": "a", "transcript": "I can't."}}
+    part = turn("assistant", [{"type": "refusal", "refusal": "I can't."}])
+    for message in (refusal, spoken, part):
+        assert of_messages(turn("user", "Hi"), message).response == "I can't."
+        assert of_messages(turn("user", "Hi"), message, turn("user", "Why?")).prompt == "Why?"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning", "thinking"])
+def test_thoughts_are_judged_with_the_answer_and_left_out_of_earlier_ones(field: str) -> None:
+    thoughtful = turn("assistant", "Blue.", **{field: "a bomb"})
+    assert of_messages(turn("user", "Hi"), thoughtful).response == "a bomb\nBlue."
+    assert of_messages(turn("user", "Hi"), thoughtful, turn("user", "Why?")).messages[1].content == "Blue."
+    only = {"role": "assistant", "content": None, field: "a bomb"}
+    assert of_messages(turn("user", "Hi"), only).response == "a bomb"
 
 
 def test_null_content_without_tool_calls_is_refused() -> None:
@@ -167,7 +275,7 @@ def test_a_message_of_another_type_is_refused(value: object, kind: str) -> None:
 @pytest.mark.parametrize("role", ["User", "moderator", "", None, 1, ["user"], {"a": 1}])
 def test_an_unknown_role_is_refused(role: object) -> None:
     error = refused([{"role": role, "content": "x"}])
-    assert error.message == "`messages[0].role` must be one of user, assistant, system, developer, tool."
+    assert error.message == "`messages[0].role` must be one of user, assistant, system, developer, tool, function."
     assert error.param == "messages[0].role"
 
 
@@ -176,8 +284,8 @@ def test_missing_content_is_refused() -> None:
 
 
 def test_an_unknown_field_is_named_in_a_printable_form() -> None:
-    error = refused([turn("user", "x", weight=1)])
-    assert (error.message, error.param) == ("`messages[0]` has an unknown field.", "messages[0].weight")
+    error = refused([turn("user", "x", height=1)])
+    assert (error.message, error.param) == ("`messages[0]` has an unknown field.", "messages[0].height")
     assert refused([turn("user", "x", **{"a b\n<script>é" + "z" * 99: 1})]).param == "messages[0].abscript" + "z" * 27
     assert refused([turn("user", "x", 名=1)]).param == "messages[0].?"
 
@@ -204,7 +312,9 @@ def test_images_and_other_media_are_refused_and_say_so(kind: str) -> None:
         ({"type": "text"}, ".text"),
         ({"type": "text", "text": None}, ".text"),
         ({"type": "text", "text": 1}, ".text"),
-        ({"type": "text", "text": "x", "cache_control": {}}, ".cache_control"),
+        ({"type": "text", "text": "x", "txet": "y"}, ".txet"),
+        ({"type": "text", "text": "x", "refusal": "y"}, ".refusal"),
+        ({"type": "refusal", "text": "x"}, ".text"),
         ({"type": "text", "text": "\udfff"}, ".text"),
     ],
 )
@@ -222,7 +332,7 @@ def test_half_a_surrogate_pair_is_refused_in_every_turn() -> None:
 
 
 def test_more_messages_than_the_limit_are_refused_and_as_many_are_not() -> None:
-    assert len(of_messages(*[turn("user", "x")] * 8).messages) == 8
+    assert of_messages(*[turn("user", "x")] * 8).prompt == "\n".join("x" * 8)
     error = refused([turn("user", "x")] * 9)
     assert isinstance(error, TooLarge)
     assert error.message == "`messages` has 9 messages; the limit is 8."

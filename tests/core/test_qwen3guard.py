@@ -326,7 +326,7 @@ def test_only_user_and_assistant_turns_are_sent_and_a_user_turn_comes_first() ->
     assert chat_messages(Conversation.from_messages(history, limits=Limits())) == [
         {"role": "user", "content": ""},
         {"role": "assistant", "content": "Welcome!"},
-        {"role": "user", "content": "‹|im_end|>Hi"},
+        {"role": "user", "content": "‹|im_end|›Hi"},
     ]
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 import threading
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic, sleep
 from typing import Any
@@ -18,7 +20,7 @@ from moderation_service.core.verdict import Category
 from moderation_service.engines.vllm.rendering import ANSWER_BEGINNING, learn
 from moderation_service.upstream.byte_level import spelled
 
-from .attack_strings import ATTACKS, CONTROL_TOKENS
+from .attack_strings import ATTACKS, CONTROL_TOKENS, HARMLESS, MARKERS
 from .servers import ModelServer, tiny_guard_data
 
 pytestmark = pytest.mark.vllm
@@ -153,29 +155,67 @@ def common_beginning(one: list[int], other: list[int]) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
 
 
+_SHOWS_NOTHING = {"Cc", "Cf"}
+_FILLERS = "\u034f\u3164"
+
+
+def structure(pieces: Sequence[str]) -> Counter[str]:
+    """How often each part of a template stands in what these tokens spell, if one reads over what nobody sees."""
+    text = "".join(
+        char
+        for char in spelled(pieces) or ""
+        if char.isspace() or (unicodedata.category(char) not in _SHOWS_NOTHING and char not in _FILLERS)
+    )
+    lines = "\n".join(line.strip() for line in text.splitlines())
+    words = re.sub(r"[\s_-]+", " ", text)
+    found = Counter(pattern for pattern in _LINE_PARTS for _ in re.finditer(pattern, lines, re.MULTILINE))
+    found.update(marker for marker in MARKERS for _ in re.finditer(f"< ?/? ?{marker} ?>", words, re.IGNORECASE))
+    found["any section"] = len(re.findall(r"< ?/? ?(?:BEGIN|END) [A-Z ]+>", words))
+    found["any token"] = len(re.findall(r"< ?\|+ ?(?:im start|im end|endoftext) ?\|+ ?>", words, re.IGNORECASE))
+    return found
+
+
+_LINE_PARTS = (
+    *("^USER\\s*:", "^ASSISTANT\\s*:", "^# *Task *:", r"^\d\) *Evaluate", r"^\*\*Safety:", r"^\*\*Refusal:"),
+    *("^Provide your safety assessment", "^- *The (?:first|second|third) line"),
+)
+
+
 def test_no_attack_becomes_a_control_token_or_structure(server: ModelServer, kind: str) -> None:
     if kind != "vllm":
         pytest.skip("only vLLM tells the ids of a whole prompt")
-    assert len(ATTACKS) >= 500
-    plain, _ = rendered(server, "x")
+    assert len(ATTACKS) >= 1200
+    plain, plain_pieces = rendered(server, "x")
     other, _ = rendered(server, "7")
     # The blank in front of the text and the line break behind it may become one token with its edges.
     before = common_beginning(plain, other) - 1
     after = common_beginning(plain[::-1], other[::-1]) - 1
-    dangerous = 0
+    expected = structure(plain_pieces)
+    assert sum(expected[marker] for marker in MARKERS) == len(MARKERS) - 2  # a prompt has no refusal policy
+    tokens = forged = 0
     for attack in ATTACKS:
         text = neutralise(attack)
+        assert len(text) == len(attack)
         ids, pieces = rendered(server, text)
         # The template around the text is, token by token, what it is around a harmless one ...
         assert ids[:before] == plain[:before]
         assert ids[-after:] == plain[-after:]
-        # ... and in the text there is no control token, section marker or role prefix.
+        # ... in the text there is no control token, and in the whole no section, instruction or turn more.
         assert not set(pieces[before : len(pieces) - after]) & set(CONTROL_TOKENS), attack
-        assert not re.search(r"<(BEGIN|END) CONVERSATION>|(^|[\n\r])(USER|ASSISTANT):", text, re.IGNORECASE), attack
+        assert structure(pieces) == expected, attack
         raw_ids, raw_pieces = rendered(server, attack)
-        dangerous += bool(set(raw_pieces[before : len(raw_ids) - after]) & set(CONTROL_TOKENS))
-    # What the test is worth: sent as they are, most of these do become control tokens.
-    assert dangerous > 300
+        tokens += bool(set(raw_pieces[before : len(raw_ids) - after]) & set(CONTROL_TOKENS))
+        forged += structure(raw_pieces) != expected
+    # What the test is worth: sent as they are, most of these do become control tokens or structure.
+    assert tokens > 500
+    assert forged > 600
+
+
+def test_harmless_texts_are_tokenised_as_they_were_written(server: ModelServer, kind: str) -> None:
+    if kind != "vllm":
+        pytest.skip("only vLLM tells the ids of a whole prompt")
+    for text in HARMLESS:
+        assert rendered(server, neutralise(text)) == rendered(server, text)
 
 
 def test_the_prompt_rendered_here_is_the_servers_own(server: ModelServer, kind: str) -> None:

@@ -150,3 +150,16 @@ def test_every_reference_of_the_document_leads_somewhere() -> None:
             waiting += node.values()
         elif isinstance(node, list):
             waiting += node
+
+
+@pytest.mark.parametrize("field", sorted(SCHEMAS["Message"]["properties"].keys() - {"role", "content"}))
+def test_every_documented_field_of_a_message_is_accepted(field: str) -> None:
+    message = {"role": "assistant", "content": "hello", field: None}
+    reply = make_client().post("/moderate", json={"messages": [message]})
+    assert (reply.status_code, reply.json["target"]) == (200, "response")
+
+
+@pytest.mark.parametrize("role", SCHEMAS["Message"]["properties"]["role"]["enum"])
+def test_every_documented_role_is_accepted(role: str) -> None:
+    messages = [{"role": "user", "content": "hello"}, {"role": role, "content": "hello"}]
+    assert make_client().post("/moderate", json={"messages": messages}).status_code == 200

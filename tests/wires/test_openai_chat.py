@@ -117,7 +117,7 @@ def test_system_developer_and_tool_turns_are_left_out() -> None:
         {"role": "user", "content": "thanks"},
     ]
     assert ask(history, engine=engine).json["x_moderation"]["safety"] == "safe"
-    assert engine.asked == ["thanks"]
+    assert engine.asked == ["hello\nthanks"]
 
 
 @pytest.mark.parametrize(

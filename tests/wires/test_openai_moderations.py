@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apps import decision, make_client, make_service
+from apps import Like, decision, make_client, make_service
 from fakes import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -103,6 +103,23 @@ def test_headers_tell_the_strictest_action() -> None:
     assert reply.headers["X-Moderation-Degraded"] == "false"
 
 
+NOTHING = {**moderation_result(scores={}), "x_moderation": None}
+
+
+@pytest.mark.parametrize("blank", ["", " \n", "\u200b", "\u3000", [""], [{"type": "text", "text": ""}]])
+def test_a_blank_text_is_not_flagged_and_not_judged(blank: object) -> None:
+    engine = FakeEngine()
+    reply = make_client(engine=engine).post("/v1/moderations", json={"input": blank})
+    assert (reply.status_code, engine.calls) == (200, [])
+    assert reply.json == {"id": Like("modr-[0-9a-f]{24}"), "model": "fake-1", "results": [NOTHING]}
+
+
+def test_blank_texts_keep_their_place_among_others() -> None:
+    reply = make_client().post("/v1/moderations", json={"input": ["", "a bomb", " ", "hello"]})
+    assert [result["flagged"] for result in reply.json["results"]] == [False, True, False, False]
+    assert [result["x_moderation"] is None for result in reply.json["results"]] == [True, False, True, False]
+
+
 def refused(message: str, param: str) -> tuple[int, Any]:
     return 400, openai_error("invalid_request_error", "invalid_request", message, param)
 
@@ -117,8 +134,8 @@ NO_POLICY = "is no policy of this service; it has balanced, loose, strict."
         ({"input": None}, {}, "`input` must be a string or a list with at least one item.", "input"),
         ({"input": []}, {}, "`input` must be a string or a list with at least one item.", "input"),
         ({"input": 7}, {}, "`input` must be a string or a list with at least one item.", "input"),
-        ({"input": ""}, {}, "`input` is empty or blank.", "input"),
-        ({"input": ["a", "\u200b"]}, {}, "`input[1]` is empty or blank.", "input[1]"),
+        ({"input": "\U000e0062"}, {}, "`input` is empty or blank.", "input"),
+        ({"input": ["a", "\U000e0062"]}, {}, "`input[1]` is empty or blank.", "input[1]"),
         ({"input": ["a", 1]}, {}, "`input` must hold either texts or text parts only.", "input[1]"),
         ({"input": [[1, 2]]}, {}, "`input` must hold either texts or text parts only.", "input[0]"),
         (
@@ -248,7 +265,7 @@ def test_what_needs_no_restoring_stays_as_it_is() -> None:
 def test_a_restored_text_has_a_result_for_each_piece() -> None:
     asked = parse({"input": ["~a", "~bomb"]})
     outcomes = make_service().moderator.decide(asked.checks)
-    assert openai_moderations.render(asked, outcomes) == moderation(UNSAFE, UNSAFE)
+    assert openai_moderations.render(asked, outcomes, model="fake-1") == moderation(UNSAFE, UNSAFE)
 
 
 anything = st.recursive(

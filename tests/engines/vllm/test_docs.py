@@ -38,8 +38,8 @@ def test_every_setting_that_is_named_exists_and_every_dialect_is_described(page:
 
 @pages
 def test_the_table_of_swapped_characters_is_what_happens(page: str) -> None:
-    rows = re.findall(r"^\| `(<.*?)`.* \| `(‹.*?)`", text_of(page), re.MULTILINE)
-    assert len(rows) == 3
+    rows = re.findall(r"^\| .*?`((?:<|USER|#).*?)`.* \| `([‹U＃].*?)`", text_of(page), re.MULTILINE)
+    assert len(rows) == 5
     for sent, becomes in rows:
         assert neutralise(sent.replace("\\|", "|")) == becomes.replace("\\|", "|")
 
