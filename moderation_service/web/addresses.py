@@ -74,8 +74,11 @@ def hint(path: str, *, doors: Iterable[str]) -> str | None:
     return next((told for end, told in _OTHER_CONTRACTS.items() if _ends_with(parts, end)), None)
 
 
-def register_addresses(app: Flask) -> None:
-    """Tidy addresses before Flask sees them, and let its 404 say more. To be called before the lifecycle's layer."""
+def register_addresses(app: Flask) -> Callable[[str], str]:
+    """Tidy addresses before Flask sees them, and let its 404 say more. To be called before the lifecycle's layer.
+
+    Returns what takes slashes too many out of a path, if that makes it the address of a door.
+    """
     known: list[str] = []
 
     def doors() -> list[str]:
@@ -85,6 +88,12 @@ def register_addresses(app: Flask) -> None:
             known.extend(sorted(rules - set(_NOT_DOORS)))
         return known
 
+    def tidy(path: str) -> str:
+        if path.endswith("/") or "//" in path:
+            joined = "/" + "/".join(_parts(path))
+            return joined if joined in doors() else path
+        return path
+
     def tell() -> None:
         if isinstance(request.routing_exception, NothingHere):
             told = hint(request.path, doors=doors())
@@ -92,23 +101,14 @@ def register_addresses(app: Flask) -> None:
                 raise NotFound(told)
 
     app.before_request(tell)
-    app.wsgi_app = _TidyAddresses(app.wsgi_app, doors)  # type: ignore[method-assign]
+    inner: WSGIApplication = app.wsgi_app
 
+    def with_tidy_address(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        environ["PATH_INFO"] = tidy(environ["PATH_INFO"])
+        return inner(environ, start_response)
 
-class _TidyAddresses:
-    """A WSGI layer: slashes too many are taken out, if that makes the address one of ours."""
-
-    def __init__(self, app: WSGIApplication, doors: Callable[[], list[str]]) -> None:
-        self._app = app
-        self._doors = doors
-
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        path = environ["PATH_INFO"]
-        if path.endswith("/") or "//" in path:
-            tidy = "/" + "/".join(_parts(path))
-            if tidy in self._doors():
-                environ["PATH_INFO"] = tidy
-        return self._app(environ, start_response)
+    app.wsgi_app = with_tidy_address  # type: ignore[method-assign]
+    return tidy
 
 
 def _parts(path: str) -> tuple[str, ...]:

@@ -39,6 +39,13 @@ def test_no_cors_header_is_ever_sent(method: str, path: str) -> None:
         assert "CORS" in page
 
 
+def test_without_keys_a_page_under_any_name_is_served_which_the_threat_model_does_not_hide() -> None:
+    reply = make_client().post("/moderate", json={"prompt": "Hello"}, headers={"Host": "rebound.example"})
+    assert reply.status_code == 200
+    for page, word in zip(pages("threat-model"), ("DNS rebinding", "DNS 重绑定"), strict=True):
+        assert word in page
+
+
 def test_the_bytes_that_are_held_back_for_litellm_are_those_said() -> None:
     held = Pacing().hold_bytes
     for page in pages("litellm"):

@@ -8,6 +8,7 @@ from flask.testing import FlaskClient
 from hypothesis import given
 from hypothesis import strategies as st
 from openai_documents import openai_error
+from processes import SERVE_FAKE, running
 
 from moderation_service.web.addresses import hint
 
@@ -38,6 +39,13 @@ def test_slashes_too_many_change_nothing(client: FlaskClient, path: str) -> None
 )
 def test_every_door_takes_them(client: FlaskClient, path: str, body: dict[str, object]) -> None:
     assert client.post(path, json=body).status_code == 200
+
+
+def test_they_do_so_on_a_real_server_too() -> None:
+    with running(command=SERVE_FAKE) as service:
+        for path in ("/moderate/", "//moderate", "/v1//moderations"):
+            reply = service.request("POST", path, {"prompt": "bomb"} if "v1" not in path else {"input": "bomb"})
+            assert (reply.status, b'"unsafe"' in reply.body) == (200, True), path
 
 
 def test_a_tidied_address_needs_a_key_as_the_right_one_does() -> None:
