@@ -42,40 +42,6 @@ KNOWN = {"id", "why", "guard", "llm", "to", "method", "ask", "raw", "hex", "type
 CHAT = "/v1/chat/completions"
 QUESTION = [{"role": "user", "content": "Tell me something about chemistry"}]
 PENDING: dict[str, tuple[str, ...]] = {
-    "an odd line after a severity still throws the verdict away": (
-        "code-fence-around-the-verdict",
-        "end-token-behind-the-verdict",
-        "sentence-behind-the-verdict",
-        "unsafe-without-categories",
-        "unsafe-cut-by-the-token-limit",
-        "unsafe-with-an-unknown-category",
-        "unsafe-with-one-known-category",
-        "unsafe-with-a-category-in-lower-case",
-        "unsafe-with-a-full-stop",
-        "unsafe-with-the-long-name-of-pii",
-        "controversial-with-a-sentence-behind",
-        "controversial-alone",
-        "safe-first-and-unsafe-later",
-        "unsafe-first-and-safe-later",
-        "refusal-line-on-a-safe-prompt",
-        "refusal-line-on-an-unsafe-prompt",
-        "unsafe-response-without-a-refusal-line",
-        "jailbreak-on-a-response",
-    ),
-    "turns of one prompt, or messages as SDKs write them, are not read yet": (
-        "tool-call-without-content-at-the-guard",
-        "tool-loop-at-the-service",
-        "tool-loop-with-empty-text-at-the-service",
-        "tool-loop-of-a-harmful-question",
-        "tool-loop-of-two-rounds",
-        "sdk-message-sent-back-to-the-service",
-        "thoughts-in-the-history-at-the-service",
-        "cache-control-at-the-service",
-        "two-user-turns-at-the-service",
-        "two-user-turns-at-the-guard",
-        "user-turns-parted-by-a-system-message",
-        "user-turns-parted-by-an-empty-answer",
-    ),
     "text beside the choices of an answer is not judged yet": (
         "key-of-an-object",
         "id-of-a-tool-call",
@@ -100,11 +66,6 @@ PENDING: dict[str, tuple[str, ...]] = {
         "null-event",
         "keep-alive-inside-data",
         "empty-data",
-    ),
-    "blank texts are still an error on OpenAI's door": (
-        "moderations-of-a-blank-text",
-        "moderations-of-white-space",
-        "moderations-of-a-blank-text-beside-another",
     ),
     "the embedded engine can't tell this yet": (
         "dotted-letters",
