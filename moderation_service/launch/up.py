@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..config.extras import install_command
 from ..config.settings import ENV_PREFIX, Secret, Settings
 from ..errors import ConfigurationError
 from ..server.gunicorn_app import check_port_is_free
@@ -47,7 +48,7 @@ _CHOICES = """What you can do:
   here, vLLM on the CPU (0.6B, slow)    moderation-service up --cpu
   with a vLLM that runs elsewhere       moderation-service up --upstream http://HOST:8000"""
 _INSTALL = """The program `vllm` is not installed here. To install it:
-  pip install 'moderation-service[vllm]'
+  {command}
 or, when it is in a virtual environment of its own, name it: --vllm /path/to/venv/bin/vllm"""
 
 
@@ -319,7 +320,8 @@ def _find_vllm(options: UpOptions, outside: Outside) -> str:
     else:
         found = shutil.which("vllm", path=str(Path(sys.executable).parent)) or shutil.which("vllm", path=path)
     if found is None and not options.dry_run:
-        raise VllmMissing(f"--vllm: {options.vllm} is not a program." if options.vllm else _INSTALL)
+        how = _INSTALL.format(command=install_command("vllm"))
+        raise VllmMissing(f"--vllm: {options.vllm} is not a program." if options.vllm else how)
     return found or options.vllm or "vllm"
 
 
