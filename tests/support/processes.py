@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
@@ -39,9 +41,16 @@ def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProces
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on which nobody listens, and that nobody is given by chance before it is used.
+
+    The system hands out ports from 32768 on, for outgoing connections too; two processes of a test run, or two runs,
+    that looked in order would find the same one.
+    """
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 class Reply:
