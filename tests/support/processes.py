@@ -13,12 +13,23 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["SERVE_FAKE", "SERVE_LITE", "Reply", "Running", "environment", "free_port", "run_command", "running"]
+__all__ = [
+    "SERVE_FAKE",
+    "SERVE_LITE",
+    "Reply",
+    "Running",
+    "environment",
+    "free_port",
+    "run_command",
+    "running",
+    "until",
+]
 
 SERVE_LITE = (sys.executable, "-m", "moderation_service", "serve")
 """The service as a user starts it."""
@@ -51,6 +62,14 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def until(condition: Callable[[], object], *, within_s: float = 30) -> None:
+    """Wait until it is so; for what happens in other processes."""
+    ends_at = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come so far"
+        time.sleep(0.01)
 
 
 class Reply:
@@ -166,6 +185,7 @@ def running(
     command: Sequence[str] = SERVE_FAKE,
     new_session: bool = False,
     stdin: IO[str] | None = None,
+    preexec_fn: Callable[[], None] | None = None,
     **variables: str,
 ) -> Iterator[Running]:
     """A service that is ready, on a port of its own, and that has ended afterwards."""
@@ -176,6 +196,7 @@ def running(
         stderr=subprocess.PIPE,
         env=environment(**variables),
         start_new_session=new_session,
+        preexec_fn=preexec_fn,
     )
     service = Running(process, port)
     try:
