@@ -11,6 +11,7 @@
     ├── Overloaded              429  overloaded           carries Retry-After
     ├── InternalError           500  internal_error       a bug of ours, never a verdict
     ├── ClientGone              499  client_gone          nobody is there to read this; only the log is told
+    ├── AuditUnavailable        503  audit_unavailable    a decision could not be recorded, and is not given without
     ├── ChatModelError          502  chat_model_error     the guarded chat model failed, broke off or answered nonsense
     │   ├── ChatModelUnavailable 503 chat_model_unavailable  it can't be reached
     │   └── ChatModelTimeout    504  chat_model_timeout   it was too slow
@@ -31,6 +32,7 @@ import enum
 from typing import ClassVar
 
 __all__ = [
+    "AuditUnavailable",
     "ChatModelError",
     "ChatModelTimeout",
     "ChatModelUnavailable",
@@ -139,6 +141,13 @@ class ClientGone(ModerationError):
 
     status = 499
     type = "client_gone"
+
+
+class AuditUnavailable(ModerationError):
+    """The decision was made and could not be recorded, which `audit_required` asks for. No fail mode replaces it."""
+
+    status = 503
+    type = "audit_unavailable"
 
 
 class ChatModelError(ModerationError):

@@ -9,7 +9,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +18,7 @@ from ..config.extras import install_command
 from ..config.settings import ENV_PREFIX, Secret, Settings
 from ..errors import ConfigurationError
 from ..server.gunicorn_app import check_port_is_free
+from ..server.run_folder import make_run_folder, remove_leftovers
 from ..web.api_keys import check_exposure, load_api_keys
 from .command_line import HOST, ServerCommand, vllm_command
 from .download import Downloader, default_cache
@@ -41,6 +41,7 @@ _DRAIN_S = 5.0
 """On top of the service's own `graceful_timeout_s`."""
 _WARM_UP_S = 300.0
 EXIT_INTERRUPTED = 130
+_WORK_PREFIX = "moderation-up-"
 _GEN, _STREAM = "vLLM", "vLLM for Stream"
 
 _CHOICES = """What you can do:
@@ -381,13 +382,15 @@ def _available_memory() -> int:
 
 @contextlib.contextmanager
 def _work_folder() -> Iterator[Path]:
-    """For vLLM's log. It stays when vLLM had to be given up, because the reason is in it."""
-    folder = Path(tempfile.mkdtemp(prefix="moderation-up-"))
+    """For vLLM's log. It stays when vLLM had to be given up, because the reason is in it, until the next start."""
+    remove_leftovers(_WORK_PREFIX)
+    folder = make_run_folder(_WORK_PREFIX)
     try:
-        yield folder
+        yield folder.path
     except ServerFailed:
+        folder.close()
         raise
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.remove()
