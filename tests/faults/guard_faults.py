@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fake_guard_server import BOMB, BREAD, Send, guard
@@ -93,6 +93,8 @@ class GuardFault:
     script: Script
     tells: bool = False
     statuses: frozenset[int] = frozenset()
+    contradicts: bool = False
+    """Whether it says two things; the stricter one counts, so that a harmless text may be blocked."""
     chats_only: bool = False
     """Whether it is in the answer's text, which a call for the label alone does not have."""
 
@@ -146,7 +148,7 @@ def text(
     return document(rewrite, tells=tells, chats_only=True)
 
 
-def tokens(change: Callable[[list[Document]], object], *, tells: bool = True) -> GuardFault:
+def tokens(change: Callable[[list[Document]], object], *, tells: bool = True, contradicts: bool = False) -> GuardFault:
     """The list of logprobs of a chat's answer, changed."""
 
     def rewrite(made: Document) -> None:
@@ -156,7 +158,7 @@ def tokens(change: Callable[[list[Document]], object], *, tells: bool = True) ->
             if found is not None:
                 logprobs["content"] = found
 
-    return document(rewrite, tells=tells)
+    return replace(document(rewrite, tells=tells), contradicts=contradicts)
 
 
 def each_alternative(change: Callable[[Document], None]) -> Callable[[list[Document]], None]:
@@ -318,8 +320,8 @@ LOGPROBS: Mapping[str, GuardFault] = {
     "alternatives that are null": tokens(lambda content: [{**token, "top_logprobs": None} for token in content]),
     "a logprob that is a text": tokens(each_alternative(lambda one: one.update(logprob="-1"))),
     "a logprob that is no number": tokens(each_alternative(lambda one: one.update(logprob=float("nan")))),
-    "a logprob above zero": tokens(each_alternative(lambda one: one.update(logprob=9.0))),
-    "equal logprobs": tokens(each_alternative(lambda one: one.update(logprob=-1.1))),
+    "a logprob above zero": tokens(each_alternative(lambda one: one.update(logprob=9.0)), contradicts=True),
+    "equal logprobs": tokens(each_alternative(lambda one: one.update(logprob=-1.1)), contradicts=True),
     "tokens that spell something else": tokens(lambda content: [{**token, "token": "x"} for token in content]),
 }
 FAULTS: Mapping[str, GuardFault] = {**SOCKETS, **HTTP, **JSON, **GRAMMAR, **LOGPROBS}

@@ -169,7 +169,14 @@ def verdict_check(
     def check(connection: http.client.HTTPConnection) -> list[str]:
         status, found = verdict(connection, number, on_failure=on_failure, detail=detail)
         is_unsafe, was_told = truth(text_of(number)), number in models.told_unsafe
-        wrong = what_is_wrong(status, found, is_unsafe=is_unsafe, was_told=was_told, on_failure=on_failure)
+        wrong = what_is_wrong(
+            status,
+            found,
+            is_unsafe=is_unsafe,
+            was_told=was_told,
+            may_block=models.fault is not None and models.fault.contradicts,
+            on_failure=on_failure,
+        )
         shown = {key: found.get(key) for key in ("safety", "action", "engine", "degraded", "error") if key in found}
         return [f"{wrong}: item {number}, {on_failure}, {detail}: {status} {shown}"] if wrong else []
 
@@ -177,7 +184,7 @@ def verdict_check(
 
 
 def what_is_wrong(
-    status: int, found: dict[str, Any], *, is_unsafe: bool, was_told: bool, on_failure: str
+    status: int, found: dict[str, Any], *, is_unsafe: bool, was_told: bool, may_block: bool, on_failure: str
 ) -> str | None:
     if status != 200:
         # With `lite` too, were the embedded engine unable to answer; here it always can.
@@ -187,7 +194,7 @@ def what_is_wrong(
     if not found["degraded"]:
         if is_unsafe and found["safety"] == "safe":
             return "unsafe and called safe"
-        if not is_unsafe and found["allowed"] is False:
+        if not is_unsafe and not may_block and not found["allowed"]:
             return "harmless and blocked"
         return None
     as_said = {

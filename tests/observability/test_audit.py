@@ -14,10 +14,12 @@ from typing import Any
 
 import pytest
 from apps import Like, decision, error, keys, make_client, make_service
+from fake_llm import fake_llm
 from fakes import FakeEngine
 from flask.testing import FlaskClient
 from processes import running, send
 
+from moderation_service.config.setting import Url
 from moderation_service.core.policy import BUILT_IN
 from moderation_service.errors import ConfigurationError, EngineUnavailable
 
@@ -345,6 +347,31 @@ def test_doors_whose_callers_take_an_error_for_a_pass_withhold_the_text() -> Non
     answered = {"model": "m", "messages": [*CHAT, {"role": "assistant", "content": "Mix flour and water."}]}
     reply = client.post("/owui/moderation-guard/filter/outlet", json={"user": {"id": "u"}, "body": answered})
     assert "Mix flour" not in reply.get_data(as_text=True)
+
+
+@NEEDS_DEV_FULL
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_a_guarded_chat_nothing_is_shown_without_its_records(stream: bool) -> None:
+    with fake_llm() as llm:
+        options = {"audit_file": Path("/dev/full"), "audit_required": True, "log_level": "error"}
+        client = make_client(chat_upstream=Url(llm.url), **options)
+        reply = client.post("/v1/chat/completions", json={"model": "llm-1", "messages": CHAT, "stream": stream})
+        assert reply.status_code == 503
+        assert reply.json["error"]["code"] == "audit_unavailable"
+
+
+def test_an_answer_whose_records_can_no_longer_be_written_is_broken_off(file: Path) -> None:
+    """The prompt's record fits, and that of the answer does not."""
+    with fake_llm() as llm:
+        options = {"audit_file": file, "audit_required": True, "log_level": "error"}
+        client = make_client(chat_upstream=Url(llm.url), **options)
+        with files_end_at(600):
+            reply = client.post("/v1/chat/completions", json={"model": "llm-1", "messages": CHAT, "stream": True})
+            shown = reply.get_data(as_text=True)
+            reply.close()
+    assert "audit_unavailable" in shown
+    assert "flour" not in shown
+    assert [one["target"] for one in records(file)] == ["prompt"]
 
 
 @NEEDS_DEV_FULL

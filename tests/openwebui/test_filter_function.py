@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from apps import keys, make_service
+from fake_llm import fake_llm, http
 from fakes import FakeEngine
 from werkzeug.serving import make_server
 
@@ -653,16 +654,8 @@ def test_a_text_over_the_services_limits_blocks(engine: FakeEngine, runner: Call
     ],
 )
 def test_a_reply_that_is_no_decision_is_not_taken_for_one(runner: Callable[..., Any], reply: object) -> None:
-    async def work() -> Any:
-        async with runner() as made:
-
-            async def post(*_: object) -> tuple[int, object]:
-                return 200, reply
-
-            made.function._post = post
-            return (await made.ask(Chat(), THANKS)).refused
-
-    assert run(work()) == UNCHECKED
+    with fake_llm(lambda request: [http(200, reply)]) as other:
+        assert asked(runner, THANKS, guard_url=other.url).refused == UNCHECKED
 
 
 def test_a_chat_that_is_stopped_stays_stopped(runner: Callable[..., Any], engine: FakeEngine) -> None:
