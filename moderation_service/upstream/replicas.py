@@ -27,7 +27,7 @@ _log = logging.getLogger("moderation.upstream")
 
 # Doubled up to the second while a server stays away, and each time up to a half less, by chance: the processes that
 # lost it at the same moment must not ask it in step.
-_PROBE_FIRST_S, _PROBE_LAST_S = 0.5, 2.0
+_PROBE_FIRST_S, _PROBE_LAST_S = 1.0, 2.0
 # How long a call that tries a server after its rest keeps others from doing the same.
 _TRIAL_S = 1.0
 # One refused connection is proof, and so is a wrong verdict; other failures may be the request's own bad luck.
