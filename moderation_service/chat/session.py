@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from ..core.moderator import Check, Outcome
 from ..core.policy import Streaming
 from ..core.verdict import Decision
-from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
+from ..errors import ChatModelError, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
 from ..streaming.growing_answer import Pacing, Piece, Ruling
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges
@@ -26,6 +26,7 @@ from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, r
 from ..wires.openai_errors import render_error
 from .answer import GuardedAnswer
 from .background import Background
+from .choice import Told
 from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .reply import ModelReply
@@ -99,9 +100,8 @@ class GuardedSession:
         self._prompt: list[Decision] | None = None if asked.to_judge else []
         self._answer = GuardedAnswer(
             pacing=options.pacing if asked.stream else _WHOLE,
-            begun=asked.question.begun,
             expected=asked.choices,
-            tools=asked.tools,
+            told=Told(begun=asked.question.begun, tools=asked.tools, stops=asked.stops, model=asked.model),
             shows_first=asked.policy.streaming is Streaming.SHOW_THEN_CUT,
         )
         self._reply = ModelReply(
@@ -209,7 +209,7 @@ class GuardedSession:
 
     def _whole(self) -> Mapping[str, object]:
         assert self._reply.document is not None
-        self.ended = "blocked_answer" if self._answer.cut else "answered"
+        self.ended = "blocked_answer" if self._answer.is_blocked else "answered"
         return self._with_moderation(with_cuts(self._reply.document, self._answer.cut))
 
     def _with_moderation(self, document: Mapping[str, object]) -> Mapping[str, object]:
@@ -260,7 +260,7 @@ class GuardedSession:
             for index in range(min(self._asked.choices, _MAX_CHOICES)):
                 events += refused_chunks(refusal, index=index, model=self._asked.model, created=self._created)
         else:
-            self.ended = "blocked_answer" if self._answer.cut else "answered"
+            self.ended = "blocked_answer" if self._answer.is_blocked else "answered"
         if self._asked.wants_moderation:
             head = events[0] if events else self._answer.head or {}
             events.append(moderation_chunk(head, self._moderation()))
@@ -302,7 +302,7 @@ class GuardedSession:
             self._heard_at = monotonic()
             self._reply.receive()
         elif monotonic() >= ends_at:
-            self._reply.fail(ChatModelTimeout("The chat model did not answer in time."))
+            self._reply.time_out()
 
     def _ends_at(self) -> float:
         """When the model must have been heard of again, or all must be over."""

@@ -70,6 +70,12 @@ class GuardedChat:
         return (*self.question.to_judge(), *self.tool_results)
 
     @property
+    def stops(self) -> frozenset[str]:
+        """The caller's stop strings."""
+        stop = self.forward.get("stop")
+        return frozenset(one for one in (stop if isinstance(stop, list) else [stop]) if isinstance(one, str))
+
+    @property
     def model(self) -> str:
         """The model's name as the caller wrote it."""
         return str(self.forward.get("model") or "")

@@ -13,12 +13,14 @@ from ..core.policy import Policy
 from ..core.verdict import Decision
 from . import native
 from .openai_moderations import render_result
+from .openai_shapes import plain
 
 __all__ = ["index_of", "moderation_chunk", "refused", "refused_chunks", "render_moderation", "strictest", "with_cuts"]
 
 _FINISH = "content_filter"
-# Of a reply that is cut, only these fields are kept beside its choices: others may hold some of the text.
-_HEAD = ("id", "object", "created", "model", "service_tier", "system_fingerprint", "usage")
+# Of a reply that is cut, only these fields are kept beside its choices, and only if they can't hold any of its text.
+_HEAD_OF_CHUNK = ("id", "object", "created", "model", "service_tier", "system_fingerprint")
+_HEAD = (*_HEAD_OF_CHUNK, "usage")
 _USAGE = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
 _CHUNK = "chat.completion.chunk"
 
@@ -38,7 +40,7 @@ def with_cuts(document: Mapping[str, object], cut: Mapping[int, Decision]) -> di
     choices = document["choices"]
     assert isinstance(choices, list)
     found: dict[object, Decision] = dict(cut.items())
-    kept = document if not cut else {key: document[key] for key in _HEAD if key in document}
+    kept = document if not cut else plain(document, _HEAD)
     indexes = [index_of(choice, position) for position, choice in enumerate(choices)]
     replaced = [
         _cut(index, found[index]) if index in found else choice for index, choice in zip(indexes, choices, strict=True)
@@ -81,7 +83,7 @@ def refused_chunks(
     if head is None:
         head = _head(decision, model=model, created=created)
     else:
-        head = {key: head[key] for key in _HEAD if key in head and key != "usage"}
+        head = plain(head, _HEAD_OF_CHUNK)
     message = ("\n\n" if has_text else "") + (decision.message or "")
     delta = {"content": message} if has_role else {"role": "assistant", "content": message}
     first = {"index": index, "delta": delta, "logprobs": None, "finish_reason": None}
@@ -128,5 +130,5 @@ def _side(decisions: Sequence[Decision], policy: Policy, model: str) -> dict[str
 
 def moderation_chunk(head: Mapping[str, object], moderation: Mapping[str, object]) -> dict[str, object]:
     """The chunk of a stream that carries the `moderation` object; it has no choices."""
-    kept = {key: head[key] for key in _HEAD if key in head and key != "usage"}
+    kept = plain(head, _HEAD_OF_CHUNK)
     return {**kept, "object": _CHUNK, "choices": [], "moderation": moderation}
