@@ -32,13 +32,14 @@ class GuardedAnswer:
     """All choices of one answer. Not for several threads at once.
 
     `expected` is how many choices were asked for, `told` what the caller has said itself. With `shows_first` text is
-    released before it was judged, and the choice is cut when the verdict says so.
+    released before it was judged, and the choice is cut when the verdict says so. `is_structured`: JSON was asked for.
     """
 
     pacing: Pacing
     expected: int = 1
     told: Told = Told()
     shows_first: bool = False
+    is_structured: bool = False
     head: Mapping[str, object] | None = None
     _choices: dict[int, Choice] = field(default_factory=dict)
     _others: deque[Event] = field(default_factory=deque)
@@ -165,7 +166,12 @@ class GuardedAnswer:
         for choice in self._cuts:
             assert choice.cut is not None
             found += refused_chunks(
-                choice.cut, index=choice.index, head=self.head, has_role=choice.has_role, has_text=choice.has_text
+                choice.cut,
+                index=choice.index,
+                head=self.head,
+                has_role=choice.has_role,
+                has_text=choice.has_text,
+                is_structured=self.is_structured,
             )
         self._cuts.clear()
         return found

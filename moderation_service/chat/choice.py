@@ -340,7 +340,7 @@ class Choice:
 
 
 def _ahead_of(tokens: bytes, said: str) -> bytes | None:
-    """What these tokens say beyond the text: the first bytes of a character, or nothing; None if it is anything else."""
+    """What tokens say beyond the text: the first bytes of a character, or nothing; None if it is anything else."""
     text = said.encode("utf-8", "surrogatepass")
     if not tokens.startswith(text):
         return None

@@ -75,9 +75,9 @@ def parts_of(
         elif message is not None:
             yield from _parts(CONTENT, message)
     for key, value in choice.items():
-        if key not in _APART and not passes(CHOICE, key, value):
-            if not (key in _STOPS and isinstance(value, (str, int)) and (isinstance(value, int) or value in stops)):
-                yield from _field(key, value)
+        is_stop = key in _STOPS and (isinstance(value, int) or (isinstance(value, str) and value in stops))
+        if not is_stop and key not in _APART and not passes(CHOICE, key, value):
+            yield from _field(key, value)
     if not isinstance(text, str) and text is not None:
         yield from _field(_TEXT, text)
 

@@ -196,7 +196,8 @@ def test_text_before_a_tool_call_does_not_wait_for_it() -> None:
 
 @pytest.mark.parametrize(
     "document",
-    [{"choices": {}}, {"text": "bomb"}, {"choices": None, "ids": [1]}, {"type": "content_block_delta", "delta": {"text": "bomb"}},
+    [{"choices": {}}, {"text": "bomb"}, {"choices": None, "ids": [1]},
+     {"type": "content_block_delta", "delta": {"text": "bomb"}},
      {"choices": [1]}, {"choices": [{"index": "0"}]}, {"choices": [{"index": 128}]},
      {"choices": [{"index": -1}]}, {"choices": [{"index": 0, "delta": {str(number): "x" for number in range(65)}}]}],
 )  # fmt: skip
@@ -318,7 +319,8 @@ def test_nothing_leaks_in_thousands_of_streams() -> None:
         at = luck.randint(0, len(text))
         text = text[:at] + luck.choice(["bomb", "b\u200bo\u200bm\u200bb"]) + text[at:]
         judged, shown, is_cut = stream_through(text, luck)
-        allowed_text = "".join(piece.new for piece in judged if not SPELLED.search(piece.text))
+        passed = [piece for piece in judged if not SPELLED.search(piece.text)]
+        allowed_text = "".join(piece.new[: len(piece.new) - piece.kept] for piece in passed)
         assert is_cut
         assert shown.endswith("Sorry.")
         assert allowed_text.startswith(shown.removesuffix("Sorry.").removesuffix("\n\n"))
