@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ..core.verdict import Decision
 from ..errors import ChatModelError
 from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece
-from ..wires.openai_choices import CONTENT, FIELDS, LOGPROBS, Tokens, parts_of, tokens_of, tool_text
+from ..wires.openai_choices import CONTENT, FIELDS, LOGPROBS, Tokens, only_content, parts_of, tokens_of, tool_text
 from ..wires.openai_shapes import BESIDE, FREE, NAMES, encodes, passes, strings
 
 __all__ = ["Beside", "Choice", "Event", "Told"]
@@ -202,7 +202,16 @@ class Choice:
         """An event of this choice, with the fields beside it as its chunk."""
         if self.cut is not None:
             return
+        event.chunk = {**event.chunk, "choices": [choice]}
         marks: dict[str, int] = {}
+        content = only_content(choice)
+        if content is not None and not self._early:
+            if content:
+                self._mark(CONTENT, content, marks)
+                self._last = CONTENT
+            event.marks = marks
+            self.waiting.append(event)
+            return
         said: list[str] = []
         for part in parts_of(choice, tools=self._told.tools, stops=self._told.stops):
             if part.is_numbers:
@@ -224,7 +233,6 @@ class Choice:
             self._add_tokens(tokens, "".join(said), marks)
             event.is_untied = event.is_untied or tokens.is_numbers
         event.marks, event.is_end = marks, bool(choice.get("finish_reason"))
-        event.chunk = {**event.chunk, "choices": [choice]}
         self.waiting.append(event)
         self._tie_ids(event, tokens.ids if tokens is not None else 0)
         if event.is_end:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from .openai_shapes import CALL, CHOICE, MESSAGE, NAMES, encodes, passes, strings
 
-__all__ = ["CONTENT", "FIELDS", "LOGPROBS", "Part", "Tokens", "parts_of", "tokens_of", "tool_text"]
+__all__ = ["CONTENT", "FIELDS", "LOGPROBS", "Part", "Tokens", "only_content", "parts_of", "tokens_of", "tool_text"]
 
 CONTENT = "content"
 LOGPROBS, TOKENS = "logprobs", "token_ids"
@@ -57,6 +57,17 @@ class Tokens:
     beside: list[str] = field(default_factory=list)
     ids: int = 0
     is_numbers: bool = False
+
+
+def only_content(choice: Mapping[str, object]) -> str | None:
+    """The text of a choice of a stream that has nothing in it but some content, as most of them; None for any other."""
+    delta = choice.get("delta")
+    if not isinstance(delta, dict) or len(delta) != 1 or not isinstance(text := delta.get(CONTENT), str):
+        return None
+    for key, value in choice.items():
+        if key != "delta" and (key not in CHOICE and key != LOGPROBS or (value is not None and key != "index")):
+            return None
+    return text
 
 
 def parts_of(
