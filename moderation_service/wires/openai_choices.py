@@ -65,7 +65,7 @@ def only_content(choice: Mapping[str, object]) -> str | None:
     if not isinstance(delta, dict) or len(delta) != 1 or not isinstance(text := delta.get(CONTENT), str):
         return None
     for key, value in choice.items():
-        if key != "delta" and (key not in CHOICE and key != LOGPROBS or (value is not None and key != "index")):
+        if key != "delta" and ((key not in CHOICE and key != LOGPROBS) or (value is not None and key != "index")):
             return None
     return text
 
