@@ -260,13 +260,14 @@ class Choice:
 
     def _tie_ids(self, event: Event, ids: int) -> None:
         """Tie ids of tokens to text: those of this event to later text, those of earlier ones to this event's."""
+        has_text = any(channel not in (FIELDS, _ALTERNATIVES) for channel in event.marks)
         if ids:
             self._ids += ids
             self._most = max(self._most, ids)
-            self._late += 0 if event.marks else ids
+            self._late += 0 if has_text else ids
             event.ids = self._ids
             self._early.append(event)
-        if event.marks:
+        if has_text:
             spelled = self._ids - self._late - self._most - self._stop_bytes
             while self._early and self._early[0].ids <= spelled:
                 early = self._early.popleft()

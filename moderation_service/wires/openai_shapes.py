@@ -181,7 +181,8 @@ def _is_sealed(value: object) -> bool:
     if len(value) < _SEALED_CHARS or not _BASE64.fullmatch(value):
         return False
     try:
-        return not base64.urlsafe_b64decode(value.replace("+", "-").replace("/", "_")).decode().isprintable()
+        data = value.rstrip("=").replace("+", "-").replace("/", "_")
+        return not base64.urlsafe_b64decode(data + "=" * (-len(data) % 4)).decode().isprintable()
     except binascii.Error:
         return False
     except UnicodeDecodeError:
