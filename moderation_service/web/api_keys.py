@@ -32,7 +32,7 @@ class ApiKeys:
 
     entries: tuple[tuple[str, bytes], ...]
     lengths: frozenset[int] = frozenset()
-    """Of the keys that were given as they are, and not as a hash."""
+    """Of the keys, 0 among them if one was given as a hash."""
 
     def __bool__(self) -> bool:
         return bool(self.entries)
@@ -60,10 +60,10 @@ class ApiKeys:
         return any(_digest(part) in digests for one in (text, *_decoded(text)) for part in self._parts(one))
 
     def _parts(self, text: str) -> Iterator[str]:
-        for length in self.lengths:
+        for length in self.lengths - {0}:
             for start in range(len(text) - length + 1):
                 yield text[start : start + length]
-        for word in _WORD.findall(text):
+        for word in (*text.split(), *_WORD.findall(text)) if 0 in self.lengths else ():
             for cut in range(_MIN_KEY_CHARS, len(word) + 1):
                 yield word[:cut]
                 yield word[-cut:]
@@ -91,7 +91,7 @@ def load_api_keys(settings: Settings) -> ApiKeys:
         if name in entries:
             raise ConfigurationError(f"{where}: there are two keys named {name!r}.")
         entries[name] = digest
-        lengths |= {length} if length else set()
+        lengths.add(length)
     return ApiKeys(tuple(entries.items()), frozenset(lengths))
 
 

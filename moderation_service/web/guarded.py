@@ -140,7 +140,7 @@ class GuardedDoor:
         told = {"X-Request-Id": RequestState.of(environ).request_id, **caller_trace.get()}
         # One that was made here needs no look.
         sent = {name: value for name, value in told.items() if f"HTTP_{name.upper().replace('-', '_')}" in environ}
-        hidden = {name for name, value in sent.items() if self._service.keys.are_in(value)}
+        hidden = {name for name, value in sent.items() if self._has_key(value, environ)}
         kept = {name: value for name, value in told.items() if name not in hidden}
         return {**kept, **self._authorization(environ)}
 
@@ -149,7 +149,12 @@ class GuardedDoor:
         sent = environ.get("HTTP_AUTHORIZATION", "")
         if not self._options.forward_authorization or not sent.isprintable() or not sent:
             return {}
-        return {} if self._service.keys.are_in(sent) else {"Authorization": sent}
+        return {} if self._has_key(sent, environ) else {"Authorization": sent}
+
+    def _has_key(self, value: str, environ: WSGIEnvironment) -> bool:
+        """Whether a header has one of our keys in it; the one that the caller has shown is found in any place."""
+        shown = environ.get("HTTP_X_API_KEY", "").strip()
+        return self._service.keys.are_in(value) or (bool(self._service.keys) and shown != "" and shown in value)
 
 
 def _passed_on(refused: ChatModelRefused) -> Reply:

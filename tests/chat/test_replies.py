@@ -434,6 +434,7 @@ def test_the_servers_key_is_the_operators(llm: FakeLLM) -> None:
         'Digest key="key-of-this-service"',
         "Basic " + b64encode(b"user:key-of-this-service").decode(),
         "Basic " + b64encode(b"key-of-this-service:").decode(),
+        "Bearer 1-key-of-another-1",
         "Bearer " + "x" * 20_000,
     ],
 )
