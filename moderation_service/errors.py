@@ -4,6 +4,7 @@
     ├── InvalidRequest          400  invalid_request      the body is not what the contract says; names the field
     ├── PromptBlocked           400  content_filter       a prompt for the guarded chat that its policy blocks
     ├── Unauthorized            401  unauthorized         no key, or not one of ours
+    ├── Forbidden               403  forbidden            what this caller may not choose, such as a milder policy
     ├── NotFound                404  not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── TooLarge                413  too_large            over a documented limit; nothing is ever cut
@@ -42,6 +43,7 @@ __all__ = [
     "EngineAnswerInvalid",
     "EngineError",
     "EngineUnavailable",
+    "Forbidden",
     "InternalError",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -95,6 +97,13 @@ class Unauthorized(ModerationError):
 
     status = 401
     type = "unauthorized"
+
+
+class Forbidden(ModerationError):
+    """The caller may not choose what it asks for; the message says why."""
+
+    status = 403
+    type = "forbidden"
 
 
 class NotFound(ModerationError):

@@ -213,7 +213,11 @@ class Settings(StreamSettings, ChatSettings):
         maximum=64 * 1024 * 1024,
     )
     max_messages: int = _declare(
-        256, "Limits", "Most messages in one conversation; beyond it 413.", minimum=1, maximum=100_000
+        256,
+        "Limits",
+        "Most messages in one conversation; beyond it 413. Not for a guarded chat, which `max_body_bytes` bounds.",
+        minimum=1,
+        maximum=100_000,
     )
     max_batch_items: int = _declare(256, "Limits", "Most items in `inputs`; beyond it 413.", minimum=1, maximum=100_000)
     max_metadata_bytes: int = _declare(

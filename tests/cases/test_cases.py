@@ -42,31 +42,6 @@ KNOWN = {"id", "why", "guard", "llm", "to", "method", "ask", "raw", "hex", "type
 CHAT = "/v1/chat/completions"
 QUESTION = [{"role": "user", "content": "Tell me something about chemistry"}]
 PENDING: dict[str, tuple[str, ...]] = {
-    "text beside the choices of an answer is not judged yet": (
-        "key-of-an-object",
-        "id-of-a-tool-call",
-        "role-of-a-delta",
-        "stop-reason-beside-a-delta",
-        "logprobs-beside-a-delta",
-        "search-results-of-a-chunk",
-        "web-search-of-a-chunk",
-        "citations-of-a-chunk",
-        "provider-fields-of-a-chunk",
-        "warning-of-a-chunk",
-        "output-text-of-a-chunk",
-        "text-beside-no-choice",
-        "search-results-of-an-answer",
-        "citations-of-an-answer",
-        "prompt-logprobs-of-an-answer",
-        "provider-fields-of-an-answer",
-    ),
-    "an odd event or a missing end mark still breaks a stream": (
-        "stream-that-ends-without-its-mark",
-        "two-choices-that-end-without-the-mark",
-        "null-event",
-        "keep-alive-inside-data",
-        "empty-data",
-    ),
     "the embedded engine can't tell this yet": (
         "dotted-letters",
         "look-alikes-of-cyrillic",

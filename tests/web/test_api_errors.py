@@ -201,6 +201,7 @@ def test_every_error_has_a_status_a_type_and_a_name_in_the_module() -> None:
     assert statuses == {
         "invalid_request": 400,
         "unauthorized": 401,
+        "forbidden": 403,
         "not_found": 404,
         "method_not_allowed": 405,
         "too_large": 413,
