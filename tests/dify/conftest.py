@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import prepare_venv
 import pytest
+from fake_service import FakeService
 from live_service import LiveService, WordService
+from plugin_outputs import PLUGIN, PLUGIN_NAME, TEXTS, TYPES, declared
+from plugin_process import StdioPlugin
 
 from moderation_service.config.settings import Secret, Settings
 from moderation_service.core.conversation import Conversation
@@ -104,3 +107,38 @@ def live(tmp_path_factory):
     """The real service with the embedded engine, as its own process."""
     with LiveService(key=KEY, log=tmp_path_factory.mktemp("service") / "log") as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def plugin(dify_python) -> Iterator[StdioPlugin]:
+    """The plugin as plugin-daemon runs it."""
+    with StdioPlugin(PLUGIN, python=dify_python) as running:
+        yield running
+        assert running.stray == [], "only the protocol may be written to stdout"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    service = FakeService()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def invoke(plugin, live) -> Callable:
+    """Calls a tool and checks what holds for every outcome: all outputs, of their types, strings streamed."""
+
+    def call(tool, credentials=None, **parameters):
+        wanted = live.credentials() if credentials is None else credentials
+        output = plugin.invoke_tool(PLUGIN_NAME, tool, wanted, parameters)
+        properties = declared(tool)
+        assert set(output.variables) == set(properties)
+        for name, value in output.variables.items():
+            assert isinstance(value, TYPES[properties[name]["type"]]), name
+        assert output.streamed == {name for name, value in output.variables.items() if isinstance(value, str)}
+        [as_json] = output.json
+        assert as_json == {name: value for name, value in output.variables.items() if name not in TEXTS}
+        assert output.text.startswith(f"{as_json['action']}: ")
+        return output.variables
+
+    return call
