@@ -90,7 +90,7 @@ def _from_prose(prose: str) -> list[Message]:
 
 
 def history_with(earlier: list[Message], query: str, answer: str) -> str:
-    """The history after this question and its answer, as JSON for a conversation variable; the oldest turns go first."""
+    """The history after this question and its answer, as JSON for a conversation variable; the oldest go first."""
     messages = [*earlier, {"role": "user", "content": query}, {"role": "assistant", "content": answer}]
     messages = [message for message in messages if message["content"].strip()][-MAX_MESSAGES:]
     while messages and sum(len(message["content"]) for message in messages) > MAX_KEPT_CHARS:

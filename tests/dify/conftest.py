@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import prepare_venv
 import pytest
 from fake_service import FakeService
 from live_service import LiveService, WordService
+from plugin_http import HttpPlugin
 from plugin_outputs import PLUGIN, PLUGIN_NAME, TEXTS, TYPES, declared
 from plugin_process import StdioPlugin
 
@@ -20,6 +25,8 @@ from moderation_service.web import create_app
 from moderation_service.web.service import build_service
 
 KEY = "dify-tests-key"
+HARNESS = Path(__file__).parent / "harness"
+APPS = Path(__file__).resolve().parents[2] / "examples" / "dify"
 
 
 class WordEngine:
@@ -142,3 +149,45 @@ def invoke(plugin, live) -> Callable:
         return output.variables
 
     return call
+
+
+@pytest.fixture(scope="module")
+def runner(dify_python):
+    """One process with graphon in it."""
+    command = [dify_python, str(HARNESS / "flow_runner.py")]
+    env = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    process = subprocess.Popen(command, env=env, **pipes)
+    with process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def plugin_url(dify_python):
+    with HttpPlugin(PLUGIN, python=dify_python) as plugin:
+        yield plugin.url
+
+
+@pytest.fixture
+def run_flow(runner, plugin_url, live):
+    """Runs an app as a user would: authorized, or with the environment variables filled in."""
+
+    def one(name, query, llm="never asked", *, service=live, **changes):
+        job = {
+            "dsl": str(APPS / name),
+            "query": query,
+            "llm": llm,
+            "credentials": service.credentials(),
+            "environment": {"moderation_url": service.url, "moderation_key": service.key},
+            "plugin": str(PLUGIN),
+            "plugin_url": plugin_url,
+            **changes,
+        }
+        runner.stdin.write(json.dumps(job) + "\n")
+        runner.stdin.flush()
+        result = json.loads(runner.stdout.readline())
+        assert result["status"] != "not run", result["error"]
+        return result
+
+    return one

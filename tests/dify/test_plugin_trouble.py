@@ -21,10 +21,12 @@ TOO_LONG = {"en": "This text is too long for the safety check. Please shorten it
             "zh": "文本过长，无法进行安全检查，请缩短后再试。",
             "ja": "テキストが長すぎて安全性を確認できません。短くしてください。",
             "pt": "Este texto é longo demais para a verificação de segurança. Encurte-o, por favor."}  # fmt: skip
-SETUP = {"en": "The safety check of this app is not set up correctly. Please tell its owner.",
-         "zh": "此应用的安全检查配置有误，请联系应用的管理员。",
-         "ja": "このアプリの安全性の確認が正しく設定されていません。管理者にお知らせください。",
-         "pt": "A verificação de segurança deste aplicativo não está configurada corretamente. Avise o responsável."}  # fmt: skip
+SETUP = {
+    "en": "The safety check of this app is not set up correctly. Please tell its owner.",
+    "zh": "此应用的安全检查配置有误，请联系应用的管理员。",
+    "ja": "このアプリの安全性の確認が正しく設定されていません。管理者にお知らせください。",
+    "pt": "A verificação de segurança deste aplicativo não está configurada corretamente. Avise o responsável.",
+}
 UNREADABLE = "The safety check can't read this text. Please write it differently."
 HTML = b"<html><body><h1>Bad Gateway</h1> private words</body></html>"
 
