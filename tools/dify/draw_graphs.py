@@ -241,7 +241,7 @@ def _boxes(nodes: list[dict[str, Any]], say: Say) -> dict[str, Box]:
         if node["data"]["type"] == "iteration-start":
             continue
         parent = places.get(node.get("parentId"))
-        boxes[node["id"]] = Box(node, say=say, at=(parent["x"], parent["y"] + 100) if parent else (0, 0))
+        boxes[node["id"]] = Box(node, say=say, at=(parent["x"] + 260, parent["y"] + 90) if parent else (0, 0))
     return boxes
 
 
