@@ -49,8 +49,8 @@ def check(
         opens = error.is_outage and on_error_of(parameters) == "allow"
         outputs = from_error(error, action="allow" if opens else "block", language=language)
     outputs["safe_text"] = text if outputs["allowed"] else outputs["message"]
-    if target == "response":
-        outputs["next_history"] = _next_history(parameters, text if outputs["allowed"] else "")
+    shown = text if target == "response" and outputs["allowed"] else ""
+    outputs["next_history"] = _next_history(parameters, shown)
     outputs["request_id"] = request_id
     yield from messages(tool, outputs, summary=_summary(outputs))
 
@@ -102,7 +102,7 @@ def output_body(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _next_history(parameters: Mapping[str, Any], answer: str) -> str:
-    """For a conversation variable. A question whose answer was withheld is not remembered."""
+    """For a conversation variable: the earlier turns, with this one when it has an answer that is shown."""
     try:
         earlier = history_messages(parameters.get("history"))
     except GuardError:
@@ -164,7 +164,7 @@ def from_error(error: GuardError, *, action: str, language: str) -> dict[str, An
         "score": 1.0,
         "span": {},
         "coverage": "",
-        "message": in_language(BY_PROBLEM[error.problem], language),
+        "message": in_language(BY_PROBLEM[error.problem.value], language),
         "error": str(error),
     }
 

@@ -2,8 +2,6 @@
 
 import re
 
-from guard_errors import Problem
-
 BLOCKED = {
     "en": "Sorry, I can't help with that.",
     "zh": "抱歉，我无法协助处理此请求。",
@@ -65,12 +63,8 @@ SETUP = {
     "fr": "Le contrôle de sécurité de cette application est mal configuré. Veuillez prévenir son responsable.",
     "de": "Die Sicherheitsprüfung dieser App ist nicht richtig eingerichtet. Bitte Bescheid geben.",
 }
-BY_PROBLEM = {
-    Problem.TOO_LONG: TOO_LONG,
-    Problem.UNREADABLE: UNREADABLE,
-    Problem.SETUP: SETUP,
-    Problem.DOWN: UNCHECKED,
-}
+BY_PROBLEM = {"too_long": TOO_LONG, "unreadable": UNREADABLE, "setup": SETUP, "down": UNCHECKED}
+"""By the value of a `Problem`."""
 
 # Kana before Han: Japanese is written with both.
 _SCRIPTS = (

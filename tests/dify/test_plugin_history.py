@@ -96,7 +96,8 @@ def test_the_next_history_is_read_the_next_time_and_leaves_out_what_was_withheld
     ]
     blocked = invoke("output_check", query=UNSAFE, answer=UNSAFE_ANSWER, history=first)
     assert (blocked["action"], blocked["next_history"]) == ("block", first)
-    assert invoke("prompt_check", query="And with rye?", history=first)["error"] == ""
+    asked = invoke("prompt_check", query="And with rye?", history=first)
+    assert (asked["error"], asked["next_history"]) == ("", first)
 
 
 def test_the_next_history_stays_small(invoke, fake):

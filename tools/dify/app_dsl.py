@@ -87,10 +87,10 @@ _TEXT_DEFAULTS = {
     "request_id": "",
     "error": "the check did not run",
 }
-_OF_ONE_TEXT = {"categories_text": "", "refusal": "", "coverage": ""}
+_OF_ONE_TEXT = {"categories_text": "", "refusal": "", "coverage": "", "next_history": ""}
 _DEFAULTS: Mapping[str, Mapping[str, str]] = {
     "prompt_check": {**_TEXT_DEFAULTS, **_OF_ONE_TEXT},
-    "output_check": {**_TEXT_DEFAULTS, **_OF_ONE_TEXT, "next_history": ""},
+    "output_check": {**_TEXT_DEFAULTS, **_OF_ONE_TEXT},
     "check_texts": {**_TEXT_DEFAULTS, "safe_text": "", "reasons_text": "the check did not run"},
 }
 _OTHER_DEFAULTS: Mapping[str, Sequence[tuple[str, str, Any]]] = {
