@@ -103,6 +103,12 @@ def dify_python() -> str:
 
 
 @pytest.fixture(scope="session")
+def oldest_python(dify_python) -> str:
+    """The interpreter with the oldest SDK that the plugin supports."""
+    return str(prepare_venv.venv_python(prepare_venv.OLDEST_VENV))
+
+
+@pytest.fixture(scope="session")
 def words():
     """The real web layer around the engine of three words, for what the embedded engine does not say on demand."""
     with WordService(WordEngine(), key=KEY) as service:
