@@ -61,6 +61,10 @@ def items_of(parameters: Mapping[str, Any]) -> list[Item]:
         read = read_json(value)
         # A text that is no list is one text: whatever it is, it is not left out.
         value = read if isinstance(read, list) else [value]
+    if isinstance(value, list) and len(value) == 1 and (value[0] in (None, "") or isinstance(value[0], str)):
+        # Dify makes a list of one text from what is no list: of nothing, and of Python's text of a list.
+        read = read_json(value[0]) if value[0] else []
+        value = read if isinstance(read, list) else value
     items = [_item(one) for one in ([] if is_nothing(value) else value if isinstance(value, list) else [value])]
     extra = parameters.get("text")
     return items if is_nothing(extra) else [*items, Item(str(extra))]

@@ -56,7 +56,10 @@ def test_safe_texts_all_pass(check):
     assert (found["reasons_text"], found["message"], found["error"]) == ("", "", "")
 
 
-@pytest.mark.parametrize("shape", [lambda c: c, json.dumps, str], ids=["list", "json", "python"])
+SHAPES = {"list": lambda c: c, "json": json.dumps, "python": str, "python-in-a-list": lambda c: [str(c)]}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_chunks_of_a_knowledge_base_keep_their_objects(check, shape):
     found = check(shape(CHUNKS))
     assert (found["safe_items"], found["safe_texts"], found["withheld"]) == ([CHUNKS[0]], [SAFE_ANSWER], [2])
@@ -80,7 +83,7 @@ def test_a_list_of_other_values_is_judged_as_text(check):
     assert check([1, True, None, 2.5, ["a"]])["safe_texts"] == ["1", "true", "", "2.5", '["a"]']
 
 
-@pytest.mark.parametrize("empty", [None, [], "", "[]", "null", ["", " "]])
+@pytest.mark.parametrize("empty", [None, [], "", "[]", "null", [""], [None], ["", " "]])
 def test_nothing_to_check_is_safe_and_nobody_is_asked(check, empty):
     found = check(empty, {"base_url": "http://127.0.0.1:1"})
     assert (found["safety"], found["action"], found["error"]) == ("Safe", "allow", "nothing to check")

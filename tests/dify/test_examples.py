@@ -108,7 +108,7 @@ def test_those_mistakes_are_found(change, complaint):
     [
         (lambda d: d.pop("model_config"), "has a model_config"),
         (lambda d: d["model_config"]["agent_mode"]["tools"][0].update(tool_name="nope"), "no tool"),
-        (lambda d: d["model_config"]["agent_mode"]["tools"][0]["tool_parameters"].pop("texts"), "check_texts.texts"),
+        (lambda d: d["model_config"]["agent_mode"]["tools"][0]["tool_parameters"].pop("query"), "prompt_check.query"),
     ],
 )
 def test_mistakes_of_an_app_without_a_graph_are_found(change, complaint):

@@ -159,3 +159,24 @@ def test_in_a_json_body_it_could_which_is_why_the_app_sends_a_form(run, tmp_path
             node["data"]["body"] = {"type": "json", "data": [{"key": "", "type": "text", "value": template}]}
     (tmp_path / "app.yml").write_text(yaml.safe_dump(dsl), "utf-8")
     assert "llm" in run(tmp_path / "app.yml", INJECTION, SAFE_ANSWER)["path"]
+
+
+NEW_IN_0_2 = {"span", "coverage", "next_history"}
+
+
+@pytest.mark.parametrize("plugin_is_gone", [False, True])
+def test_an_app_made_for_version_0_1_of_the_plugin_still_works(run, tmp_path, plugin_is_gone):
+    """Its nodes have no default values for outputs that came later, and its settings are those of then."""
+    text = (APPS / "guarded_chatflow.yml").read_text("utf-8")
+    dsl = yaml.safe_load(text.replace(":0.2.0@", ":0.1.0@"))
+    for node in dsl["workflow"]["graph"]["nodes"]:
+        if node["data"]["type"] == "tool":
+            node["data"]["default_value"] = [
+                one for one in node["data"]["default_value"] if one["key"] not in NEW_IN_0_2
+            ]
+    (tmp_path / "app.yml").write_text(yaml.safe_dump(dsl), "utf-8")
+    if plugin_is_gone:
+        assert run(tmp_path / "app.yml", SAFE, plugin_url=NOWHERE)["path"][-1] == "refused"
+    else:
+        assert run(tmp_path / "app.yml", SAFE, SAFE_ANSWER)["streamed"] == SAFE_ANSWER
+        assert run(tmp_path / "app.yml", SAFE, UNSAFE_ANSWER)["path"][-1] == "withheld"

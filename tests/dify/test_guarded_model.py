@@ -263,4 +263,14 @@ def test_the_apps_without_a_graph_use_the_guarded_model(name):
     assert app["app"]["mode"] == ("chat" if "chatbot" in name else "agent-chat")
     assert "workflow" not in app
     tools = [tool["tool_name"] for tool in app["model_config"]["agent_mode"]["tools"]]
-    assert tools == ([] if "chatbot" in name else ["check_texts", "prompt_check"])
+    assert tools == ([] if "chatbot" in name else ["prompt_check", "output_check"])
+
+
+def test_the_agents_tools_have_no_list_whose_items_dify_would_not_describe():
+    """Dify passes a parameter's type on and no `items`; OpenAI's models refuse such a tool, and so the whole call."""
+    app = yaml.safe_load((APPS / "guarded_model_agent.yml").read_text("utf-8"))
+    for entry in app["model_config"]["agent_mode"]["tools"]:
+        tool = yaml.safe_load((ROOT / f"dify_plugin/tools/{entry['tool_name']}.yaml").read_text("utf-8"))
+        asked = {parameter["name"]: parameter["type"] for parameter in tool["parameters"] if parameter["form"] == "llm"}
+        assert set(asked.values()) == {"string"}
+        assert all(parameter["llm_description"] for parameter in tool["parameters"] if parameter["form"] == "llm")

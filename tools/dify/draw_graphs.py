@@ -225,7 +225,7 @@ def as_graph(dsl: dict[str, Any]) -> dict[str, Any]:
     edges = [("start", "llm"), ("llm", "answer")]
     for number, tool in enumerate(config["agent_mode"]["tools"]):
         settings = {"policy": {"value": tool["tool_parameters"]["policy"] or "-"}}
-        texts = {name: True for name in ("texts", "text", "query") if name in tool["tool_parameters"]}
+        texts = {name: True for name in ("query", "answer") if name in tool["tool_parameters"]}
         data = {"type": "tool", "title": tool["tool_label"], "tool_parameters": texts, "tool_configurations": settings}
         kinds.append((tool["tool_name"], 680, 240 + 140 * number, data))
         edges.append(("llm", tool["tool_name"]))
