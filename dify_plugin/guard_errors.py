@@ -10,9 +10,8 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import httpx
-
 if TYPE_CHECKING:
+    import httpx
     from guard_service import Service
 
 _WORD = re.compile(r"[A-Za-z0-9_.\[\]]{1,60}")

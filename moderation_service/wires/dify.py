@@ -84,8 +84,8 @@ def is_moderation_call(body: object) -> bool:
 def parse(body: object, *, policies: Policies, policy: str | None = None, languages: Sequence[str] = ()) -> DifyRequest:
     """Read a call. `policy` and `languages` come from the URL that was entered in Dify.
 
-    Raises InvalidRequest that names the field; for a ping too: a wrong policy shows when the extension is saved. So does
-    an unknown language, but there only: texts of an extension that was saved earlier are judged all the same.
+    Raises InvalidRequest that names the field; for a ping too: a wrong policy shows when the extension is saved. So
+    does an unknown language, but there only: texts of an extension that was saved earlier are judged all the same.
     """
     chosen = policies.get(policy)
     if not isinstance(body, Mapping):
