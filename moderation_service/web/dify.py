@@ -16,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 
 from ..core.moderator import Outcome
 from ..core.verdict import Decision
-from ..errors import InvalidRequest, ModerationError, NotFound, Unauthorized
+from ..errors import InvalidRequest, ModerationError, Unauthorized
 from ..observability.logs import log_event
 from ..wires import dify
 from .body import read_json
@@ -37,7 +37,6 @@ def blueprint(service: Service) -> Blueprint:
     max_body_bytes = service.settings.max_body_bytes
 
     @routes.post("/dify/moderation")
-    @routes.post("/dify/moderation/")
     def moderation() -> Response:
         g.dify_body = read_json(request.environ, max_body_bytes=max_body_bytes)
         policy, languages = _arguments()
@@ -48,14 +47,6 @@ def blueprint(service: Service) -> Blueprint:
         headers = {"X-Moderation-Degraded": "true" if degraded else "false"}
         languages = languages or dify.languages_of(g.dify_body)
         return _response(json_reply(dify.render(asked, outcomes, languages=languages), headers=headers))
-
-    @routes.post("/")
-    @routes.post("/dify")
-    @routes.post("/dify/")
-    def elsewhere() -> Response:
-        # Dify posts to exactly the address that was typed in, and shows the first 100 characters of an answer.
-        g.dify_body = {}
-        raise NotFound("Dify's endpoint is /dify/moderation here.")
 
     def failed(error: Exception) -> Response:
         """The answer to everything raised on this route, and to a wrong key."""

@@ -110,8 +110,8 @@ def test_a_slash_at_the_end_is_the_same_address(ask):
     assert ask("app.moderation.input", asked_input("a bomb"), url="/dify/moderation/") == (200, BLOCKED)
 
 
-@pytest.mark.parametrize("url", ["/", "/dify", "/dify/"])
-def test_a_shorter_address_says_where_the_endpoint_is(ask, start, url):
+@pytest.mark.parametrize("url", ["/dify", "/dify/", "/api/dify/moderation"])
+def test_a_wrong_address_says_where_the_endpoint_is(ask, start, url):
     """In the first 100 characters, which are what Dify shows."""
     assert ask("ping", url=url)[0] == 404
     answer = start().post(url, json={"point": "ping", "params": {}})
