@@ -58,6 +58,9 @@ bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 
 dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
 	@mkdir -p dist
+ifdef KEY
+	@$(BIN)/python tools/dify/publisher.py --check
+endif
 	@$(BIN)/python tools/dify/difypkg.py validate dify_plugin --marketplace
 	@$(BIN)/python tools/dify/difypkg.py pack dify_plugin dist/moderation_guard.difypkg
 ifdef KEY

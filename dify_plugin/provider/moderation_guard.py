@@ -5,8 +5,10 @@ from typing import Any
 
 from dify_plugin import ToolProvider
 from dify_plugin.errors.tool import ToolProviderCredentialValidationError
-from guard_client import GuardError, moderate, new_request_id, service_of
+from guard_client import moderate, new_request_id
+from guard_errors import GuardError
 from guard_outputs import from_decision
+from guard_service import service_of
 
 PROBE = {"prompt": "Hello"}
 

@@ -33,6 +33,7 @@ _OTHER_CONTRACTS: Mapping[tuple[str, ...], str] = {
     ("embeddings",): "Embeddings are not served here. Let that client ask its own server.",
     ("api", "chat"): f"Ollama's API is not served here. Set the client to an OpenAI connection, which asks `{_CHAT}`.",
     ("api", "generate"): f"Ollama's API is not served here. Set the client to an OpenAI connection (`{_CHAT}`).",
+    ("dify",): "The endpoint for Dify's API extension is `/dify/moderation`.",
     ("api", "tags"): "Ollama's API is not served here. Set the client to an OpenAI connection (`/v1/models`).",
 }
 

@@ -65,6 +65,14 @@ class DifyRequest:
         return self.point == _PING
 
 
+def _check_languages(languages: Sequence[str], *, known: set[str]) -> None:
+    """Raises InvalidRequest for a language in which there is no message."""
+    for tag in languages:
+        if not any(tag.lower() == one.lower() or tag.lower().startswith(one.lower() + "-") for one in known):
+            # The first 100 characters of an answer are what Dify shows; the list comes first.
+            raise InvalidRequest(f"`language` may be {', '.join(sorted(known))}.", param="language")
+
+
 def is_moderation_call(body: object) -> bool:
     """Whether an answer other than 200 to this body could let a text pass: anything but a ping or a foreign point."""
     if not isinstance(body, Mapping):
@@ -76,13 +84,15 @@ def is_moderation_call(body: object) -> bool:
 def parse(body: object, *, policies: Policies, policy: str | None = None, languages: Sequence[str] = ()) -> DifyRequest:
     """Read a call. `policy` and `languages` come from the URL that was entered in Dify.
 
-    Raises InvalidRequest that names the field; for a ping too: a wrong policy shows when the extension is saved.
+    Raises InvalidRequest that names the field; for a ping too: a wrong policy shows when the extension is saved. So
+    does an unknown language, but there only: texts of an extension that was saved earlier are judged all the same.
     """
     chosen = policies.get(policy)
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
     point = body.get("point")
     if point == _PING:
+        _check_languages(languages, known={*chosen.messages, *UNCHECKED_MESSAGES})
         return DifyRequest(_PING)
     if point not in (_INPUT, _OUTPUT):
         raise InvalidRequest(f"`point` must be one of {_PING}, {_INPUT} and {_OUTPUT}.", param="point")

@@ -3,6 +3,9 @@
 `input` is a text (one result), a list of texts (one result each), or a list of text parts (one result for all of it).
 Fields that are not of the contract are ignored: none of them can weaken a check. A blank text is not flagged, as it is
 not there: clients send one for a message that has files only, and take an error for an outage.
+
+The contract has no roles. A caller that judges answers says so by header, or by a model name that is or ends in
+`response`: `response`, `omni-moderation-latest:response`, `policy:strict:response`.
 """
 
 from __future__ import annotations
@@ -61,8 +64,9 @@ def parse(
         raise InvalidRequest("The body must be a JSON object.")
     if "input" not in body:
         raise InvalidRequest("`input` is missing.", param="input")
-    policy = choose(body.get("model"), policies=policies, headers=headers).policy
-    target = _target(headers)
+    model, by_model = _split_target(body.get("model"))
+    policy = choose(model, policies=policies, headers=headers).policy
+    target = _target(headers, by_model)
     texts, results = _texts(body["input"], max_items=max_items, restore=restore)
     checks: list[Check | None] = []
     for param, value in texts:
@@ -75,13 +79,26 @@ def parse(
     return ModerationsRequest(checks, results)
 
 
-def _target(headers: Headers) -> Target:
+def _split_target(model: object) -> tuple[object, Target | None]:
+    """The model's name without what it says of the text: `response`, or `:response` at its end; `prompt` likewise."""
+    if not isinstance(model, str):
+        return model, None
+    name, separator, last = model.rpartition(":")
+    # `policy:response` is the policy of that name.
+    if last not in _TARGETS or (separator and name == "policy"):
+        return model, None
+    return name or None, _TARGETS[last]
+
+
+def _target(headers: Headers, by_model: Target | None) -> Target:
     """The contract has no roles: a text is a prompt unless the caller says otherwise."""
     if headers.target is None:
-        return Target.PROMPT
+        return by_model or Target.PROMPT
     target = _TARGETS.get(headers.target)
     if target is None:
         raise InvalidRequest(f"`{TARGET_HEADER}` must be one of {', '.join(_TARGETS)}.", param=TARGET_HEADER)
+    if by_model not in (None, target):
+        raise InvalidRequest(f"`model` and `{TARGET_HEADER}` name different targets.", param=TARGET_HEADER)
     return target
 
 

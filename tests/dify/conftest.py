@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import prepare_venv
 import pytest
+from fake_service import FakeService
 from live_service import LiveService, WordService
+from plugin_http import HttpPlugin
+from plugin_outputs import PLUGIN, PLUGIN_NAME, TEXTS, TYPES, declared
+from plugin_process import StdioPlugin
 
 from moderation_service.config.settings import Secret, Settings
 from moderation_service.core.conversation import Conversation
@@ -17,6 +25,8 @@ from moderation_service.web import create_app
 from moderation_service.web.service import build_service
 
 KEY = "dify-tests-key"
+HARNESS = Path(__file__).parent / "harness"
+APPS = Path(__file__).resolve().parents[2] / "examples" / "dify"
 
 
 class WordEngine:
@@ -93,6 +103,12 @@ def dify_python() -> str:
 
 
 @pytest.fixture(scope="session")
+def oldest_python(dify_python) -> str:
+    """The interpreter with the oldest SDK that the plugin supports."""
+    return str(prepare_venv.venv_python(prepare_venv.OLDEST_VENV))
+
+
+@pytest.fixture(scope="session")
 def words():
     """The real web layer around the engine of three words, for what the embedded engine does not say on demand."""
     with WordService(WordEngine(), key=KEY) as service:
@@ -104,3 +120,80 @@ def live(tmp_path_factory):
     """The real service with the embedded engine, as its own process."""
     with LiveService(key=KEY, log=tmp_path_factory.mktemp("service") / "log") as service:
         yield service
+
+
+@pytest.fixture(scope="module")
+def plugin(dify_python) -> Iterator[StdioPlugin]:
+    """The plugin as plugin-daemon runs it."""
+    with StdioPlugin(PLUGIN, python=dify_python) as running:
+        yield running
+        assert running.stray == [], "only the protocol may be written to stdout"
+
+
+@pytest.fixture
+def fake() -> Iterator[FakeService]:
+    service = FakeService()
+    yield service
+    service.close()
+
+
+@pytest.fixture
+def invoke(plugin, live) -> Callable:
+    """Calls a tool and checks what holds for every outcome: all outputs, of their types, strings streamed."""
+
+    def call(tool, credentials=None, **parameters):
+        wanted = live.credentials() if credentials is None else credentials
+        output = plugin.invoke_tool(PLUGIN_NAME, tool, wanted, parameters)
+        properties = declared(tool)
+        assert set(output.variables) == set(properties)
+        for name, value in output.variables.items():
+            assert isinstance(value, TYPES[properties[name]["type"]]), name
+        assert output.streamed == {name for name, value in output.variables.items() if isinstance(value, str)}
+        [as_json] = output.json
+        assert as_json == {name: value for name, value in output.variables.items() if name not in TEXTS}
+        assert output.text.startswith(f"{as_json['action']}: ")
+        return output.variables
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def runner(dify_python):
+    """One process with graphon in it."""
+    command = [dify_python, str(HARNESS / "flow_runner.py")]
+    env = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
+    process = subprocess.Popen(command, env=env, **pipes)
+    with process:
+        yield process
+        process.stdin.close()
+
+
+@pytest.fixture(scope="module")
+def plugin_url(dify_python):
+    with HttpPlugin(PLUGIN, python=dify_python) as plugin:
+        yield plugin.url
+
+
+@pytest.fixture
+def run_flow(runner, plugin_url, live):
+    """Runs an app as a user would: authorized, or with the environment variables filled in."""
+
+    def one(name, query, llm="never asked", *, service=live, **changes):
+        job = {
+            "dsl": str(APPS / name),
+            "query": query,
+            "llm": llm,
+            "credentials": service.credentials(),
+            "environment": {"moderation_url": service.url, "moderation_key": service.key},
+            "plugin": str(PLUGIN),
+            "plugin_url": plugin_url,
+            **changes,
+        }
+        runner.stdin.write(json.dumps(job) + "\n")
+        runner.stdin.flush()
+        result = json.loads(runner.stdout.readline())
+        assert result["status"] != "not run", result["error"]
+        return result
+
+    return one

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dify_events import RELAYED
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = ["dify.md", "dify.zh-CN.md"]
@@ -30,7 +31,10 @@ def exchanges(text):
 def test_both_pages_have_the_same_samples_pictures_and_sections():
     english, chinese = (page(name) for name in PAGES)
     assert blocks(english) == blocks(chinese)
-    for pattern in (r"\]\((images/.*?)\)", r"`([a-z_]+\.yml)`", r"^(#+) "):
+    # The Chinese page has the pictures with Chinese labels.
+    chinese_pictures = re.findall(r"\]\((images/.*?)\.zh-CN\.svg\)", chinese)
+    assert re.findall(r"\]\((images/.*?)\.svg\)", english) == chinese_pictures
+    for pattern in (r"`([a-z_]+\.yml)`", r"^(#+) "):
         assert re.findall(pattern, english, re.MULTILINE) == re.findall(pattern, chinese, re.MULTILINE)
     # Every row of a table has its twin.
     assert len(re.findall(r"^\|", english, re.MULTILINE)) == len(re.findall(r"^\|", chinese, re.MULTILINE))
@@ -69,6 +73,32 @@ def test_every_output_of_the_nodes_is_in_the_table(name):
     tool = yaml.safe_load((ROOT / "dify_plugin/tools/prompt_check.yaml").read_text("utf-8"))
     rows = re.findall(r"^\| `(\w+)` \| ", page(name), re.MULTILINE)
     assert rows == list(tool["output_schema"]["properties"])
+
+
+@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("tool", ["prompt_check", "output_check", "check_texts"])
+def test_every_output_of_every_node_is_on_the_page(name, tool):
+    declared = yaml.safe_load((ROOT / f"dify_plugin/tools/{tool}.yaml").read_text("utf-8"))
+    for output in declared["output_schema"]["properties"]:
+        assert f"`{output}`" in page(name), output
+    language = "zh_Hans" if "zh" in name else "en_US"
+    for parameter in declared["parameters"]:
+        label = parameter["label"][language].removesuffix(" of the message")
+        assert f"*{label}*" in page(name) or f"*{label} of the message*" in page(name), label
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_field_of_the_authorization_is_on_the_page(name):
+    provider = yaml.safe_load((ROOT / "dify_plugin/provider/moderation_guard.yaml").read_text("utf-8"))
+    language = "zh_Hans" if "zh" in name else "en_US"
+    for field in provider["credentials_for_provider"].values():
+        assert f"| {field['label'][language]} |" in page(name)
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_backend_may_relay_is_what_the_tests_relay(name):
+    for event in RELAYED:
+        assert f"`{event}`" in page(name)
 
 
 @pytest.mark.parametrize("name", PAGES)

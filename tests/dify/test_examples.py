@@ -39,16 +39,36 @@ def test_the_apps_have_none_of_the_mistakes_that_an_import_lets_through(name):
     assert check_dsl.check(load(name), [check_dsl.Plugin(ROOT / "dify_plugin")]) == []
 
 
+GUARDED = "langgenius/openai_api_compatible/openai_api_compatible"
+
+
+def models(dsl):
+    """The providers of an app's models."""
+    if "workflow" not in dsl:
+        return {dsl["model_config"]["model"]["provider"]}
+    nodes = [one["data"] for one in dsl["workflow"]["graph"]["nodes"]]
+    return {data["model"]["provider"] for data in nodes if data["type"] == "llm"}
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_every_answer_that_shows_a_models_text_is_behind_a_check_of_it(name):
-    graph = load(name)["workflow"]["graph"]
+    """Or the model itself is guarded."""
+    dsl = load(name)
+    if name.startswith("guarded_model_"):
+        assert models(dsl) == {GUARDED}
+        return
+    assert GUARDED not in models(dsl)
+    graph = dsl["workflow"]["graph"]
     sources = {}
     for one in graph["edges"]:
         sources.setdefault(one["target"], set()).add(one["source"])
-    for node in graph["nodes"]:
-        if node["data"]["type"] in ("answer", "end") and ("llm" in str(node["data"]) or "draft" in str(node["data"])):
-            assert sources[node["id"]] == {"output_ok"}
-    assert sources["output_ok"] == {"output_check"}
+    for one in graph["nodes"]:
+        shows = "llm" in str(one["data"].get("answer") or one["data"].get("outputs")) or "draft" in str(one["data"])
+        if one["data"]["type"] in ("answer", "end") and shows:
+            assert sources[one["id"]] == {"output_ok"}
+        if one["data"]["type"] == "iteration":
+            assert one["data"]["output_selector"] == ["check_summary", "safe_text"]
+    assert sources.get("output_ok", {"output_check"}) == {"output_check"}
 
 
 def node(dsl, node_id):
@@ -78,6 +98,21 @@ def condition(dsl):
 )
 def test_those_mistakes_are_found(change, complaint):
     dsl = load("guarded_chatflow.yml")
+    change(dsl)
+    problems = check_dsl.check(dsl, [check_dsl.Plugin(ROOT / "dify_plugin")])
+    assert any(complaint in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        (lambda d: d.pop("model_config"), "has a model_config"),
+        (lambda d: d["model_config"]["agent_mode"]["tools"][0].update(tool_name="nope"), "no tool"),
+        (lambda d: d["model_config"]["agent_mode"]["tools"][0]["tool_parameters"].pop("query"), "prompt_check.query"),
+    ],
+)
+def test_mistakes_of_an_app_without_a_graph_are_found(change, complaint):
+    dsl = load("guarded_model_agent.yml")
     change(dsl)
     problems = check_dsl.check(dsl, [check_dsl.Plugin(ROOT / "dify_plugin")])
     assert any(complaint in problem for problem in problems), problems

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 
 import pytest
 import yaml
-from plugin_http import HttpPlugin
 from samples import (
     SAFE,
     SAFE_ANSWER,
@@ -36,46 +33,9 @@ CHECKED = [*TO_LLM, "output_check", "output_ok"]
 NOWHERE = "http://127.0.0.1:1"
 
 
-@pytest.fixture(scope="module")
-def runner(dify_python):
-    """One process with graphon in it."""
-    command = [dify_python, str(Path(__file__).parent / "harness" / "flow_runner.py")]
-    env = {**os.environ, "NO_PROXY": "*", "no_proxy": "*"}
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
-    process = subprocess.Popen(command, env=env, **pipes)
-    with process:
-        yield process
-        process.stdin.close()
-
-
-@pytest.fixture(scope="module")
-def plugin_url(dify_python):
-    with HttpPlugin(ROOT / "dify_plugin", python=dify_python) as plugin:
-        yield plugin.url
-
-
 @pytest.fixture
-def run(runner, plugin_url, live):
-    """Runs an app as a user would: authorized, or with the environment variables filled in."""
-
-    def one(name, query, llm="never asked", *, service=live, **changes):
-        job = {
-            "dsl": str(APPS / name),
-            "query": query,
-            "llm": llm,
-            "credentials": service.credentials(),
-            "environment": {"moderation_url": service.url, "moderation_key": service.key},
-            "plugin": str(ROOT / "dify_plugin"),
-            "plugin_url": plugin_url,
-            **changes,
-        }
-        runner.stdin.write(json.dumps(job) + "\n")
-        runner.stdin.flush()
-        result = json.loads(runner.stdout.readline())
-        assert result["status"] != "not run", result["error"]
-        return result
-
-    return one
+def run(run_flow):
+    return run_flow
 
 
 PLUGIN_CHATS = ["guarded_chatflow.yml", "guarded_chatflow_milder.yml"]
@@ -199,3 +159,24 @@ def test_in_a_json_body_it_could_which_is_why_the_app_sends_a_form(run, tmp_path
             node["data"]["body"] = {"type": "json", "data": [{"key": "", "type": "text", "value": template}]}
     (tmp_path / "app.yml").write_text(yaml.safe_dump(dsl), "utf-8")
     assert "llm" in run(tmp_path / "app.yml", INJECTION, SAFE_ANSWER)["path"]
+
+
+NEW_IN_0_2 = {"span", "coverage", "next_history"}
+
+
+@pytest.mark.parametrize("plugin_is_gone", [False, True])
+def test_an_app_made_for_version_0_1_of_the_plugin_still_works(run, tmp_path, plugin_is_gone):
+    """Its nodes have no default values for outputs that came later, and its settings are those of then."""
+    text = (APPS / "guarded_chatflow.yml").read_text("utf-8")
+    dsl = yaml.safe_load(text.replace(":0.2.0@", ":0.1.0@"))
+    for node in dsl["workflow"]["graph"]["nodes"]:
+        if node["data"]["type"] == "tool":
+            node["data"]["default_value"] = [
+                one for one in node["data"]["default_value"] if one["key"] not in NEW_IN_0_2
+            ]
+    (tmp_path / "app.yml").write_text(yaml.safe_dump(dsl), "utf-8")
+    if plugin_is_gone:
+        assert run(tmp_path / "app.yml", SAFE, plugin_url=NOWHERE)["path"][-1] == "refused"
+    else:
+        assert run(tmp_path / "app.yml", SAFE, SAFE_ANSWER)["streamed"] == SAFE_ANSWER
+        assert run(tmp_path / "app.yml", SAFE, UNSAFE_ANSWER)["path"][-1] == "withheld"

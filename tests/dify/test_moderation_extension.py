@@ -96,6 +96,28 @@ def test_a_wrong_policy_shows_on_saving_and_withholds_afterwards(ask):
         assert ask("app.moderation.output", asked_output("hi"), url=url) == (200, UNCHECKED)
 
 
+def test_an_unknown_language_shows_on_saving_and_withholds_nothing_afterwards(ask):
+    status, reply = ask("ping", url="/dify/moderation?language=klingon")
+    assert (status, reply["error"]["param"]) == (400, "language")
+    assert "de, en, es, fr, ja, ko, pt, zh" in reply["error"]["message"]
+    assert ask("app.moderation.output", asked_output("hi"), url="/dify/moderation?language=klingon") == (200, PASSES)
+    for known in ("zh", "ZH-hans", "pt-BR"):
+        assert ask("ping", url=f"/dify/moderation?language={known}")[0] == 200
+
+
+def test_a_slash_at_the_end_is_the_same_address(ask):
+    assert ask("ping", url="/dify/moderation/") == (200, {"result": "pong"})
+    assert ask("app.moderation.input", asked_input("a bomb"), url="/dify/moderation/") == (200, BLOCKED)
+
+
+@pytest.mark.parametrize("url", ["/dify", "/dify/", "/api/dify/moderation"])
+def test_a_wrong_address_says_where_the_endpoint_is(ask, start, url):
+    """In the first 100 characters, which are what Dify shows."""
+    assert ask("ping", url=url)[0] == 404
+    answer = start().post(url, json={"point": "ping", "params": {}})
+    assert "/dify/moderation" in answer.get_data(as_text=True)[:100]
+
+
 @pytest.mark.parametrize(
     ("point", "params"),
     [

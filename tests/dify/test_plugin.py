@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-import yaml
-from fake_service import DECISION, FakeService
-from plugin_process import PluginError, StdioPlugin
+from fake_service import DECISION
+from plugin_outputs import PLUGIN, PLUGIN_NAME, declared
+from plugin_process import PluginError
 from plugin_tcp import TcpPlugin
 from samples import REFUSAL_ANSWER, SAFE, SAFE_ANSWER, SAFE_ZH, UNSAFE, UNSAFE_ANSWER, UNSAFE_ZH, WORD_CONTROVERSIAL
 
@@ -21,53 +21,13 @@ from moderation_service.wires.dify import UNCHECKED_MESSAGES
 pytestmark = pytest.mark.dify
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "dify_plugin"
-NAME = "moderation_guard"
-TYPES = {"string": str, "boolean": bool, "number": (int, float), "array": list}
-
-
-def declared(tool):
-    return yaml.safe_load((FOLDER / f"tools/{tool}.yaml").read_text("utf-8"))["output_schema"]["properties"]
-
-
-@pytest.fixture(scope="module")
-def plugin(dify_python):
-    with StdioPlugin(FOLDER, python=dify_python) as running:
-        yield running
-        assert running.stray == [], "only the protocol may be written to stdout"
-
-
-@pytest.fixture
-def fake():
-    service = FakeService()
-    yield service
-    service.close()
-
-
-@pytest.fixture
-def ask(plugin, live):
-    """Calls a tool and checks what holds for every outcome: all outputs, of their types, strings streamed."""
-
-    def invoke(tool, credentials=None, **parameters):
-        output = plugin.invoke_tool(NAME, tool, live.credentials() if credentials is None else credentials, parameters)
-        properties = declared(tool)
-        assert set(output.variables) == set(properties)
-        for name, value in output.variables.items():
-            assert isinstance(value, TYPES[properties[name]["type"]]), name
-        assert output.streamed == {name for name, value in output.variables.items() if isinstance(value, str)}
-        [as_json] = output.json
-        assert as_json == {name: value for name, value in output.variables.items() if name != "safe_text"}
-        assert output.text.startswith(f"{as_json['action']}: {as_json['safety']}")
-        return output.variables
-
-    return invoke
 
 
 def test_the_sdk_and_the_marketplace_checks_accept_the_plugin(dify_python):
     command = [
         str(ROOT / "tools/dify/difypkg.py"),
         "validate",
-        str(FOLDER),
+        str(PLUGIN),
         "--marketplace",
         "--sdk-python",
         dify_python,
@@ -76,16 +36,16 @@ def test_the_sdk_and_the_marketplace_checks_accept_the_plugin(dify_python):
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_a_safe_prompt_passes(ask):
-    found = ask("prompt_check", query=SAFE)
+def test_a_safe_prompt_passes(invoke):
+    found = invoke("prompt_check", query=SAFE)
     assert (found["safety"], found["action"], found["is_safe"], found["allowed"]) == ("Safe", "allow", True, True)
     assert (found["safe_text"], found["message"], found["error"], found["refusal"]) == (SAFE, "", "", "")
     assert found["score"] < 0.5
 
 
 @pytest.mark.parametrize(("query", "language"), [(UNSAFE, "en"), (UNSAFE_ZH, "zh")])
-def test_an_unsafe_prompt_is_blocked_in_its_own_language(ask, query, language):
-    found = ask("prompt_check", query=query)
+def test_an_unsafe_prompt_is_blocked_in_its_own_language(invoke, query, language):
+    found = invoke("prompt_check", query=query)
     assert (found["safety"], found["action"], found["is_safe"], found["allowed"]) == ("Unsafe", "block", False, False)
     assert found["message"] == found["safe_text"] == DEFAULT_MESSAGES[language]
     assert "violent" in found["categories"]
@@ -93,96 +53,58 @@ def test_an_unsafe_prompt_is_blocked_in_its_own_language(ask, query, language):
     assert found["score"] > 0.5
 
 
-def test_chinese_text_passes(ask):
-    assert ask("prompt_check", query=SAFE_ZH)["safe_text"] == SAFE_ZH
+def test_chinese_text_passes(invoke):
+    assert invoke("prompt_check", query=SAFE_ZH)["safe_text"] == SAFE_ZH
 
 
-def test_an_answer_is_judged_with_its_question(ask):
-    assert ask("output_check", query=SAFE, answer=SAFE_ANSWER)["safe_text"] == SAFE_ANSWER
-    assert ask("output_check", query=SAFE, answer=SAFE_ANSWER)["refusal"] == "no"
-    blocked = ask("output_check", query=UNSAFE, answer=UNSAFE_ANSWER)
+def test_an_answer_is_judged_with_its_question(invoke):
+    assert invoke("output_check", query=SAFE, answer=SAFE_ANSWER)["safe_text"] == SAFE_ANSWER
+    assert invoke("output_check", query=SAFE, answer=SAFE_ANSWER)["refusal"] == "no"
+    blocked = invoke("output_check", query=UNSAFE, answer=UNSAFE_ANSWER)
     assert (blocked["safety"], blocked["action"], blocked["safe_text"]) == ("Unsafe", "block", DEFAULT_MESSAGES["en"])
-    assert ask("output_check", query=UNSAFE, answer=REFUSAL_ANSWER)["refusal"] == "yes"
-    assert ask("output_check", answer=SAFE_ANSWER)["safety"] == "Safe"
+    assert invoke("output_check", query=UNSAFE, answer=REFUSAL_ANSWER)["refusal"] == "yes"
+    assert invoke("output_check", answer=SAFE_ANSWER)["safety"] == "Safe"
 
 
-def test_a_controversial_text_has_a_message_even_where_the_policy_lets_it_pass(ask, words):
-    flagged = ask("prompt_check", words.credentials(), query=WORD_CONTROVERSIAL)
+def test_a_controversial_text_has_a_message_even_where_the_policy_lets_it_pass(invoke, words):
+    flagged = invoke("prompt_check", words.credentials(), query=WORD_CONTROVERSIAL)
     assert (flagged["safety"], flagged["action"], flagged["is_safe"]) == ("Controversial", "flag", False)
     assert (flagged["safe_text"], flagged["message"]) == (WORD_CONTROVERSIAL, DEFAULT_MESSAGES["en"])
-    blocked = ask("prompt_check", words.credentials(), query=WORD_CONTROVERSIAL, policy="strict")
+    blocked = invoke("prompt_check", words.credentials(), query=WORD_CONTROVERSIAL, policy="strict")
     assert (blocked["action"], blocked["safe_text"]) == ("block", DEFAULT_MESSAGES["en"])
 
 
-def test_the_default_policy_comes_from_the_authorization(ask, words):
+def test_the_default_policy_comes_from_the_authorization(invoke, words):
     strict = words.credentials(policy="strict")
-    assert ask("prompt_check", strict, query=WORD_CONTROVERSIAL)["action"] == "block"
-    node = ask("prompt_check", strict, query=WORD_CONTROVERSIAL, policy="loose")
+    assert invoke("prompt_check", strict, query=WORD_CONTROVERSIAL)["action"] == "block"
+    node = invoke("prompt_check", strict, query=WORD_CONTROVERSIAL, policy="loose")
     assert node["action"] == "allow"
 
 
-def test_a_check_is_found_in_the_services_log_by_its_request_id_and_without_its_text(ask, live):
-    found = ask("prompt_check", query="How do I bake a zebra-striped cake?")
+def test_a_check_is_found_in_the_services_log_by_its_request_id_and_without_its_text(invoke, live):
+    found = invoke("prompt_check", query="How do I bake a zebra-striped cake?")
     assert found["request_id"] in live.logged()
     assert "zebra" not in live.logged()
 
 
-def test_what_is_sent_is_the_native_contract(ask, fake):
+def test_what_is_sent_is_the_native_contract(invoke, fake):
     fake.decide(target="response")
     credentials = {"base_url": f"{fake.url}/moderate/", "api_key": " secret-key "}
-    ask("output_check", credentials, query="hi", answer="你好", policy="strict", language="pt")
+    invoke("output_check", credentials, query="hi", answer="你好", policy="strict", language="pt")
     [(headers, body)] = fake.requests
     assert body == {"prompt": "hi", "response": "你好", "policy": "strict"}
     assert (headers["authorization"], headers["accept-language"]) == ("Bearer secret-key", "pt")
     assert headers["content-type"] == "application/json"
 
 
-def test_earlier_turns_are_context(ask, fake):
-    fake.decide()
-    turns = [{"role": "user", "content": f"turn {number}"} for number in range(25)]
-    history = [{"role": "system", "content": "left out"}, *turns, {"role": "assistant", "content": "sure"}]
-    ask("prompt_check", {"base_url": fake.url}, query="and now?", history=json.dumps(history))
-    [(headers, body)] = fake.requests
-    assert body["messages"] == [*turns[-19:], history[-1], {"role": "user", "content": "and now?"}]
-    assert "authorization" not in headers
-
-
-@pytest.mark.parametrize("history", ["user: hi", "{}", '[{"role": "user"}]', '["hi"]', "[" * 9000])
-def test_a_history_that_cannot_be_read_blocks_and_says_so(ask, history):
-    found = ask("prompt_check", query="hi", history=history, on_error="allow")
-    assert (found["safety"], found["action"]) == ("Error", "block")
-    assert found["error"].startswith("history must be")
-
-
-def test_the_real_service_reads_the_history(ask):
-    history = json.dumps([{"role": "user", "content": SAFE}, {"role": "assistant", "content": SAFE_ANSWER}])
-    assert ask("prompt_check", query="Thank you!", history=history)["error"] == ""
-
-
 @pytest.mark.parametrize(("on_error", "action"), [(None, "block"), ("block", "block"), ("allow", "allow")])
-def test_every_output_is_there_when_the_service_is_not(ask, on_error, action):
+def test_every_output_is_there_when_the_service_is_not(invoke, on_error, action):
     parameters = {"query": SAFE_ZH} | ({"on_error": on_error} if on_error else {})
-    found = ask("prompt_check", {"base_url": "http://127.0.0.1:1"}, **parameters)
+    found = invoke("prompt_check", {"base_url": "http://127.0.0.1:1"}, **parameters)
     assert (found["safety"], found["action"], found["is_safe"], found["score"]) == ("Error", action, False, 1.0)
     assert found["message"] == UNCHECKED_MESSAGES["zh"]
     assert found["safe_text"] == (SAFE_ZH if action == "allow" else found["message"])
     assert "connection refused" in found["error"]
-
-
-@pytest.mark.parametrize(
-    ("status", "kind", "param", "error"),
-    [
-        (401, "unauthorized", None, "the API key is wrong"),
-        (400, "invalid_request", "policy", "the service has no policy 'strickt'"),
-        (400, "invalid_request", "prompt", "the service refused the request (HTTP 400, invalid_request, prompt)"),
-        (413, "too_large", None, "the text is longer than the service accepts"),
-    ],
-)
-def test_a_refused_request_blocks_whatever_the_node_is_set_to(ask, fake, status, kind, param, error):
-    fake.refuse(status, kind, param=param)
-    credentials = {"base_url": fake.url, "api_key": "some-key"}
-    found = ask("prompt_check", credentials, query="hi", policy="strickt", on_error="allow")
-    assert (found["safety"], found["action"], found["error"]) == ("Error", "block", error)
 
 
 @pytest.mark.parametrize(
@@ -193,10 +115,10 @@ def test_a_refused_request_blocks_whatever_the_node_is_set_to(ask, fake, status,
         ({"safety": None, "action": "block", "allowed": False, "message": "Later.", "degraded": True}, "block"),
     ],
 )
-def test_a_decision_without_a_verdict_is_an_error_and_the_stricter_setting_wins(ask, fake, changes, action):
+def test_a_decision_without_a_verdict_is_an_error_and_the_stricter_setting_wins(invoke, fake, changes, action):
     fake.decide(**changes)
     for on_error, expected in (("allow", action), ("block", "block")):
-        found = ask("prompt_check", {"base_url": fake.url}, query="hi", on_error=on_error)
+        found = invoke("prompt_check", {"base_url": fake.url}, query="hi", on_error=on_error)
         assert (found["safety"], found["action"], found["is_safe"]) == ("Error", expected, False)
         assert found["error"] == "the service's model gave no verdict"
         assert found["message"] == (changes.get("message") or UNCHECKED_MESSAGES["en"])
@@ -213,33 +135,16 @@ def test_a_decision_without_a_verdict_is_an_error_and_the_stricter_setting_wins(
         {"category_names": [7]},
     ],
 )
-def test_an_unknown_verdict_is_never_a_pass(ask, fake, changes):
+def test_an_unknown_verdict_is_never_a_pass(invoke, fake, changes):
     fake.decide(**changes)
-    found = ask("prompt_check", {"base_url": fake.url}, query="hi", on_error="allow")
+    found = invoke("prompt_check", {"base_url": fake.url}, query="hi", on_error="allow")
     assert (found["safety"], found["action"]) == ("Error", "block")
     assert found["error"] == "the service answered with an unknown verdict"
 
 
-def test_without_scores_the_label_decides_the_score(ask, fake):
+def test_without_scores_the_label_decides_the_score(invoke, fake):
     fake.decide(scores=None, safety="controversial", action="flag")
-    assert ask("prompt_check", {"base_url": fake.url}, query="hi")["score"] == 0.5
-
-
-def test_a_busy_service_is_asked_a_second_time(ask, fake):
-    fake.refuse(429, "overloaded", headers={"Retry-After": "1"})
-    fake.decide()
-    assert ask("prompt_check", {"base_url": fake.url}, query="hi")["safety"] == "Safe"
-    assert len(fake.requests) == 2
-
-
-def test_a_text_too_long_for_a_node_blocks(ask):
-    found = ask("prompt_check", query="\x01" * 800_000, on_error="allow")
-    assert (found["action"], found["error"]) == ("block", "the text is longer than a node can pass on")
-
-
-def test_an_empty_text_is_no_verdict(ask):
-    found = ask("prompt_check", query=" \n")
-    assert (found["safety"], found["action"], found["error"]) == ("Error", "block", "there is no text to check")
+    assert invoke("prompt_check", {"base_url": fake.url}, query="hi")["score"] == 0.5
 
 
 @pytest.mark.parametrize(
@@ -256,7 +161,7 @@ def test_an_empty_text_is_no_verdict(ask):
 def test_credentials_are_refused_with_the_reason(plugin, fake, reply, problem):
     fake.reply(**reply)
     with pytest.raises(PluginError) as refused:
-        plugin.validate_credentials(NAME, {"base_url": fake.url, "api_key": "a-very-secret-key"})
+        plugin.validate_credentials(PLUGIN_NAME, {"base_url": fake.url, "api_key": "a-very-secret-key"})
     assert refused.value.error_type == "ToolProviderCredentialValidationError"
     assert problem in refused.value.message
     assert "a-very-secret-key" not in json.dumps(refused.value.payload)
@@ -280,37 +185,37 @@ def test_credentials_are_refused_with_the_reason(plugin, fake, reply, problem):
 )
 def test_the_real_service_refuses_what_is_wrong(plugin, live, changes, problem):
     with pytest.raises(PluginError) as refused:
-        plugin.validate_credentials(NAME, {**live.credentials(), **changes})
+        plugin.validate_credentials(PLUGIN_NAME, {**live.credentials(), **changes})
     assert problem in refused.value.message
     key = changes.get("api_key") or live.key
     assert key not in json.dumps(refused.value.payload, ensure_ascii=False)
 
 
 def test_good_credentials_are_accepted(plugin, live):
-    plugin.validate_credentials(NAME, live.credentials(policy="strict", timeout="5"))
-    plugin.validate_credentials(NAME, {**live.credentials(), "base_url": live.url + "/"})
+    plugin.validate_credentials(PLUGIN_NAME, live.credentials(policy="strict", timeout="5"))
+    plugin.validate_credentials(PLUGIN_NAME, {**live.credentials(), "base_url": live.url + "/"})
 
 
 def test_nothing_of_key_and_text_reaches_the_error_or_the_log(plugin, fake):
     fake.reply({"error": {"type": "internal_error", "message": "echo: private words"}}, status=500)
     credentials = {"base_url": fake.url, "api_key": "a-very-secret-key"}
-    output = plugin.invoke_tool(NAME, "prompt_check", credentials, {"query": "private words"})
+    output = plugin.invoke_tool(PLUGIN_NAME, "prompt_check", credentials, {"query": "private words"})
     assert output.variables["error"] == "the service could not judge the text (HTTP 500, internal_error)"
     for written in (json.dumps(output.messages), plugin.stderr, json.dumps(plugin.log)):
         assert "private" not in written
         assert "a-very-secret-key" not in written
 
 
-def test_fifty_checks_at_once_are_all_answered_rightly(ask):
+def test_fifty_checks_at_once_are_all_answered_rightly(invoke):
     queries = [SAFE, UNSAFE, SAFE_ZH, UNSAFE_ZH, SAFE_ANSWER] * 10
     with ThreadPoolExecutor(50) as pool:
-        found = list(pool.map(lambda query: ask("prompt_check", query=query), queries))
+        found = list(pool.map(lambda query: invoke("prompt_check", query=query), queries))
     assert [one["action"] for one in found] == ["allow", "block", "allow", "block", "allow"] * 10
     assert len({one["request_id"] for one in found}) == 50
 
 
 def test_remote_debugging_declares_everything_and_runs(dify_python, live):
-    with TcpPlugin(FOLDER, python=dify_python) as remote:
+    with TcpPlugin(PLUGIN, python=dify_python) as remote:
         [provider] = remote.declarations["tool"]
         names = [credential["name"] for credential in provider["credentials_schema"]]
         assert names == ["base_url", "api_key", "policy", "timeout"]
@@ -318,10 +223,10 @@ def test_remote_debugging_declares_everything_and_runs(dify_python, live):
             name = tool["identity"]["name"]
             assert tool["output_schema"]["properties"] == declared(name)
         for icon in ("icon.svg", "icon-dark.svg"):
-            assert remote.assets[icon] == (FOLDER / "_assets" / icon).read_bytes()
-        remote.validate_credentials(NAME, live.credentials())
-        output = remote.invoke_tool(NAME, "prompt_check", live.credentials(), {"query": UNSAFE})
+            assert remote.assets[icon] == (PLUGIN / "_assets" / icon).read_bytes()
+        remote.validate_credentials(PLUGIN_NAME, live.credentials())
+        output = remote.invoke_tool(PLUGIN_NAME, "prompt_check", live.credentials(), {"query": UNSAFE})
         assert output.variables["action"] == "block"
         parameters = {"query": UNSAFE, "answer": UNSAFE_ANSWER}
-        output = remote.invoke_tool(NAME, "output_check", live.credentials(), parameters)
+        output = remote.invoke_tool(PLUGIN_NAME, "output_check", live.credentials(), parameters)
         assert output.variables["action"] == "block"

@@ -66,6 +66,8 @@ def test_both_tools_have_the_same_settings_and_outputs():
     settings = [[one for one in tool["parameters"] if one["form"] == "form"] for tool in (prompt_check, output_check)]
     assert settings[0] == settings[1]
     assert list(prompt_check["output_schema"]["properties"]) == list(output_check["output_schema"]["properties"])
+    of_many = [one for one in read("tools/check_texts.yaml")["parameters"] if one["form"] == "form"]
+    assert of_many[-len(settings[0]) :] == settings[0]
 
 
 def test_every_output_and_credential_is_documented_in_both_readmes():
@@ -83,6 +85,7 @@ def test_the_plugins_texts_are_the_services():
     texts = load("guard_texts")
     assert dict(DEFAULT_MESSAGES) == texts.BLOCKED
     assert dict(UNCHECKED_MESSAGES) == texts.UNCHECKED
+    assert all(set(by_language) == set(texts.BLOCKED) for by_language in (texts.NOTHING, *texts.BY_PROBLEM.values()))
     offered = [one["value"] for one in next(p for p in read("tools/prompt_check.yaml")["parameters"]
                                             if p["name"] == "language")["options"]]  # fmt: skip
     assert offered == ["auto", *texts.BLOCKED]

@@ -92,6 +92,20 @@ def test_the_header_says_that_the_text_is_a_models_answer() -> None:
     assert (status, body) == (200, moderation(expected))
 
 
+@pytest.mark.parametrize("model", ["response", "omni-moderation-latest:response", "policy:balanced:response"])
+def test_so_may_the_models_name(model: str) -> None:
+    for headers in ({}, {"X-Moderation-Target": "response"}):
+        status, body = ask({"input": "I can't say", "model": model}, headers=headers)
+        expected = moderation_result(decision(target="response", refusal=True), scores={"illicit": 0.02})
+        assert (status, body) == (200, moderation(expected))
+
+
+@pytest.mark.parametrize("model", ["prompt", "omni-moderation-latest", "my-response", "response-1", "x:prompt", None])
+def test_any_other_name_leaves_it_a_prompt(model: str | None) -> None:
+    _, body = ask({"input": "I can't say", "model": model})
+    assert body["results"][0]["x_moderation"]["target"] == "prompt"
+
+
 def test_the_message_is_in_the_end_users_language() -> None:
     _, body = ask({"input": "a bomb"}, headers={"Accept-Language": "de-CH, en;q=0.5"})
     assert body["results"][0]["x_moderation"]["message"] == "Dabei kann ich leider nicht helfen."
@@ -177,6 +191,13 @@ NO_POLICY = "is no policy of this service; it has balanced, loose, strict."
             "`X-Moderation-Target` must be one of prompt, response.",
             "X-Moderation-Target",
         ),
+        (
+            {"input": "a", "model": "omni-moderation-latest:response"},
+            {"X-Moderation-Target": "prompt"},
+            "`model` and `X-Moderation-Target` name different targets.",
+            "X-Moderation-Target",
+        ),
+        ({"input": "a", "model": "policy:response"}, {}, f"`model` {NO_POLICY.replace('strct', 'response')}", "model"),
     ],
 )
 def test_what_can_not_be_read_is_refused_and_named(

@@ -2,11 +2,27 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["PluginRef", "answer", "app", "careful_llm", "edge", "gate", "http_check", "llm", "node", "tool_check"]
+__all__ = [
+    "GUARDED_MODEL",
+    "Node",
+    "PluginRef",
+    "answer",
+    "app",
+    "careful_llm",
+    "edge",
+    "frame",
+    "gate",
+    "http_check",
+    "llm",
+    "node",
+    "tool_check",
+    "variable",
+]
 
 DSL_VERSION = "0.6.0"  # a newer one leaves the import pending on older Dify; an older one is accepted everywhere
 UNCHECKED = "The safety check is not available right now. Please try again later."
@@ -62,33 +78,64 @@ def edge(source: Node, target: Node, handle: str = "source") -> dict[str, Any]:
     }
 
 
-def _defaults() -> list[dict[str, Any]]:
+_TEXT_DEFAULTS = {
+    "text": "block: Error",
+    "safety": "Error",
+    "action": "block",
+    "message": UNCHECKED,
+    "safe_text": UNCHECKED,
+    "request_id": "",
+    "error": "the check did not run",
+}
+_OF_ONE_TEXT = {"categories_text": "", "refusal": "", "coverage": "", "next_history": ""}
+_DEFAULTS: Mapping[str, Mapping[str, str]] = {
+    "prompt_check": {**_TEXT_DEFAULTS, **_OF_ONE_TEXT},
+    "output_check": {**_TEXT_DEFAULTS, **_OF_ONE_TEXT},
+    "check_texts": {**_TEXT_DEFAULTS, "safe_text": "", "reasons_text": "the check did not run"},
+}
+_OTHER_DEFAULTS: Mapping[str, Sequence[tuple[str, str, Any]]] = {
+    "prompt_check": [("categories", "array[string]", []), ("span", "object", {})],
+    "output_check": [("categories", "array[string]", []), ("span", "object", {})],
+    "check_texts": [
+        ("safe_texts", "array[string]", []),
+        ("safe_items", "array[object]", []),
+        ("safe_count", "number", 0),
+        ("withheld", "array[number]", []),
+        ("withheld_count", "number", 1),
+        ("reasons", "array[string]", []),
+        ("results", "array[object]", []),
+    ],
+}
+
+
+def _defaults(tool: str) -> list[dict[str, Any]]:
     """Outputs for what the plugin can't handle itself (daemon down, plugin removed). There is no boolean type here."""
-    texts = {
-        "text": "block: Error",
-        "safety": "Error",
-        "action": "block",
-        "categories_text": "",
-        "refusal": "",
-        "message": UNCHECKED,
-        "safe_text": UNCHECKED,
-        "request_id": "",
-        "error": "the check did not run",
-    }
     return [
-        *({"key": key, "type": "string", "value": value} for key, value in texts.items()),
+        *({"key": key, "type": "string", "value": value} for key, value in _DEFAULTS[tool].items()),
         {"key": "score", "type": "number", "value": 1},
-        {"key": "categories", "type": "array[string]", "value": []},
+        *({"key": key, "type": kind, "value": value} for key, kind, value in _OTHER_DEFAULTS[tool]),
         {"key": "json", "type": "array[object]", "value": [{}]},
         {"key": "files", "type": "array[file]", "value": []},
     ]
 
 
 def tool_check(
-    plugin: PluginRef, node_id: str, x: int, y: int, title: str, texts: Mapping[str, str], *, tool: str, policy: str
+    plugin: PluginRef,
+    node_id: str,
+    x: int,
+    y: int,
+    title: str,
+    texts: Mapping[str, str | list[str]],
+    *,
+    tool: str,
+    policy: str,
+    **more: str,
 ) -> Node:
-    """A node of the plugin; `texts` are its inputs, with variables in them."""
-    settings = {"policy": policy, "language": "auto", "on_error": "block"}
+    """A node of the plugin; `texts` are its inputs: a text with variables in it, or the selector of a list.
+
+    `more` are settings that only some tools have.
+    """
+    settings = {"policy": policy, "language": "auto", "on_error": "block", **more}
     return node(
         node_id,
         x,
@@ -106,11 +153,14 @@ def tool_check(
             "tool_name": tool,
             "tool_label": title,
             "tool_description": "",
-            "tool_parameters": {name: {"type": "mixed", "value": value} for name, value in texts.items()},
+            "tool_parameters": {
+                name: {"type": "mixed" if isinstance(value, str) else "variable", "value": value}
+                for name, value in texts.items()
+            },
             "tool_configurations": {name: {"type": "constant", "value": value} for name, value in settings.items()},
             "retry_config": {"retry_enabled": True, "max_retries": 2, "retry_interval": 500},
             "error_strategy": "default-value",
-            "default_value": _defaults(),
+            "default_value": _defaults(tool),
         },
     )
 
@@ -183,10 +233,25 @@ def gate(node_id: str, x: int, y: int, title: str, cases: Mapping[str, Sequence[
     )
 
 
+OWN_MODEL = {"provider": "langgenius/openai/openai", "name": "gpt-4o-mini"}
+"""The user's own model goes here; this one is only what a new Dify offers first."""
+GUARDED_MODEL = {"provider": "langgenius/openai_api_compatible/openai_api_compatible", "name": "guarded"}
+"""A model of the provider "OpenAI-API-compatible" whose base URL is this service."""
+
+
 def llm(
-    node_id: str, x: int, y: int, query: str, *, title: str = "LLM", system: str = "You are a helpful assistant."
+    node_id: str,
+    x: int,
+    y: int,
+    query: str,
+    *,
+    title: str = "LLM",
+    system: str = "You are a helpful assistant.",
+    model: Mapping[str, str] = OWN_MODEL,
+    context: Sequence[str] = (),
+    memory: bool = False,
 ) -> Node:
-    """The user's own model goes here; the one named is only what a new Dify offers first."""
+    """A model that answers `query`. `context` is the variable behind `{{#context#}}`; `memory` is Dify's own."""
     return node(
         node_id,
         x,
@@ -194,18 +259,15 @@ def llm(
         {
             "type": "llm",
             "title": title,
-            "model": {
-                "provider": "langgenius/openai/openai",
-                "name": "gpt-4o-mini",
-                "mode": "chat",
-                "completion_params": {"temperature": 0.7},
-            },
+            "model": {**model, "mode": "chat", "completion_params": {"temperature": 0.7}},
             "prompt_template": [
                 {"id": "system", "role": "system", "text": system},
-                {"id": "user", "role": "user", "text": query},
+                # With memory Dify puts the question behind the earlier turns itself.
+                *([] if memory else [{"id": "user", "role": "user", "text": query}]),
             ],
-            "context": {"enabled": False, "variable_selector": []},
+            "context": {"enabled": bool(context), "variable_selector": list(context)},
             "vision": {"enabled": False},
+            **({"memory": {"query_prompt_template": query, "window": {"enabled": True, "size": 20}}} if memory else {}),
         },
     )
 
@@ -224,21 +286,20 @@ def answer(node_id: str, x: int, y: int, title: str, text: str) -> Node:
     return node(node_id, x, y, {"type": "answer", "title": title, "variables": [], "answer": text})
 
 
-def app(
-    name: str,
-    description: str,
-    mode: str,
-    nodes: Sequence[Node],
-    edges: Sequence[Mapping[str, Any]],
-    *,
-    plugin: PluginRef | None,
-    environment: Sequence[Mapping[str, Any]] = (),
-) -> dict[str, Any]:
-    """The whole file."""
-    dependencies = []
-    if plugin is not None:
-        value = {"plugin_unique_identifier": plugin.identifier, "version": plugin.version}
-        dependencies = [{"current_identifier": None, "type": "package", "value": value}]
+def variable(scope: str, name: str, value: Any, kind: str, description: str) -> dict[str, Any]:
+    """A variable of the app; `scope` is `env` or `conversation`."""
+    return {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
+        "name": name,
+        "value": value,
+        "value_type": kind,
+        "description": description,
+        "selector": [scope, name],
+    }
+
+
+def frame(name: str, description: str, mode: str) -> dict[str, Any]:
+    """What every file begins with."""
     return {
         "app": {
             "name": name,
@@ -251,9 +312,30 @@ def app(
         },
         "kind": "app",
         "version": DSL_VERSION,
+    }
+
+
+def app(
+    name: str,
+    description: str,
+    mode: str,
+    nodes: Sequence[Node],
+    edges: Sequence[Mapping[str, Any]],
+    *,
+    plugin: PluginRef | None,
+    environment: Sequence[Mapping[str, Any]] = (),
+    conversation: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
+    """The whole file of an app with a graph."""
+    dependencies = []
+    if plugin is not None:
+        value = {"plugin_unique_identifier": plugin.identifier, "version": plugin.version}
+        dependencies = [{"current_identifier": None, "type": "package", "value": value}]
+    return {
+        **frame(name, description, mode),
         "dependencies": dependencies,
         "workflow": {
-            "conversation_variables": [],
+            "conversation_variables": [dict(one) for one in conversation],
             "environment_variables": [dict(one) for one in environment],
             "features": _features(),
             "graph": {"nodes": list(nodes), "edges": list(edges), "viewport": {"x": 0, "y": 0, "zoom": 0.7}},

@@ -18,7 +18,7 @@ import yaml
 VERSION = "0.6.0"  # imported silently by Dify 1.14 and 1.15, with a soft warning by 1.16 and later
 DEFAULT_VALUE_TYPES = {"string", "number", "object", "array[number]", "array[string]", "array[object]", "array[file]"}
 VARIABLE = re.compile(r"\{\{#([^#{}]+)#\}\}")
-GLOBALS = {"sys", "env", "conversation"}
+GLOBALS = {"sys", "env", "conversation", "context"}
 KNOWN_OUTPUTS = {
     "llm": {"text", "usage", "reasoning_content", "structured_output", "finish_reason"},
     "if-else": {"result", "selected_case_id"},
@@ -45,6 +45,8 @@ class Plugin:
 def check(dsl: dict[str, Any], plugins: Iterable[Plugin] = ()) -> list[str]:
     """Sentences about what is wrong; empty when nothing was found."""
     problems = _frame_problems(dsl)
+    plugins = list(plugins)
+    _agent_tools(dsl.get("model_config") or {}, plugins, problems.append)
     graph = _Graph((dsl.get("workflow") or {}).get("graph") or {}, plugins, problems.append)
     graph.check()
     return list(dict.fromkeys(problems))
@@ -62,12 +64,28 @@ def _frame_problems(dsl: dict[str, Any]) -> list[str]:
     if dsl.get("kind") != "app":
         found.append("kind must be app")
     mode = (dsl.get("app") or {}).get("mode")
-    if mode not in ("advanced-chat", "workflow"):
-        found.append(f"app.mode is {mode!r}, want advanced-chat or workflow")
+    if mode in ("chat", "agent-chat"):
+        if not isinstance(dsl.get("model_config"), dict) or "workflow" in dsl:
+            found.append(f"an app of mode {mode} has a model_config and no workflow")
+    elif mode not in ("advanced-chat", "workflow"):
+        found.append(f"app.mode is {mode!r}, want advanced-chat, workflow, chat or agent-chat")
     features = (dsl.get("workflow") or {}).get("features") or {}
     if mode == "workflow" and (features.get("sensitive_word_avoidance") or {}).get("enabled"):
         found.append("workflow apps ignore sensitive_word_avoidance: it would protect nothing")
     return found
+
+
+def _agent_tools(config: dict[str, Any], plugins: Iterable[Plugin], say: Callable[[str], None]) -> None:
+    """The tools of an app without a graph."""
+    known = {plugin.provider_id: plugin.tools for plugin in plugins}
+    for entry in (config.get("agent_mode") or {}).get("tools") or []:
+        tool = known.get(str(entry.get("provider_id")), {}).get(str(entry.get("tool_name")))
+        if tool is None:
+            say(f"agent: no tool {entry.get('provider_id')}/{entry.get('tool_name')}")
+            continue
+        names = {parameter["name"] for parameter in tool.get("parameters") or []}
+        for name in set(entry.get("tool_parameters") or {}) ^ names:
+            say(f"agent: {entry['tool_name']}.{name} is missing, or is no parameter")
 
 
 class _Graph:

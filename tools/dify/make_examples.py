@@ -8,13 +8,27 @@ Names and the dependency come from the plugin's own manifest, so run it again af
 from __future__ import annotations
 
 import argparse
-import uuid
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import guarded_model_apps
+import text_apps
 import yaml
-from app_dsl import Node, PluginRef, answer, app, careful_llm, edge, gate, http_check, llm, node, tool_check
+from app_dsl import (
+    Node,
+    PluginRef,
+    answer,
+    app,
+    careful_llm,
+    edge,
+    gate,
+    http_check,
+    llm,
+    node,
+    tool_check,
+    variable,
+)
 from plugin_files import collect, identifier
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -208,8 +222,10 @@ def http_chatflow(plugin: PluginRef) -> dict[str, Any]:
         answer("refused", x[3], 480, "Prompt refused", REFUSED),
     ]
     environment = [
-        _variable("moderation_url", "http://moderation:8787", "string", "The service, as Dify's containers see it."),
-        _variable("moderation_key", "", "secret", "One of the service's API keys; empty when it has none."),
+        variable(
+            "env", "moderation_url", "http://moderation:8787", "string", "The service, as Dify's containers see it."
+        ),
+        variable("env", "moderation_key", "", "secret", "One of the service's API keys; empty when it has none."),
     ]
     description = "The double guard with plain HTTP requests, no plugin needed."
     edges = _double_guard_edges(nodes)
@@ -217,22 +233,17 @@ def http_chatflow(plugin: PluginRef) -> dict[str, Any]:
                environment=environment)  # fmt: skip
 
 
-def _variable(name: str, value: str, kind: str, description: str) -> dict[str, Any]:
-    return {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, name)),
-        "name": name,
-        "value": value,
-        "value_type": kind,
-        "description": description,
-        "selector": ["env", name],
-    }
-
-
 APPS: Mapping[str, Callable[[PluginRef], dict[str, Any]]] = {
     "guarded_chatflow.yml": chatflow,
     "guarded_chatflow_milder.yml": milder_chatflow,
     "guarded_workflow.yml": workflow,
     "guarded_chatflow_http.yml": http_chatflow,
+    "guarded_chatflow_history.yml": text_apps.history_chatflow,
+    "guarded_knowledge.yml": text_apps.knowledge_chatflow,
+    "guarded_documents.yml": text_apps.documents_workflow,
+    "guarded_model_chatflow.yml": guarded_model_apps.chatflow,
+    "guarded_model_chatbot.yml": guarded_model_apps.chatbot,
+    "guarded_model_agent.yml": guarded_model_apps.agent,
 }
 
 

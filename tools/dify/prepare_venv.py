@@ -1,4 +1,6 @@
-"""Makes .venv-dify, the environment of the tests marked `dify`: the plugin SDK and Dify's graph engine.
+"""Makes the environments of the tests marked `dify`.
+
+.venv-dify has the newest plugin SDK and Dify's graph engine, .venv-dify-oldest the oldest SDK that the plugin supports.
 
     python tools/dify/prepare_venv.py        prints the interpreter's path; exits with 3 when no Python fits
 
@@ -21,25 +23,31 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 VENV = HERE.parents[1] / ".venv-dify"
 REQUIREMENTS = HERE / "requirements.txt"
+OLDEST_VENV = HERE.parents[1] / ".venv-dify-oldest"
+OLDEST_REQUIREMENTS = HERE / "requirements-oldest.txt"
 UV = "uv==0.13.9"
 SUITABLE = {(3, 12), (3, 13)}
 VARIABLE = "DIFY_PYTHON"
 
 
-def venv_python() -> Path:
-    """The interpreter of the environment, whether it is there or not."""
-    return VENV / "bin" / "python"
+def venv_python(venv: Path = VENV) -> Path:
+    """The interpreter of an environment, whether it is there or not."""
+    return venv / "bin" / "python"
 
 
 def is_current() -> bool:
-    """Whether the environment is there and was made from the present requirements."""
-    stamp = VENV / ".requirements"
-    return venv_python().exists() and stamp.is_file() and stamp.read_text("ascii") == _digest()
+    """Whether both environments are there and were made from the present requirements."""
+    return _is_made(VENV, REQUIREMENTS) and _is_made(OLDEST_VENV, OLDEST_REQUIREMENTS)
+
+
+def _is_made(venv: Path, requirements: Path) -> bool:
+    stamp = venv / ".requirements"
+    return venv_python(venv).exists() and stamp.is_file() and stamp.read_text("ascii") == _digest(requirements)
 
 
 def make() -> Path:
-    """Makes the environment, or leaves it when it is current. Raises SystemExit when no Python fits."""
-    if not is_current():
+    """Makes the environments, or leaves them when they are current. Raises SystemExit when no Python fits."""
+    if not _is_made(VENV, REQUIREMENTS):
         shutil.rmtree(VENV, ignore_errors=True)
         base = next((python for python in _candidates() if _version(python) in SUITABLE), None)
         if base is not None:
@@ -48,14 +56,23 @@ def make() -> Path:
             _make_with_downloaded_python()
         python = str(venv_python())
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], check=True)
-        install = ["-m", "uv", "pip", "install", "--quiet", "--python", python, "--requirement", str(REQUIREMENTS)]
-        subprocess.run([python, *install], check=True)
-        (VENV / ".requirements").write_text(_digest(), "ascii")
+        _install(VENV, REQUIREMENTS)
+    if not _is_made(OLDEST_VENV, OLDEST_REQUIREMENTS):
+        shutil.rmtree(OLDEST_VENV, ignore_errors=True)
+        subprocess.run([str(venv_python()), "-m", "venv", "--without-pip", str(OLDEST_VENV)], check=True)
+        _install(OLDEST_VENV, OLDEST_REQUIREMENTS)
     return venv_python()
 
 
-def _digest() -> str:
-    return hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+def _install(venv: Path, requirements: Path) -> None:
+    """By the uv of the first environment."""
+    target = ["--python", str(venv_python(venv)), "--requirement", str(requirements)]
+    subprocess.run([str(venv_python()), "-m", "uv", "pip", "install", "--quiet", *target], check=True)
+    (venv / ".requirements").write_text(_digest(requirements), "ascii")
+
+
+def _digest(requirements: Path) -> str:
+    return hashlib.sha256(requirements.read_bytes()).hexdigest()
 
 
 def _candidates() -> Iterator[str]:

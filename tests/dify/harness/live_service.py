@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 
 from werkzeug.serving import make_server
@@ -52,9 +53,10 @@ class WordService(_Addressed):
 class LiveService(_Addressed):
     """The service with the embedded engine as users start it. What it logs goes to the file `log`."""
 
-    def __init__(self, *, key: str, log: Path) -> None:
+    def __init__(self, *, key: str, log: Path, settings: Mapping[str, str] | None = None) -> None:
         self.key = key
         self.log = log
+        self._settings = {f"MODERATION_{name.upper()}": value for name, value in (settings or {}).items()}
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             self.port = probe.getsockname()[1]
@@ -62,7 +64,7 @@ class LiveService(_Addressed):
 
     def __enter__(self) -> LiveService:
         env = {name: value for name, value in os.environ.items() if not name.startswith("MODERATION_")}
-        env["MODERATION_API_KEYS"] = self.key
+        env |= {"MODERATION_API_KEYS": self.key, **self._settings}
         command = [sys.executable, "-m", "moderation_service", "serve", "--port", str(self.port), "--workers", "2"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

@@ -2,7 +2,8 @@
 
 graphon starts the program named by SLIM_BINARY_PATH for every plugin call. This one understands the same calls and
 answers with the same JSON lines. It sends *tool* calls to the plugin that runs in the SDK's serverless mode, and plays
-the *LLM* itself. flow_runner.py sets it up; its settings are environment variables:
+the *LLM* itself; a model of the provider "OpenAI-API-compatible" it asks with the SDK's own request code, which that
+provider is made of. flow_runner.py sets it up; its settings are environment variables:
 
     SLIM_STANDIN_PLUGIN   the plugin's folder
     SLIM_STANDIN_URL      where it is served
@@ -102,6 +103,19 @@ def play_llm(action: str, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
         }
 
 
+def ask_model(action: str, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """A real call, by the code that the provider "OpenAI-API-compatible" uses."""
+    if action == "get_ai_model_schemas":
+        yield from play_llm(action, data)
+        return
+    import model_client
+
+    for chunk in model_client.invoke(data["credentials"], data["prompt_messages"], model=data["model"]):
+        delta = chunk["delta"]
+        delta["usage"] = ZERO_USAGE if delta.get("finish_reason") else None
+        yield {"model": data["model"], "prompt_messages": [], "system_fingerprint": "", "delta": delta}
+
+
 def call_tool(action: str, data: dict[str, Any]) -> Iterator[dict[str, Any]]:
     body = {"session_id": "s", "event": "request", "data": {"user_id": "u", "type": "tool", "action": action, **data}}
     headers = {"Content-Type": "application/json"}
@@ -129,9 +143,10 @@ def main(argv: list[str]) -> int:
         return 0
     data = json.loads(args.args or sys.stdin.read())["data"]
     try:
-        for piece in (call_tool if is_ours(args.id, manifest) else play_llm)(args.action, data):
+        plays = ask_model if "openai_api_compatible" in args.id else play_llm
+        for piece in (call_tool if is_ours(args.id, manifest) else plays)(args.action, data):
             emit({"event": "chunk", "data": piece})
-    except RuntimeError as error:
+    except (RuntimeError, ValueError) as error:
         return fail("PLUGIN_EXEC_ERROR", str(error))
     except (OSError, KeyError) as error:
         return fail("PLUGIN_START_ERROR", str(error))
