@@ -72,10 +72,12 @@ class Settings(StreamSettings, ChatSettings):
         maximum=256,
     )
     threads: int = _declare(
-        32,
+        64,
         "Server",
-        "Requests that one worker handles at the same time. Too low: requests wait although the engine is idle "
-        "(needed = request rate x latency / workers). Too high: more waiting requests compete for one core.",
+        "Requests that one worker answers at the same time. Four times as many may wait, for half a second; then they "
+        "get 429. A thread that waits for a model costs next to nothing. Too low: requests wait although the engine is "
+        "idle (needed = request rate x latency / workers). Higher than `upstream_concurrency` only makes sense for "
+        "guarded chats; with the embedded engine, more threads only compete for one core.",
         minimum=1,
         maximum=1024,
     )
@@ -96,6 +98,16 @@ class Settings(StreamSettings, ChatSettings):
         minimum=1,
         maximum=600,
     )
+    body_memory_bytes: int = _declare(
+        64 * 1024 * 1024,
+        "Server",
+        "Memory of one worker for request bodies that are still on their way; beyond it 429. Small bodies, which come "
+        "at once, are not counted, and of callers without a key nothing is kept. Too low: large requests on slow lines "
+        "are refused. Too high: many of them at once can use up the machine's memory.",
+        unit="bytes",
+        minimum=1024 * 1024,
+        maximum=64 * 1024 * 1024 * 1024,
+    )
     pages: bool = _declare(True, "Server", "Serve the page at `/` on which a prompt and a response can be tried.")
     api_keys: tuple[Secret, ...] = _declare(
         (),
@@ -109,6 +121,13 @@ class Settings(StreamSettings, ChatSettings):
     )
     allow_open: bool = _declare(
         False, "Access", "Start without API keys on an address that other machines can reach. Never on a public one."
+    )
+    allowed_hosts: tuple[str, ...] = _declare(
+        (),
+        "Access",
+        "Names under which a service without API keys on a loopback address may be asked, besides `localhost`, "
+        "loopback addresses and `host.docker.internal`; `*` allows every name. Others get 403: a web page can make its "
+        "own name point to this machine. Needed behind a proxy that passes the public name on.",
     )
     open_metrics: bool = _declare(
         False, "Access", "Serve `/metrics` without a key even when API keys are set, for scrapers that have none."

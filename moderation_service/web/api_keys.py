@@ -10,11 +10,15 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 
-__all__ = ["ApiKeys", "check_exposure", "load_api_keys", "sent_key"]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+__all__ = ["ApiKeys", "check_exposure", "identify_caller", "is_loopback", "load_api_keys", "sent_key"]
 
 _MIN_KEY_CHARS = 8
 # Beyond ASCII, clients disagree about the bytes of a header: such a key would be refused by some of them.
@@ -130,7 +134,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 def check_exposure(settings: Settings, keys: ApiKeys) -> None:
     """Refuse to serve everybody on an address that other machines can reach. Raises ConfigurationError."""
-    if keys or settings.allow_open or _is_loopback(settings.host):
+    if keys or settings.allow_open or is_loopback(settings.host):
         return
     raise ConfigurationError(
         f"host: {settings.host} can be reached from other machines and no API key is set. "
@@ -138,13 +142,27 @@ def check_exposure(settings: Settings, keys: ApiKeys) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that listens on `host`."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: bool) -> str | None:
+    """The name of the key that a request came with; None without one of ours.
+
+    With `passes_keys_on`, what `Authorization` holds may be for the guarded chat model; ours is then in `X-API-Key`.
+    """
+    api_key = environ.get("HTTP_X_API_KEY")
+    key = sent_key(environ.get("HTTP_AUTHORIZATION"), api_key)
+    name = keys.identify(key) if key is not None else None
+    if name is None and passes_keys_on and api_key:
+        name = keys.identify(api_key.strip())
+    return name
 
 
 def sent_key(authorization: str | None, api_key: str | None) -> str | None:
