@@ -102,7 +102,7 @@ class Connection:
         return True
 
     def forget_body(self) -> None:
-        """The body was used, or will not be."""
+        """The body is a thread's now, or will not be complete."""
         self.exchange = None
         if self._memory is not None:
             self._memory.give_back(self._held_bytes)

@@ -305,6 +305,7 @@ class Poller:
 
     def _answer_here(self, exchange: Exchange) -> None:
         exchange.connection.state = State.SERVED
+        exchange.connection.forget_body()
         exchange.answer(self._app, patience_s=None)
         if self._after(exchange):
             self._inbox.append(exchange.connection)
@@ -313,6 +314,7 @@ class Poller:
         """What a thread does with a whole request."""
         connection = exchange.connection
         connection.state = State.SERVED
+        connection.forget_body()
         exchange.answer(self._app, patience_s=self._keep_alive_s)
         if self._after(exchange):
             self._inbox.append(connection)
@@ -323,7 +325,6 @@ class Poller:
     def _after(self, exchange: Exchange) -> bool:
         """Give the connection of an answered request back to the poller; True if that has something to do."""
         connection = exchange.connection
-        connection.forget_body()
         # Not `closes`, which may have been set since: what the reply has said of the connection holds.
         connection.is_over = not exchange.keeps_alive
         if connection.is_over or connection.unsent:

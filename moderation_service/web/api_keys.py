@@ -6,19 +6,33 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import logging
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..errors import ConfigurationError
+from ..observability.logs import log_event
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["ApiKeys", "check_exposure", "identify_caller", "is_loopback", "load_api_keys", "sent_key"]
+__all__ = [
+    "ApiKeys",
+    "check_exposure",
+    "identify_caller",
+    "is_loopback",
+    "load_api_keys",
+    "sent_key",
+    "warn_of_readers",
+]
+
+_log = logging.getLogger("moderation.server")
 
 _MIN_KEY_CHARS = 8
 # Beyond ASCII, clients disagree about the bytes of a header: such a key would be refused by some of them.
@@ -97,6 +111,15 @@ def load_api_keys(settings: Settings) -> ApiKeys:
         entries[name] = digest
         lengths.add(length)
     return ApiKeys(tuple(entries.items()), frozenset(lengths))
+
+
+def warn_of_readers(path: Path) -> None:
+    """Log a warning when every user of this machine can read a key in this file; digests are no secret."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    has_plain = any("sha256:" not in line for line in lines if line and not line.startswith("#"))
+    if mode & stat.S_IROTH and has_plain:
+        log_event(_log, logging.WARNING, "api_keys_file_readable", file=str(path), mode=f"{mode:04o}")
 
 
 def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes, int]:

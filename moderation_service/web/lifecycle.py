@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
-from ..errors import Overloaded, Unauthorized
+from ..errors import ModerationError, Overloaded, Unauthorized
 from ..ids import random_hex
 from ..observability.audit import request_context
 from ..observability.logs import access_line
@@ -94,12 +94,14 @@ def register_lifecycle(
     hosts: AllowedHosts,
     direct: Mapping[str, DirectRoute],
     error_shapes: Mapping[str, ErrorShape],
+    known_errors: Mapping[str, Callable[[ModerationError], ModerationError]],
 ) -> None:
     """Install the layer. `direct` maps the path of a POST route to its function; Flask learns the same addresses.
 
-    `error_shapes` maps the beginning of a path to the shape of the errors there, where it is not the native one.
+    `error_shapes` maps the beginning of a path to the shape of the errors there, where it is not the native one;
+    `known_errors` maps a path to what an error becomes there, whose callers would misunderstand some of them.
     """
-    layer = _Lifecycle(app.wsgi_app, service, hosts, direct, error_shapes)
+    layer = _Lifecycle(app.wsgi_app, service, hosts, direct, error_shapes, known_errors)
     open_endpoints = OPEN_ENDPOINTS | {None} | ({"health.metrics"} if service.settings.open_metrics else set())
 
     def begin() -> None:
@@ -168,8 +170,10 @@ class _Lifecycle:
         hosts: AllowedHosts,
         direct: Mapping[str, DirectRoute],
         error_shapes: Mapping[str, ErrorShape],
+        known_errors: Mapping[str, Callable[[ModerationError], ModerationError]],
     ) -> None:
         self._app = app
+        self._known_errors = known_errors
         self._hosts = hosts
         self._direct = direct
         self._error_shapes = error_shapes
@@ -222,6 +226,8 @@ class _Lifecycle:
     def error(self, error: Exception, environ: WSGIEnvironment, state: RequestState) -> Reply:
         """The reply for an exception that left a route, in the shape of the contract that the path belongs to."""
         path = environ["PATH_INFO"]
+        if isinstance(error, ModerationError) and path in self._known_errors:
+            error = self._known_errors[path](error)
         shape = next((one for prefix, one in self._error_shapes.items() if path.startswith(prefix)), native_error)
         return error_reply(error, request_id=state.request_id, max_body_bytes=self._max_body_bytes, shape=shape)
 
