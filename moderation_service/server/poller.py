@@ -52,16 +52,10 @@ _TLS_HANDSHAKE = 0x16
 # A client that sends as fast as we read takes its turn with the others.
 _READS_PER_TURN = 16
 _EVENTS_PER_TURN = 64
+_REFUSALS_PER_TURN = 16
 # A request may take so many times as long to come as a connection may be idle.
 _PAUSES = 3
 _LINGER_S = 2.0
-# Requests that wait for a thread. The time is what keeps replies quick under overload; the count bounds the memory and
-# must be well above what an uneven moment brings.
-_PLACES_PER_THREAD = 4
-_PATIENCE_S = 0.5
-# For /metrics and the like, which answer whatever the threads do.
-_ASIDE_PLACES = 32
-_ASIDE_PATIENCE_S = 5.0
 # Refusals of bodies up to this size are made by the poller itself, even if they have to read them.
 _SMALL_BYTES = 64 * 1024
 # Of the memory for bodies, what callers without a key may take, at the few doors whose refusal has to see the body.
@@ -111,7 +105,7 @@ class Poller:
         self._strangers_bodies = BodyMemory(int(options.body_memory_bytes * _STRANGERS_SHARE))
         # Given back by threads, with something left to do.
         self._inbox: deque[Connection] = deque()
-        self._is_asleep = False
+        self._is_asleep = self._is_behind = False
         self._ends_at = self._last_call = math.inf
         self._epoll = select.epoll()
         self._port = Port(listeners, self._epoll, is_shared=options.shares_port)
@@ -120,9 +114,8 @@ class Poller:
         self._bell = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         for fd in (wakeup, self._bell):
             self._epoll.register(fd, select.EPOLLIN)
-        places = options.threads * _PLACES_PER_THREAD
-        self._pool = ThreadPool("request", self._serve, threads=options.threads, places=places, patience_s=_PATIENCE_S)
-        self._aside = ThreadPool("aside", self._serve, threads=2, places=_ASIDE_PLACES, patience_s=_ASIDE_PATIENCE_S)
+        self._pool = ThreadPool.for_requests(self._serve, threads=options.threads)
+        self._aside = ThreadPool.aside(self._serve)
 
     def run(self) -> None:
         """Serve until told to end and every request that was read is answered, or the time for that is over."""
@@ -159,7 +152,7 @@ class Poller:
         self._is_asleep = True  # before looking into the inbox: who puts something in afterwards rings the bell
         has_waiting = self._pool.has_waiting() or self._aside.has_waiting()
         wait_s = _TICK_S if has_waiting or not self._port.is_open else _HOUSEKEEPING_S
-        found = self._epoll.poll(0 if self._inbox else wait_s, _EVENTS_PER_TURN)
+        found = self._epoll.poll(0 if self._inbox or self._is_behind else wait_s, _EVENTS_PER_TURN)
         self._is_asleep = False
         for fd, events in found:
             connection = self._clients.get(fd)
@@ -175,9 +168,7 @@ class Poller:
         for _ in range(len(self._inbox)):
             self._attend(self._inbox.popleft())
         if has_waiting:
-            for pool in (self._pool, self._aside):
-                for exchange in pool.overdue():
-                    self._refuse_load(exchange)
+            self._refuse_overdue()
         if not found:
             write_access_lines()
 
@@ -302,6 +293,15 @@ class Poller:
         if is_first and exchange.request.size > _SMALL_BYTES and self._aside.offer(exchange):
             return
         self._answer_here(exchange)
+
+    def _refuse_overdue(self) -> None:
+        """Refuse those that have waited for too long; not all at once, for others want an answer too."""
+        self._is_behind = False
+        for pool in (self._pool, self._aside):
+            overdue = pool.overdue(most=_REFUSALS_PER_TURN)
+            self._is_behind |= len(overdue) == _REFUSALS_PER_TURN
+            for exchange in overdue:
+                self._refuse_load(exchange)
 
     def _answer_here(self, exchange: Exchange) -> None:
         exchange.connection.state = State.SERVED

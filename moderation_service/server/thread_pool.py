@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
 
 from .exchange import Exchange
 
 __all__ = ["ThreadPool"]
+
+# The time is what keeps replies quick under overload; the count bounds the memory, and must be well above what an
+# uneven moment brings.
+_PLACES_PER_THREAD = 4
+_PATIENCE_S = 0.5
+_ASIDE_THREADS = 2
+_ASIDE_PLACES = 32
+_ASIDE_PATIENCE_S = 5.0
 
 
 class ThreadPool:
@@ -31,6 +39,16 @@ class ThreadPool:
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
         ]
+
+    @classmethod
+    def for_requests(cls, answer: Callable[[Exchange], None], *, threads: int) -> ThreadPool:
+        """The threads that judge."""
+        return cls("request", answer, threads=threads, places=threads * _PLACES_PER_THREAD, patience_s=_PATIENCE_S)
+
+    @classmethod
+    def aside(cls, answer: Callable[[Exchange], None]) -> ThreadPool:
+        """A few more for `/metrics` and the like, which is answered whatever the others do."""
+        return cls("aside", answer, threads=_ASIDE_THREADS, places=_ASIDE_PLACES, patience_s=_ASIDE_PATIENCE_S)
 
     def start(self) -> None:
         """Start the threads."""
@@ -55,18 +73,20 @@ class ThreadPool:
         self._queue.put(exchange)
         return True
 
-    def overdue(self) -> Iterator[Exchange]:
-        """Take out those that have waited for too long."""
+    def overdue(self, *, most: int) -> list[Exchange]:
+        """Take out those that have waited for too long, at most so many at once."""
         latest = monotonic() - self._patience_s
-        while self._waiting:
+        found: list[Exchange] = []
+        while len(found) < most:
             try:
                 first = next(iter(self._waiting))
             except (StopIteration, RuntimeError):
-                return  # a thread took one out at this very moment
+                break  # none is left, or a thread took one out at this very moment
             if first.since > latest:
-                return
+                break
             if self._waiting.pop(first, self) is None:
-                yield first
+                found.append(first)
+        return found
 
     def _work(self) -> None:
         while (exchange := self._queue.get()) is not None:

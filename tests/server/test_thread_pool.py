@@ -57,7 +57,7 @@ def test_those_that_wait_are_answered_in_order_and_no_more_than_there_are_places
     assert not crowd.pool.has_waiting()
     assert [crowd.offer(one) for one in exchanges[1:]] == [True, True, False]
     assert crowd.pool.has_waiting()
-    assert list(crowd.pool.overdue()) == []
+    assert crowd.pool.overdue(most=9) == []
     crowd.go.release(3)
     for _ in range(2):
         assert crowd.entered.acquire(timeout=30)
@@ -78,8 +78,9 @@ def test_those_that_waited_for_too_long_are_given_back_once(crowd: Crowd) -> Non
     assert crowd.entered.acquire(timeout=30)
     assert crowd.offer(late)
     assert crowd.offer(later)
-    assert list(crowd.pool.overdue()) == [late, later]
-    assert list(crowd.pool.overdue()) == []
+    assert crowd.pool.overdue(most=1) == [late]
+    assert crowd.pool.overdue(most=9) == [later]
+    assert crowd.pool.overdue(most=9) == []
     crowd.go.release(3)
     crowd.pool.end()
     for thread in threading.enumerate():
