@@ -33,6 +33,8 @@ _METRICS, _READY, _OUTLET = "health.metrics", "health.readyz", "open_webui.outle
 # web/open_webui). More of it than this is not read of a stranger.
 _REFUSED_BY_BODY = frozenset({"dify.moderation", _OUTLET})
 _STRANGERS_BODY_BYTES = 64 * 1024
+# Its model's server, and the check under way with what it waits by.
+_CALLS_PER_CHAT = 4
 
 
 class Place(enum.Enum):
@@ -88,7 +90,7 @@ class Door:
     def calls_at_once(self) -> int:
         """How many calls to model servers this process may have under way: each needs a file descriptor."""
         settings = self.settings
-        chats = settings.chat_max_streams if settings.chat_upstream is not None else 0
+        chats = settings.chat_max_streams * _CALLS_PER_CHAT if settings.chat_upstream is not None else 0
         streams = settings.stream_concurrency if settings.stream_upstream is not None else 0
         return max(settings.threads, settings.upstream_concurrency) + chats + streams
 
