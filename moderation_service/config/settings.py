@@ -105,7 +105,7 @@ class Settings(StreamSettings, ChatSettings):
         "at once, are not counted, and of callers without a key nothing is kept. Too low: large requests on slow lines "
         "are refused. Too high: many of them at once can use up the machine's memory.",
         unit="bytes",
-        minimum=1024 * 1024,
+        minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
     )
     pages: bool = _declare(True, "Server", "Serve the page at `/` on which a prompt and a response can be tried.")

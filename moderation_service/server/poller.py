@@ -169,7 +169,7 @@ class Poller:
             self._attend(self._inbox.popleft())
         if has_waiting:
             self._refuse_overdue()
-        if not found:
+        if not found or self._pool.is_idle():
             write_access_lines()
 
     def _attend(self, connection: Connection) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from queue import SimpleQueue
 from time import monotonic
 
+from ..observability.logs import write_access_lines
 from .exchange import Exchange
 
 __all__ = ["ThreadPool"]
@@ -36,6 +37,7 @@ class ThreadPool:
         self._queue: SimpleQueue[Exchange | None] = SimpleQueue()
         # Who takes an exchange out of here, in one step, is the only one to touch it. In order of arrival.
         self._waiting: dict[Exchange, None] = {}
+        self._running: dict[Exchange, None] = {}
         self._threads = [
             threading.Thread(target=self._work, name=f"{name}-{number}", daemon=True) for number in range(threads)
         ]
@@ -64,6 +66,10 @@ class ThreadPool:
         """Whether an exchange waits for a thread."""
         return bool(self._waiting)
 
+    def is_idle(self) -> bool:
+        """Whether no exchange waits or is being answered."""
+        return not self._running and not self._waiting
+
     def offer(self, exchange: Exchange) -> bool:
         """Take an exchange in; False if there is no place."""
         if len(self._waiting) >= self._places:
@@ -91,4 +97,8 @@ class ThreadPool:
     def _work(self) -> None:
         while (exchange := self._queue.get()) is not None:
             if self._waiting.pop(exchange, self) is None:
+                self._running[exchange] = None
                 self._answer(exchange)
+                del self._running[exchange]
+                if self.is_idle():
+                    write_access_lines()
