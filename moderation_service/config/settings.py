@@ -74,18 +74,16 @@ class Settings(StreamSettings, ChatSettings):
     threads: int = _declare(
         64,
         "Server",
-        "Requests that one worker answers at the same time. Four times as many may wait, for half a second; then they "
-        "get 429. A thread that waits for a model costs next to nothing. Too low: requests wait although the engine is "
-        "idle (needed = request rate x latency / workers). Higher than `upstream_concurrency` only makes sense for "
-        "guarded chats; with the embedded engine, more threads only compete for one core.",
+        "Requests that one worker answers at the same time; four times as many may wait for half a second, then they "
+        "get 429. Too low: requests wait although the engine is idle (needed = request rate x latency / workers). More "
+        "than `upstream_concurrency` only make sense for guarded chats; with the embedded engine they share one core.",
         minimum=1,
         maximum=1024,
     )
     keep_alive_s: int = _declare(
         30,
         "Server",
-        "How long an idle client connection is kept open, and how long a client may pause within a request. A whole "
-        "request has to arrive within three times as long.",
+        "How long an idle client connection is kept open. A whole request has to arrive within three times as long.",
         unit="seconds",
         minimum=1,
         maximum=3600,
@@ -101,9 +99,8 @@ class Settings(StreamSettings, ChatSettings):
     body_memory_bytes: int = _declare(
         64 * 1024 * 1024,
         "Server",
-        "Memory of one worker for request bodies that are still on their way; beyond it 429. Small bodies, which come "
-        "at once, are not counted, and of callers without a key nothing is kept. Too low: large requests on slow lines "
-        "are refused. Too high: many of them at once can use up the machine's memory.",
+        "Memory of one worker for large request bodies that are still on their way; beyond it 429. Too low: large "
+        "requests on slow lines are refused. Too high: many of them at once can use up the machine's memory.",
         unit="bytes",
         minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
@@ -125,9 +122,8 @@ class Settings(StreamSettings, ChatSettings):
     allowed_hosts: tuple[str, ...] = _declare(
         (),
         "Access",
-        "Names under which a service without API keys on a loopback address may be asked, besides `localhost`, "
-        "loopback addresses and `host.docker.internal`; `*` allows every name. Others get 403: a web page can make its "
-        "own name point to this machine. Needed behind a proxy that passes the public name on.",
+        "Names by which a service without API keys on a loopback address may be asked, besides loopback's own and "
+        "`host.docker.internal`; `*` allows all. Others get 403: a web page can let its name point to this machine.",
     )
     open_metrics: bool = _declare(
         False, "Access", "Serve `/metrics` without a key even when API keys are set, for scrapers that have none."

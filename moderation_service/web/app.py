@@ -37,14 +37,12 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     hosts = AllowedHosts(settings, service.keys)
     readiness = health.readiness_of(service)
     register_lifecycle(
-    register_lifecycle(
         app,
         service,
         hosts=hosts,
         direct=direct,
         error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
         known_errors=litellm.KNOWN_ERRORS,
-    )
     )
     app.extensions["moderation.door"] = Door(
         service, hosts=hosts, direct=direct, addresses=app.url_map, tidy=tidy, readiness=readiness

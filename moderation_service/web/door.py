@@ -7,7 +7,7 @@ from another place, and with an empty body where that will do: shapes, ids, metr
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -61,7 +61,10 @@ _HERE_WITH_BODY = Entry(Place.HERE, _STRANGERS_BODY_BYTES)
 
 
 class Door:
-    """The door of one app. `direct` are the paths of the direct routes, `addresses` all of them."""
+    """The door of one app. `direct` are the paths of the direct routes, `addresses` all of them.
+
+    `tidy` takes slashes too many out of a path, as the app does before it answers.
+    """
 
     def __init__(
         self,
@@ -70,6 +73,7 @@ class Door:
         hosts: AllowedHosts,
         direct: Collection[str],
         addresses: Map,
+        tidy: Callable[[str], str],
         readiness: Readiness,
     ) -> None:
         self.settings: Settings = service.settings
@@ -77,6 +81,7 @@ class Door:
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
+        self._tidy = tidy
         self._readiness = readiness
         self._open = OPEN_ENDPOINTS | ({_METRICS} if service.settings.open_metrics else frozenset())
         limit = service.settings.max_body_bytes
@@ -101,7 +106,7 @@ class Door:
         if method == "POST" and path in self._direct:
             return self._judged if is_admitted else _HERE
         try:
-            endpoint, _ = self._addresses.match(path, method)
+            endpoint, _ = self._addresses.match(self._tidy(path), method)
         except HTTPException:  # no such address, or not by this method
             return _HERE
         if endpoint in self._open or is_admitted:

@@ -273,3 +273,9 @@ def test_a_client_that_does_not_read_its_reply_holds_no_thread() -> None:
         assert (status, fields["connection"], len(json.loads(reply)["results"])) == (200, "keep-alive", items)
         lazy.sendall(request("/moderate", PROMPT % b"bomb"))
         assert json.loads(answered(lazy)[2])["action"] == "block"
+
+
+def test_an_address_with_a_slash_too_many_is_judged_by_a_thread_too(busy: Running) -> None:
+    """What the app takes for an address, the door has to take for one; or the judging would be the reader's."""
+    for path in ("/moderate/", "//moderate"):
+        assert overloaded(busy, path, {"prompt": "stuck"}).status == 429
