@@ -21,16 +21,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
-from load import Result, free_port, machine, post, run_load
+from load import Result, add_before, free_port, machine, post, python_of, run_load
 
 HERE = Path(__file__).resolve().parent
 RECORDINGS = HERE.parent / "tests" / "recordings" / "vllm"
 KEY = "bench-0123456789abcdef"
 TEXT = "How can I bake cake number {n} for my friends? Please tell me in detail, because I want to surprise them all."
 QUESTION = {"model": "qwen3guard", "temperature": 0, "max_tokens": 64}
+
+ALONE = "model server alone"
+CLIENTS = (1, 16, 64)
 
 Request = Callable[[int], bytes]
 
@@ -39,57 +44,76 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements per cell; the best one counts")
+    add_before(parser)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         mock = Path(folder) / "mock_vllm"
         subprocess.run(["cc", "-O2", "-o", mock, HERE / "mock_vllm.c"], check=True)
         cost(mock, folder, options)
         throughput(mock, folder, options)
-    print(f"\n{machine()}; 2 workers of 32 threads; model server and load on the same machine.")
+    print(f"\n{machine()}; 2 workers; model server and load on the same machine.")
 
 
 def cost(mock: Path, folder: str, options: argparse.Namespace) -> None:
     """CPU per verdict with a model that answers at once."""
     print("CPU per verdict in µs, the model answers at once:\n")
     print("| | 1 client | 16 clients | 64 clients | verdicts/s, 16 clients |\n|---|---|---|---|---|")
+    earlier = partial(service, checkout=options.before)
+    before = [("`POST /moderate`, safe prompt, before", "ok_stopped_after_safe", earlier, moderate)]
     rows = [
         ("Flask + `requests.Session`, bare", "ok_without_logprobs", session_gateway, moderate_without_key),
+        *(before if options.before else ()),
         ("`POST /moderate`, safe prompt", "ok_stopped_after_safe", service, moderate),
         ("`POST /moderate`, unsafe prompt", "ok_not_stopped_unsafe", service, moderate),
         ("the same, `detail: severity`", "ok_label_controversial", service, moderate_severity),
     ]
-    for title, recording, start, make in rows:
-        cells = {}
-        with model_server(mock, folder, 0, recording) as (upstream, _), start(upstream) as (pid, port):
-            for clients in (1, 16, 64):
-                found = [load(port, pid, clients, options.seconds, make) for _ in range(options.rounds)]
-                assert all(set(one.statuses) == {200} for one in found), found
-                cells[clients] = min(found, key=lambda one: one.cpu_us)
-        costs = " | ".join(f"{cells[clients].cpu_us:.0f}" for clients in (1, 16, 64))
-        print(f"| {title} | {costs} | {cells[16].per_second:.0f} |", flush=True)
+    found: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    with contextlib.ExitStack() as stack:
+        # All are up, and take turns: what else the machine does then meets all of them alike.
+        started = []
+        for title, recording, start, make in rows:
+            upstream, _ = stack.enter_context(model_server(mock, folder, 0, recording))
+            started.append((title, *stack.enter_context(start(upstream)), make))
+        for _ in range(options.rounds):
+            for clients in CLIENTS:
+                for title, pid, port, make in started:
+                    one = load(port, pid, clients, options.seconds, make)
+                    assert set(one.statuses) == {200}, (title, one)
+                    found[title, clients].append(one)
+    best = {cell: min(runs, key=lambda one: one.cpu_us) for cell, runs in found.items()}
+    bare = rows[0][0]
+    for title, *_ in rows:
+        costs = " | ".join(
+            f"{best[title, clients].cpu_us:.0f} ({best[title, clients].cpu_us / best[bare, clients].cpu_us:.2f})"
+            for clients in CLIENTS
+        )
+        print(f"| {title} | {costs} | {best[title, 16].per_second:.0f} |", flush=True)
 
 
 def throughput(mock: Path, folder: str, options: argparse.Namespace) -> None:
     """Rates and tails with a model that takes 20 ms; the stand-in alone and the service take turns."""
     print("\nThe model takes 20 ms:\n")
     print("| | clients | requests/s | p50 ms | p99 ms | CPU µs/request | statuses |\n|---|---|---|---|---|---|---|")
-    with (
-        model_server(mock, folder, 20, "ok_stopped_after_safe") as (upstream, mock_pid),
-        service(upstream) as (pid, port),
-    ):
+    found: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    with contextlib.ExitStack() as stack:
+        upstream, mock_pid = stack.enter_context(model_server(mock, folder, 20, "ok_stopped_after_safe"))
+        services = {"the service": stack.enter_context(service(upstream))}
+        if options.before:
+            services["the service before"] = stack.enter_context(service(upstream, checkout=options.before))
         mock_port = int(upstream.rpartition(":")[2])
-        direct, ours, many = [], [], []
         for _ in range(options.rounds):
-            direct.append(load(mock_port, mock_pid, 64, options.seconds, ask_directly))
-            ours.append(load(port, pid, 64, options.seconds, moderate))
-            many.append(load(port, pid, 256, options.seconds, moderate))
-    best_direct, best, best_many = (max(one, key=lambda run: run.per_second) for one in (direct, ours, many))
-    row("model server alone", 64, best_direct)
-    row("the service", 64, best)
-    row("the service", 256, best_many)
-    share, ratio = best.per_second / best_direct.per_second, best.p99_ms / best_direct.p99_ms
-    print(f"\nWith 64 clients: {share:.0%} of the direct rate, p99 {ratio:.1f} times the direct one.")
-    assert all(set(one.statuses) <= {200, 429} for one in many), many
+            found[ALONE, 64].append(load(mock_port, mock_pid, 64, options.seconds, ask_directly))
+            for clients in (64, 256):
+                for title, (pid, port) in services.items():
+                    found[title, clients].append(load(port, pid, clients, options.seconds, moderate))
+    best = {cell: max(runs, key=lambda run: run.per_second) for cell, runs in found.items()}
+    for (title, clients), one in best.items():
+        row(title, clients, one)
+    direct = best[ALONE, 64]
+    for title in services:
+        share, ratio = best[title, 64].per_second / direct.per_second, best[title, 64].p99_ms / direct.p99_ms
+        print(f"\nWith 64 clients {title} has {share:.0%} of the direct rate, p99 {ratio:.1f} times the direct one.")
+    assert all(set(one.statuses) <= {200, 429} for runs in found.values() for one in runs), found
 
 
 def row(title: str, clients: int, one: Result) -> None:
@@ -123,7 +147,12 @@ def ask_directly(number: int) -> bytes:
 def process(command: list[str], port: int, environment: dict[str, str] | None = None) -> Iterator[int]:
     """A server until the end of the block, once its port answers."""
     one = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, **(environment or {})}
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env={**os.environ, **(environment or {})},
+        # Not in this checkout: an interpreter would take the service that lies in the folder, not its own.
+        cwd="/",
     )
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
@@ -155,9 +184,10 @@ def model_server(mock: Path, folder: str, delay_ms: float, recording: str) -> It
 
 
 @contextlib.contextmanager
-def service(upstream: str) -> Iterator[tuple[int, int]]:
+def service(upstream: str, *, checkout: Path | None = None, shell: str | None = None) -> Iterator[tuple[int, int]]:
+    """The service as its users start it, by `shell` where that is given: a script that ends in `exec "$@"`."""
     port = free_port()
-    command = [sys.executable, "-m", "moderation_service", "serve", "--engine", "vllm", "--upstream", upstream]
+    command = [python_of(checkout), "-m", "moderation_service", "serve", "--engine", "vllm", "--upstream", upstream]
     with tempfile.NamedTemporaryFile("w", suffix=".yaml") as policies:
         # A failure must show as one, not as a verdict of the embedded engine.
         policies.write("policies: {bench: {description: Fails openly., extends: balanced, on_failure: error}}")
@@ -169,6 +199,8 @@ def service(upstream: str) -> Iterator[tuple[int, int]]:
             "MODERATION_DEADLINE_S": "300",
             "MODERATION_UPSTREAM_TIMEOUT_S": "300",
         }
+        if shell is not None:
+            command = ["sh", "-c", shell, "sh", *command]
         with process([*command, "--port", str(port)], port, environment) as pid:
             yield pid, port
 
@@ -176,7 +208,7 @@ def service(upstream: str) -> Iterator[tuple[int, int]]:
 @contextlib.contextmanager
 def session_gateway(upstream: str) -> Iterator[tuple[int, int]]:
     port = free_port()
-    with process([sys.executable, __file__, "session", upstream, str(port)], port) as pid:
+    with process([sys.executable, str(Path(__file__).resolve()), "session", upstream, str(port)], port) as pid:
         yield pid, port
 
 

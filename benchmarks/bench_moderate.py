@@ -12,16 +12,17 @@ import argparse
 import json
 import statistics
 import subprocess
-import sys
 import time
 import urllib.error
 import urllib.request
+from collections import defaultdict
 from pathlib import Path
 
-from load import Result, free_port, machine, memory_mb, post, run_load
+from load import Result, add_before, free_port, machine, memory_mb, post, python_of, run_load
 from servers import KEY
 
-SERVERS = Path(__file__).with_name("servers.py")
+SERVERS = Path(__file__).resolve().with_name("servers.py")
+CLIENTS = (1, 16, 64)
 TEXT = "How can I bake cake number {n} for my friends? Please tell me in detail, because I want to surprise them all."
 
 
@@ -29,31 +30,41 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=3, help="measurements per cell; the lowest CPU counts")
+    add_before(parser)
     options = parser.parse_args()
+    before = [("`POST /moderate`, every text new, before", "instant", False, options.before)]
     rows = [
-        ("bare Flask route, stock worker", "baseline", False),
-        ("`POST /moderate`, every text new", "instant", False),
-        ("`POST /moderate`, answered from the cache", "instant", True),
+        ("bare Flask route, stock worker", "baseline", False, None),
+        *(before if options.before else ()),
+        ("`POST /moderate`, every text new", "instant", False, None),
+        ("`POST /moderate`, answered from the cache", "instant", True, None),
     ]
     print("| server | CPU µs/request, 1 client | 16 clients | 64 clients | requests/s, 16 clients | p99 ms, 16 |")
     print("|---|---|---|---|---|---|")
-    for title, kind, cached in rows:
-        cells = {}
-        for clients in (1, 16, 64):
-            measured = [measure(kind, clients, cached, options.seconds) for _ in range(options.rounds)]
-            cells[clients] = min(measured, key=lambda one: one.cpu_us)
-        one = cells[16]
-        cpu = " | ".join(f"{cells[clients].cpu_us:.0f}" for clients in (1, 16, 64))
+    found: dict[tuple[str, int], list[Result]] = defaultdict(list)
+    for _ in range(options.rounds):
+        for clients in CLIENTS:
+            for title, kind, cached, checkout in rows:  # in turns: what else the machine does meets all of them alike
+                found[title, clients].append(measure(kind, clients, cached, options.seconds, checkout))
+    best = {cell: min(runs, key=lambda one: one.cpu_us) for cell, runs in found.items()}
+    bare = rows[0][0]
+    for title, *_ in rows:
+        cpu = " | ".join(
+            f"{best[title, clients].cpu_us:.0f} ({best[title, clients].cpu_us / best[bare, clients].cpu_us:.2f})"
+            for clients in CLIENTS
+        )
+        one = best[title, 16]
         print(f"| {title} | {cpu} | {one.per_second:.0f} | {one.p99_ms:.1f} |", flush=True)
     starts = [start_to_first_verdict() for _ in range(options.rounds)]
     print(f"\nStart to first verdict, embedded engine: {statistics.median(starts):.2f} s.")
     print(memory_report())
-    print(f"\n{machine()}; 2 workers of 32 threads; client on the same machine.")
+    print(f"\n{machine()}; 2 workers; client on the same machine.")
 
 
-def start(kind: str) -> tuple[subprocess.Popen[bytes], int]:
+def start(kind: str, checkout: Path | None = None) -> tuple[subprocess.Popen[bytes], int]:
     port = free_port()
-    process = subprocess.Popen([sys.executable, str(SERVERS), kind, str(port)], stderr=subprocess.DEVNULL)
+    servers = SERVERS if checkout is None else checkout.resolve() / "benchmarks" / SERVERS.name
+    process = subprocess.Popen([python_of(checkout), str(servers), kind, str(port)], stderr=subprocess.DEVNULL)
     return process, port
 
 
@@ -71,8 +82,8 @@ def wait_for_verdict(port: int) -> None:
     raise SystemExit("The server did not start.")
 
 
-def measure(kind: str, clients: int, cached: bool, seconds: float) -> Result:
-    process, port = start(kind)
+def measure(kind: str, clients: int, cached: bool, seconds: float, checkout: Path | None) -> Result:
+    process, port = start(kind, checkout)
     try:
         wait_for_verdict(port)
 

@@ -24,9 +24,10 @@ import time
 import urllib.request
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import mean, quantiles
 
-from load import cpu_seconds, free_port, machine
+from load import add_before, cpu_seconds, free_port, machine, python_of
 
 KEY = "bench-0123456789abcdef"
 SENTENCES = (
@@ -153,23 +154,32 @@ def main() -> None:
     parser.add_argument("--per-second", type=float, default=50.0, help="tokens that the model writes per second")
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--model", type=int, metavar="PORT", help=argparse.SUPPRESS)
+    add_before(parser)
     options = parser.parse_args()
     if options.model is not None:
         asyncio.run(model(options.model, tokens=options.tokens, per_second=options.per_second))
         return
     places = max(options.streams)
-    with running_model(options) as model_port, service(model_port, options.workers, places) as (pid, port):
-        asyncio.run(chats(port, 2 * options.workers, first=0, spread_s=0.1))  # warm
+    with contextlib.ExitStack() as stack:
+        model_port = stack.enter_context(running_model(options))
+        services = {"now": stack.enter_context(service(model_port, options.workers, places))}
+        if options.before:
+            earlier = service(model_port, options.workers, places, checkout=options.before)
+            services = {"before": stack.enter_context(earlier), **services}
+        for _, port in services.values():
+            asyncio.run(chats(port, 2 * options.workers, first=0, spread_s=0.1))  # warm
         print("| streams | errors | first, p50 | first, p95 | held, mean | held, p95 | checks per 1000 tokens | "
               "CPU per 1000 tokens |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
         first = 1000
         for streams in options.streams:
-            print(row(pid, port, streams, first), flush=True)
+            for title, (pid, port) in services.items():
+                name = str(streams) if len(services) == 1 else f"{streams}, {title}"
+                print(row(name, pid, port, streams, first), flush=True)
             first += streams
     print(f"\n{machine()}; {options.workers} workers, {options.per_second:g} tokens/s, {options.tokens} tokens each.")
 
 
-def row(pid: int, port: int, streams: int, first: int) -> str:
+def row(name: str, pid: int, port: int, streams: int, first: int) -> str:
     checks, cpu = checks_made(port), cpu_seconds(pid)
     seen = asyncio.run(chats(port, streams, first=first, spread_s=min(2.0, streams / 50)))
     checks, cpu = checks_made(port) - checks, cpu_seconds(pid) - cpu
@@ -180,7 +190,7 @@ def row(pid: int, port: int, streams: int, first: int) -> str:
     held = [seconds for one in seen for seconds in one.held_s]
     thousands = sum(one.tokens for one in seen) / 1000
     cells = [
-        str(streams),
+        name,
         str(len(wrong)),
         f"{median(firsts):.2f} s",
         f"{worst(firsts):.2f} s",
@@ -221,7 +231,7 @@ def running_model(options: argparse.Namespace) -> Iterator[int]:
 
 
 @contextlib.contextmanager
-def service(model_port: int, workers: int, places: int) -> Iterator[tuple[int, int]]:
+def service(model_port: int, workers: int, places: int, *, checkout: Path | None = None) -> Iterator[tuple[int, int]]:
     """The service as its users start it; each worker has a place for every stream, for they are not shared evenly."""
     port = free_port()
     settings = {
@@ -233,8 +243,9 @@ def service(model_port: int, workers: int, places: int) -> Iterator[tuple[int, i
         "MODERATION_PORT": str(port),
     }
     with tempfile.TemporaryFile() as log:
-        command = [sys.executable, "-m", "moderation_service", "serve"]
-        with subprocess.Popen(command, env={**os.environ, **settings}, stderr=log, stdout=log) as process:
+        command = [python_of(checkout), "-m", "moderation_service", "serve"]
+        # Not in this checkout: an interpreter would take the service that lies in the folder, not its own.
+        with subprocess.Popen(command, env={**os.environ, **settings}, stderr=log, stdout=log, cwd="/") as process:
             try:
                 wait_until_ready(port)
                 yield process.pid, port

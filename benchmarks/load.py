@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import os
 import platform
 import random
 import socket
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,6 +69,18 @@ def post(path: str, body: bytes, *, key: str = "") -> bytes:
     authorization = f"Authorization: Bearer {key}\r\n" if key else ""
     head = f"POST {path} HTTP/1.1\r\nHost: bench\r\n{authorization}Content-Type: application/json\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def add_before(parser: argparse.ArgumentParser) -> None:
+    """The option to measure an earlier version beside this one, in turns in the same run."""
+    parser.add_argument(
+        "--before", type=Path, metavar="CHECKOUT", help="another checkout, with a .venv, to measure in turns with this"
+    )
+
+
+def python_of(checkout: Path | None) -> str:
+    """The interpreter that has the service of this checkout; of this one by default."""
+    return sys.executable if checkout is None else str(checkout.resolve() / ".venv" / "bin" / "python")
 
 
 def process_tree(pid: int) -> list[int]:

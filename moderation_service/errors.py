@@ -5,6 +5,7 @@
     ├── PromptBlocked           400  content_filter       a prompt for the guarded chat that its policy blocks
     ├── Unauthorized            401  unauthorized         no key, or not one of ours
     ├── Forbidden               403  forbidden            what this caller may not choose, such as a milder policy
+    ├── HostNotAllowed          403  host_not_allowed     an open service, asked under a name that is not its machine's
     ├── NotFound                404  not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── TooLarge                413  too_large            over a documented limit; nothing is ever cut
@@ -44,6 +45,7 @@ __all__ = [
     "EngineError",
     "EngineUnavailable",
     "Forbidden",
+    "HostNotAllowed",
     "InternalError",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -104,6 +106,13 @@ class Forbidden(ModerationError):
 
     status = 403
     type = "forbidden"
+
+
+class HostNotAllowed(ModerationError):
+    """A service without keys on a loopback address was asked under a name that is not this machine's own."""
+
+    status = 403
+    type = "host_not_allowed"
 
 
 class NotFound(ModerationError):

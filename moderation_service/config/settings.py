@@ -72,18 +72,18 @@ class Settings(StreamSettings, ChatSettings):
         maximum=256,
     )
     threads: int = _declare(
-        32,
+        64,
         "Server",
-        "Requests that one worker handles at the same time. Too low: requests wait although the engine is idle "
-        "(needed = request rate x latency / workers). Too high: more waiting requests compete for one core.",
+        "Requests that one worker answers at the same time; four times as many may wait for half a second, then they "
+        "get 429. Too low: requests wait although the engine is idle (needed = request rate x latency / workers). More "
+        "than `upstream_concurrency` only make sense for guarded chats; with the embedded engine they share one core.",
         minimum=1,
         maximum=1024,
     )
     keep_alive_s: int = _declare(
         30,
         "Server",
-        "How long an idle client connection is kept open, and how long a client may pause within a request. A whole "
-        "request has to arrive within three times as long.",
+        "How long an idle client connection is kept open. A whole request has to arrive within three times as long.",
         unit="seconds",
         minimum=1,
         maximum=3600,
@@ -95,6 +95,15 @@ class Settings(StreamSettings, ChatSettings):
         unit="seconds",
         minimum=1,
         maximum=600,
+    )
+    body_memory_bytes: int = _declare(
+        64 * 1024 * 1024,
+        "Server",
+        "Memory of one worker for large request bodies that are still on their way; beyond it 429. Too low: large "
+        "requests on slow lines are refused. Too high: many of them at once can use up the machine's memory.",
+        unit="bytes",
+        minimum=1024,
+        maximum=64 * 1024 * 1024 * 1024,
     )
     pages: bool = _declare(True, "Server", "Serve the page at `/` on which a prompt and a response can be tried.")
     api_keys: tuple[Secret, ...] = _declare(
@@ -109,6 +118,12 @@ class Settings(StreamSettings, ChatSettings):
     )
     allow_open: bool = _declare(
         False, "Access", "Start without API keys on an address that other machines can reach. Never on a public one."
+    )
+    allowed_hosts: tuple[str, ...] = _declare(
+        (),
+        "Access",
+        "Names by which a service without API keys on a loopback address may be asked, besides loopback's own and "
+        "`host.docker.internal`; `*` allows all. Others get 403: a web page can let its name point to this machine.",
     )
     open_metrics: bool = _declare(
         False, "Access", "Serve `/metrics` without a key even when API keys are set, for scrapers that have none."

@@ -1,137 +1,174 @@
-"""A client's connection as the worker holds it, and what gunicorn's parser and replies do with it."""
+"""A client's connection: its socket, what was read of its requests, and who may touch it at the moment."""
 
 from __future__ import annotations
 
+import enum
+import select
 import socket
-import struct
 from time import monotonic
 from typing import Any
 
-from gunicorn import http
-from gunicorn.http import wsgi
+from .body_memory import BodyMemory
+from .request_parser import RequestParser
 
-from ..upstream.crew import Pausing
-from ..upstream.prompt_io import receive_now, send_now
+__all__ = ["READ_BYTES", "Connection", "State"]
 
-__all__ = ["Connection", "Response"]
+READ_BYTES = 64 * 1024
+_MAX_DISCARDED_BYTES = 4 * 1024 * 1024
 
-_LINGER_S = 2.0
-# A client that sends a byte now and then would otherwise have a thread for as long as it likes.
-_PAUSES = 3
-_MAX_DISCARDED_BYTES = 64 * 1024
+
+class State(enum.Enum):
+    """Where a connection is, and so whose it is."""
+
+    READING = "reading"
+    """The poller's: it waits for a request, or for the rest of one."""
+    WAITING = "waiting"
+    """A whole request waits for a thread: of the one, thread or poller, that takes it out of the queue."""
+    SERVED = "served"
+    """The thread's that answers the request."""
+    ANSWERED = "answered"
+    """The poller's, as soon as it looks into its inbox: the thread is done, and something is left to do."""
+    WRITING = "writing"
+    """The poller's: the client has not taken all of a reply yet."""
+    CLOSING = "closing"
+    """The poller's: we have said that nothing more comes, and wait a moment for the client to say the same."""
+    CLOSED = "closed"
+    """Nobody's."""
 
 
 class Connection:
-    """Between requests it is the worker's, during a request one thread's; `expires_at` counts between requests only."""
+    """One connection; see `State` for who may use it. `expires_at` counts where it is the poller's.
+
+    `news`: something came that was not read yet. `has_hung_up`: the client will send no more than what waits there.
+    `has_ended`: all of that was read. `has_begun`: a request is on its way. `is_known`: there was an authorised one.
+    `closes`: the next reply is to say that it is the last; `is_over`: one has said so. `exchange` is the request whose
+    body is on its way.
+    """
 
     __slots__ = (
         "_discarded",
-        "_pause_s",
-        "_received_until",
+        "_held_bytes",
+        "_memory",
         "_socket",
         "client",
+        "closes",
+        "exchange",
         "expires_at",
         "fd",
-        "has_answered",
-        "is_closing",
+        "has_begun",
+        "has_ended",
+        "has_hung_up",
+        "is_known",
+        "is_over",
+        "news",
         "parser",
         "server",
+        "state",
+        "unsent",
     )
 
-    def __init__(self, connected: socket.socket, *, cfg: Any, client: Any, server: Any) -> None:
-        # A client's pause of this length ends a read or a write with an OSError, and with it the connection.
-        pause = struct.pack("ll", cfg.keepalive, 0)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, pause)
-        connected.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, pause)
-        if connected.family in (socket.AF_INET, socket.AF_INET6):
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    def __init__(self, connected: socket.socket, *, client: Any, server: Any, expires_at: float) -> None:
+        connected.setblocking(False)
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket = connected
         self.fd = connected.fileno()
         self.client = client
         self.server = server
-        # It reads through `recv`.
-        self.parser = http.get_parser(cfg, self, client)
-        self._pause_s: float = cfg.keepalive
-        self.expires_at = self._received_until = monotonic() + self._pause_s
-        self.has_answered = False
-        self.is_closing = False
+        self.parser = RequestParser()
+        self.state = State.READING
+        self.expires_at = expires_at
+        self.news = self.has_hung_up = self.has_ended = self.has_begun = self.closes = self.is_known = False
+        self.is_over = False
+        self.exchange: Any = None
+        self.unsent = b""
+        self._memory: BodyMemory | None = None
+        self._held_bytes = 0
         self._discarded = 0
 
     def fileno(self) -> int:
         """The socket's descriptor, for who wants to know when the client hangs up or takes more."""
-        return self._socket.fileno()
+        return self.fd
 
-    def begin_request(self) -> None:
-        """A request begins; all of it has to come within a few pauses' time."""
-        self.has_answered = False
-        self._received_until = monotonic() + _PAUSES * self._pause_s
+    def can_go_on(self) -> bool:
+        """Whether another request may follow the one that was taken out of the parser last."""
+        parser = self.parser
+        return not self.closes and (bool(parser.whole) or not (self.has_ended or parser.fault is not None))
 
-    def recv(self, size: int) -> bytes:
-        """At most `size` bytes, as soon as there are some; none at the end. Raises OSError."""
-        received = receive_now(self._socket.fileno(), size)
-        if received is None:
-            if monotonic() >= self._received_until:
-                raise TimeoutError("The request takes too long to come.")
-            with Pausing():
-                received = self._socket.recv(size)
-        return received
+    def hold_body(self, size: int, memory: BodyMemory) -> bool:
+        """Count a body of which so much is here; False if the memory for bodies is used up."""
+        if not memory.take(size - self._held_bytes):
+            return False
+        self._memory, self._held_bytes = memory, size
+        return True
 
-    def sendall(self, data: bytes) -> None:
-        """Send a part of a reply. Raises OSError."""
-        self.has_answered = True
-        sent = send_now(self._socket.fileno(), data)
+    def forget_body(self) -> None:
+        """The body is a thread's now, or will not be complete."""
+        self.exchange = None
+        if self._memory is not None:
+            self._memory.give_back(self._held_bytes)
+            self._memory, self._held_bytes = None, 0
+
+    def receive(self) -> bytes | None:
+        """What has come, empty at the end of the stream; None if nothing has. Raises OSError."""
+        try:
+            return self._socket.recv(READ_BYTES)
+        except BlockingIOError:
+            return None
+
+    def send(self, data: bytes) -> None:
+        """Send without waiting; what the client does not take now is kept in `unsent`. Raises OSError."""
+        if self.unsent:
+            self.unsent += data
+            return
+        try:
+            sent = self._socket.send(data)
+        except BlockingIOError:
+            sent = 0
         if sent < len(data):
-            with Pausing():
-                self._socket.sendall(data[sent:])
+            self.unsent = data[sent:]
 
-    def send(self, data: bytes) -> int:
-        """Send what precedes a reply (100 Continue). Raises OSError."""
-        return self._socket.send(data)
+    def send_patiently(self, data: bytes, *, patience_s: float) -> None:
+        """Send all of it, waiting for a client that takes it slowly. Raises OSError."""
+        self.send(data)
+        if not self.unsent:
+            return
+        poller = select.poll()
+        poller.register(self.fd, select.POLLOUT)
+        ends_at = monotonic() + patience_s
+        while self.unsent:
+            if not poller.poll(max(0.0, ends_at - monotonic()) * 1000):
+                raise TimeoutError("The client does not read.")
+            self.flush()
 
-    def has_read_ahead(self) -> bool:
-        """Whether the next request, or its beginning, was read along with the one before."""
-        return bool(self.parser.unreader.buf.getvalue())
+    def flush(self) -> None:
+        """Send more of `unsent`. Raises OSError."""
+        data, self.unsent = self.unsent, b""
+        self.send(data)
 
-    def begin_to_close(self) -> None:
-        """Say that nothing more will come, and wait a moment for the client to say the same.
+    def end_output(self) -> None:
+        """Say that nothing more will come. Raises OSError.
 
         Closing at once, with something unread, would reset the connection and could cost the client our last reply.
         """
-        self.is_closing = True
-        self.expires_at = monotonic() + _LINGER_S
-        try:
-            self._socket.shutdown(socket.SHUT_WR)
-        except OSError:
-            self._discarded = _MAX_DISCARDED_BYTES
+        self._socket.shutdown(socket.SHUT_WR)
 
     def discard_input(self) -> bool:
-        """Throw away what came; False once the connection is to be closed."""
+        """Throw away what came; False once there is no use in waiting for more."""
         try:
             while self._discarded < _MAX_DISCARDED_BYTES:
-                received = receive_now(self._socket.fileno())
-                if received is None:
-                    return True
+                received = self._socket.recv(READ_BYTES)
                 if not received:
                     break
                 self._discarded += len(received)
+        except BlockingIOError:
+            return True
         except OSError:
             pass
         return False
 
     def close(self) -> None:
         """Close it now."""
+        self.state = State.CLOSED
+        self.parser.close()
+        self.forget_body()
         self._socket.close()
-
-
-class Response(wsgi.Response):  # type: ignore[misc]
-    """gunicorn's reply, with head and body in one packet where the body is known."""
-
-    def write(self, data: bytes) -> None:
-        """Send a part of the body, and the head before the first one."""
-        if self.headers_sent or self.response_length != len(data) or self._omits_body:
-            super().write(data)
-            return
-        self.headers_sent: bool = True
-        self.sent = len(data)
-        head = "".join([*self.default_headers(), *(f"{name}: {value}\r\n" for name, value in self.headers)])
-        self.sock.sendall(f"{head}\r\n".encode("latin-1") + data)

@@ -6,15 +6,33 @@ import base64
 import hashlib
 import hmac
 import ipaddress
+import logging
 import re
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..errors import ConfigurationError
+from ..observability.logs import log_event
 
-__all__ = ["ApiKeys", "check_exposure", "load_api_keys", "sent_key"]
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+__all__ = [
+    "ApiKeys",
+    "check_exposure",
+    "identify_caller",
+    "is_loopback",
+    "load_api_keys",
+    "sent_key",
+    "warn_of_readers",
+]
+
+_log = logging.getLogger("moderation.server")
 
 _MIN_KEY_CHARS = 8
 # Beyond ASCII, clients disagree about the bytes of a header: such a key would be refused by some of them.
@@ -95,6 +113,15 @@ def load_api_keys(settings: Settings) -> ApiKeys:
     return ApiKeys(tuple(entries.items()), frozenset(lengths))
 
 
+def warn_of_readers(path: Path) -> None:
+    """Log a warning when every user of this machine can read a key in this file; digests are no secret."""
+    mode = stat.S_IMODE(path.stat().st_mode)
+    lines = [line.strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    has_plain = any("sha256:" not in line for line in lines if line and not line.startswith("#"))
+    if mode & stat.S_IROTH and has_plain:
+        log_event(_log, logging.WARNING, "api_keys_file_readable", file=str(path), mode=f"{mode:04o}")
+
+
 def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes, int]:
     """Name, digest and length of a key; 0 where only its digest is known."""
     name, separator, key = text.partition(":")
@@ -130,7 +157,7 @@ def _decoded(text: str) -> Iterator[str]:
 
 def check_exposure(settings: Settings, keys: ApiKeys) -> None:
     """Refuse to serve everybody on an address that other machines can reach. Raises ConfigurationError."""
-    if keys or settings.allow_open or _is_loopback(settings.host):
+    if keys or settings.allow_open or is_loopback(settings.host):
         return
     raise ConfigurationError(
         f"host: {settings.host} can be reached from other machines and no API key is set. "
@@ -138,13 +165,27 @@ def check_exposure(settings: Settings, keys: ApiKeys) -> None:
     )
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach a service that listens on `host`."""
     if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: bool) -> str | None:
+    """The name of the key that a request came with; None without one of ours.
+
+    With `passes_keys_on`, what `Authorization` holds may be for the guarded chat model; ours is then in `X-API-Key`.
+    """
+    api_key = environ.get("HTTP_X_API_KEY")
+    key = sent_key(environ.get("HTTP_AUTHORIZATION"), api_key)
+    name = keys.identify(key) if key is not None else None
+    if name is None and passes_keys_on and api_key:
+        name = keys.identify(api_key.strip())
+    return name
 
 
 def sent_key(authorization: str | None, api_key: str | None) -> str | None:

@@ -6,7 +6,9 @@ from flask import Flask
 
 from ..config.settings import Settings
 from . import addresses, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
+from .door import Door
 from .guarded import GuardedDoor
+from .hosts import AllowedHosts
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
 from .tracing import TracingLayer
@@ -31,14 +33,26 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
     }
-    addresses.register_addresses(app)
-    register_lifecycle(app, service, direct=direct, error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES})
+    tidy = addresses.register_addresses(app)
+    hosts = AllowedHosts(settings, service.keys)
+    readiness = health.readiness_of(service)
+    register_lifecycle(
+        app,
+        service,
+        hosts=hosts,
+        direct=direct,
+        error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
+        known_errors=litellm.KNOWN_ERRORS,
+    )
+    app.extensions["moderation.door"] = Door(
+        service, hosts=hosts, direct=direct, addresses=app.url_map, tidy=tidy, readiness=readiness
+    )
     if service.tracing is not None:
         app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(open_webui.blueprint(service))
-    app.register_blueprint(health.blueprint(service))
+    app.register_blueprint(health.blueprint(service, readiness))
     app.register_blueprint(pages.blueprint(service))
     return app

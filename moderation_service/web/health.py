@@ -8,12 +8,26 @@ import json
 from flask import Blueprint, Response
 
 from ..errors import ModerationError
+from .readiness import Readiness
 from .service import Service
 
-__all__ = ["blueprint"]
+__all__ = ["blueprint", "readiness_of"]
 
 
-def blueprint(service: Service) -> Blueprint:
+def readiness_of(service: Service) -> Readiness:
+    """Whether this service can give a verdict."""
+
+    def check() -> None:
+        service.moderator.check_ready()
+        if service.stream is not None:
+            # Tests the server at the start. Without it answers are judged in pieces: ready all the same.
+            with contextlib.suppress(ModerationError):
+                service.stream.check_ready()
+
+    return Readiness(check)
+
+
+def blueprint(service: Service, readiness: Readiness) -> Blueprint:
     """The operator's routes."""
     routes = Blueprint("health", __name__)
     engine = service.moderator.engine
@@ -24,11 +38,7 @@ def blueprint(service: Service) -> Blueprint:
 
     @routes.get("/readyz")
     def readyz() -> Response:
-        service.moderator.check_ready()
-        if service.stream is not None:
-            # Tests the server at the start. Without it answers are judged in pieces: ready all the same.
-            with contextlib.suppress(ModerationError):
-                service.stream.check_ready()
+        readiness.ask()
         body = {"status": "ready", "engine": engine.name, "model": engine.model}
         return Response(json.dumps(body), mimetype="application/json")
 

@@ -14,19 +14,31 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
-from ..errors import Unauthorized
+from ..errors import ModerationError, Overloaded, Unauthorized
 from ..ids import random_hex
 from ..observability.audit import request_context
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
-from .api_keys import sent_key
+from .api_keys import identify_caller, sent_key
+from .hosts import AllowedHosts
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
-__all__ = ["METHODS", "QUIET", "TRACE", "DirectRoute", "RequestState", "current_state", "register_lifecycle"]
+__all__ = [
+    "KEY_NAME",
+    "METHODS",
+    "OPEN_ENDPOINTS",
+    "OVERLOADED",
+    "QUIET",
+    "TRACE",
+    "DirectRoute",
+    "RequestState",
+    "current_state",
+    "register_lifecycle",
+]
 
 TRACE = "moderation.trace"
 """Where in the environment the ids of the request's trace are, when traces are on; they join the log line."""
@@ -34,10 +46,17 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 """The methods that are called by their names in logs and traces."""
 QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
 """Routes that machines ask every few seconds: neither logged, when all is well, nor traced."""
+KEY_NAME = "moderation.key"
+"""Where in the environment the name of the caller's key is, once the server has looked it up (web/door)."""
+OVERLOADED = "moderation.overloaded"
+"""Where the server says that it has no room for a request: it is refused, in the shape of the door that was asked."""
+OPEN_ENDPOINTS = frozenset({"health.healthz", "health.readyz", "pages.index", "pages.openapi", "static"})
+"""What needs no key."""
 _STATE = "moderation.request"
 _NO_TRACE: Mapping[str, object] = {}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
-_OPEN_ENDPOINTS = frozenset({"health.healthz", "health.readyz", "pages.index", "pages.openapi", "static", None})
+# A server that has no room says so before the work is begun; a moment later there may be some.
+_RETRY_AFTER_S = 1.0
 
 
 class RequestState:
@@ -69,24 +88,27 @@ def current_state() -> RequestState:
 
 
 def register_lifecycle(
-    app: Flask, service: Service, *, direct: Mapping[str, DirectRoute], error_shapes: Mapping[str, ErrorShape]
+    app: Flask,
+    service: Service,
+    *,
+    hosts: AllowedHosts,
+    direct: Mapping[str, DirectRoute],
+    error_shapes: Mapping[str, ErrorShape],
+    known_errors: Mapping[str, Callable[[ModerationError], ModerationError]],
 ) -> None:
     """Install the layer. `direct` maps the path of a POST route to its function; Flask learns the same addresses.
 
-    `error_shapes` maps the beginning of a path to the shape of the errors there, where it is not the native one.
+    `error_shapes` maps the beginning of a path to the shape of the errors there, where it is not the native one;
+    `known_errors` maps a path to what an error becomes there, whose callers would misunderstand some of them.
     """
-    layer = _Lifecycle(app.wsgi_app, service, direct, error_shapes)
-    open_endpoints = _OPEN_ENDPOINTS | ({"health.metrics"} if service.settings.open_metrics else frozenset())
+    layer = _Lifecycle(app.wsgi_app, service, hosts, direct, error_shapes, known_errors)
+    open_endpoints = OPEN_ENDPOINTS | {None} | ({"health.metrics"} if service.settings.open_metrics else set())
 
     def begin() -> None:
         state = current_state()
         if request.url_rule is not None:
             state.route = request.url_rule.rule
-        if request.endpoint not in open_endpoints:
-            layer.authenticate(request.environ, state)
-        else:
-            request_context.set((state.request_id, None))
-            caller_trace.set({})
+        layer.admit(request.environ, state, needs_key=request.endpoint not in open_endpoints)
 
     def failed(error: Exception) -> Response:
         return as_response(layer.error(error, request.environ, current_state()))
@@ -145,10 +167,14 @@ class _Lifecycle:
         self,
         app: WSGIApplication,
         service: Service,
+        hosts: AllowedHosts,
         direct: Mapping[str, DirectRoute],
         error_shapes: Mapping[str, ErrorShape],
+        known_errors: Mapping[str, Callable[[ModerationError], ModerationError]],
     ) -> None:
         self._app = app
+        self._known_errors = known_errors
+        self._hosts = hosts
         self._direct = direct
         self._error_shapes = error_shapes
         self._keys = service.keys
@@ -175,23 +201,33 @@ class _Lifecycle:
         environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
         return self._app(environ, start)
 
-    def authenticate(self, environ: WSGIEnvironment, state: RequestState) -> None:
-        """Find out who asks. Raises Unauthorized when there are keys and none of them was sent."""
-        if self._keys:
-            key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
-            state.key_name = self._keys.identify(key) if key is not None else None
-            if state.key_name is None and self._passes_keys_on and (second := environ.get("HTTP_X_API_KEY")):
-                # What `Authorization` holds is for the guarded chat model.
-                state.key_name = self._keys.identify(second.strip())
-            if state.key_name is None:
-                hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
-                raise Unauthorized(hint if key is None else "This key is not known here.")
+    def admit(self, environ: WSGIEnvironment, state: RequestState, *, needs_key: bool) -> None:
+        """Let a request in. Raises HostNotAllowed, Unauthorized, or Overloaded where the server has no room for it."""
+        self._hosts.check(environ)
+        if needs_key:
+            self._authenticate(environ, state)
         request_context.set((state.request_id, state.key_name))
         caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
+        if OVERLOADED in environ:
+            raise Overloaded("The service has more to do than it can; try again.", retry_after_s=_RETRY_AFTER_S)
+
+    def _authenticate(self, environ: WSGIEnvironment, state: RequestState) -> None:
+        """Find out who asks. Raises Unauthorized when there are keys and none of them was sent."""
+        if self._keys:
+            # Our own server has looked already (web/door).
+            state.key_name = environ.get(KEY_NAME) or identify_caller(
+                environ, self._keys, passes_keys_on=self._passes_keys_on
+            )
+            if state.key_name is None:
+                key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
+                hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
+                raise Unauthorized(hint if key is None else "This key is not known here.")
 
     def error(self, error: Exception, environ: WSGIEnvironment, state: RequestState) -> Reply:
         """The reply for an exception that left a route, in the shape of the contract that the path belongs to."""
         path = environ["PATH_INFO"]
+        if isinstance(error, ModerationError) and path in self._known_errors:
+            error = self._known_errors[path](error)
         shape = next((one for prefix, one in self._error_shapes.items() if path.startswith(prefix)), native_error)
         return error_reply(error, request_id=state.request_id, max_body_bytes=self._max_body_bytes, shape=shape)
 
@@ -200,7 +236,7 @@ class _Lifecycle:
     ) -> Iterable[bytes]:
         state.route = environ["PATH_INFO"]
         try:
-            self.authenticate(environ, state)
+            self.admit(environ, state, needs_key=True)
             reply = route(environ, state)
         except Exception as error:  # the outer edge: whatever it is, it becomes an error and never a verdict
             reply = self.error(error, environ, state)

@@ -22,7 +22,11 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["direct_routes"]
+__all__ = ["KNOWN_ERRORS", "direct_routes"]
+
+_PATH = "/beta/litellm_basic_guardrail_api"
+KNOWN_ERRORS = {_PATH: litellm.known_error}
+"""What errors on this path are turned into, wherever they were raised."""
 
 
 def direct_routes(service: Service) -> dict[str, DirectRoute]:
@@ -44,7 +48,7 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
             state.fields = {**state.fields, "error": error.type, "param": error.param}
             raise
 
-    return {"/beta/litellm_basic_guardrail_api": guardrail}
+    return {_PATH: guardrail}
 
 
 def _judge_request(service: Service, asked: GuardrailRequest, state: RequestState) -> Reply:

@@ -25,12 +25,12 @@ from .moderate import log_fields
 from .reply import Reply, error_reply, json_reply
 from .service import Service
 
-__all__ = ["blueprint"]
+__all__ = ["OUTLET_FACTOR", "blueprint"]
 
 _log = logging.getLogger("moderation.web")
 _FORBIDDEN = 403
 _OURS = 500
-_OUTLET_FACTOR = 4
+OUTLET_FACTOR = 4
 """An outlet call has every answer of the chat twice, as content and as output. It must not be over the limit when the
 inlet call of the same chat was not: what can't be read can't be replaced, and Open WebUI lets it pass."""
 
@@ -63,7 +63,7 @@ class _FilterServer:
         self._moderator = service.moderator
         self._policies = service.policies
         limit = service.settings.max_body_bytes
-        self._limits = {Hook.INLET: limit, Hook.OUTLET: limit * _OUTLET_FACTOR}
+        self._limits = {Hook.INLET: limit, Hook.OUTLET: limit * OUTLET_FACTOR}
 
     def models(self, policy: str | None) -> Response:
         return _response(json_reply(open_webui.render_models(self._policies, policy)))

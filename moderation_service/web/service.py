@@ -23,7 +23,7 @@ from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
-from .api_keys import ApiKeys, load_api_keys
+from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
@@ -65,6 +65,8 @@ def build_service(
     """
     policies = load_policies(settings.policies_file, default=settings.default_policy)
     keys = load_api_keys(settings)
+    if settings.api_keys_file is not None:
+        warn_of_readers(settings.api_keys_file)
     metrics = metrics or Metrics(version=__version__)
     audit = _audit_file(settings, metrics)
     if settings.traces and tracing is None:

@@ -125,6 +125,13 @@ def render_answers(
     return {**reply, "stream_holdback_chars": held} if any(held) else reply
 
 
+def known_error(error: ModerationError) -> ModerationError:
+    """The error as LiteLLM can tell it: under `unreachable_fallback` it knows 502, 503 and 504, but not 429."""
+    if isinstance(error, Overloaded):
+        return EngineUnavailable(error.message, retry_after_s=error.retry_after_s)
+    return error
+
+
 def _blocked(message: str | None) -> dict[str, object]:
     # LiteLLM shows the reason to the end user as it is.
     return {"action": "BLOCKED", "blocked_reason": message}
@@ -133,10 +140,8 @@ def _blocked(message: str | None) -> dict[str, object]:
 def _raise_failure(outcomes: Sequence[Outcome]) -> None:
     """Raise the failure of a text that was not judged, if there is one."""
     for outcome in outcomes:
-        if isinstance(outcome, Overloaded):
-            raise EngineUnavailable(outcome.message, retry_after_s=outcome.retry_after_s)
         if isinstance(outcome, ModerationError):
-            raise outcome
+            raise known_error(outcome)
 
 
 def _replaced(answer: ResentAnswer, message: str) -> str:

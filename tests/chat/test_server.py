@@ -42,7 +42,7 @@ def asked(service: Running, *, stream: bool) -> socket.socket:
     """A connection on which a chat was asked for."""
     body = json.dumps({"model": "llm", "stream": stream, "messages": [{"role": "user", "content": "hello"}]}).encode()
     connection = socket.create_connection(("127.0.0.1", service.port), timeout=20)
-    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head = "POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     return connection
 

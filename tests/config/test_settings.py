@@ -55,7 +55,7 @@ def test_flags_win_over_the_environment_and_that_over_the_file(file: Path) -> No
     environ = {"MODERATION_PORT": "1002", "MODERATION_HOST": "127.0.0.3"}
     loaded = load_settings(file=file, environ=environ, flags={"port": "1003", "threads": None})
     effective = loaded.settings
-    assert (effective.port, effective.host, effective.workers, effective.threads) == (1003, "127.0.0.3", 3, 32)
+    assert (effective.port, effective.host, effective.workers, effective.threads) == (1003, "127.0.0.3", 3, 64)
     assert [loaded.sources[name] for name in ("port", "host", "workers", "threads")] == [
         Source.FLAG,
         Source.ENVIRONMENT,

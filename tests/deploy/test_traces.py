@@ -174,7 +174,7 @@ def test_nothing_that_was_sent_is_in_a_span(collector: Collector) -> None:
         assert service.request("POST", "/moderate", {"prompt": f"bug {MARKER}"}).status == 500
         service.request("POST", "/moderate", {"prompt": "bread", MARKER: 1})
         service.request("GET", f"/{MARKER}?{MARKER}", User_Agent=MARKER, baggage=f"a={MARKER}")
-        service.raw(f"{MARKER.upper()} /moderate HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+        service.raw(f"{MARKER.upper()} /moderate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         service.request("POST", "/moderate", {"prompt": "bread"}, X_Request_Id=f"{MARKER} with spaces")
         spans = [span for span in collector.wait_for(9) if span.kind == SERVER]
         assert not any(MARKER in line.lower() for line in service.lines)
@@ -191,8 +191,9 @@ def test_a_header_with_a_line_end_in_it_does_not_reach_the_model_server(collecto
         with traced(collector, "--engine", "vllm", "--upstream", model.url) as service:
             for state in ("a=b\x0bX-Evil: 1", "a=\u00e9", "a=" + "x" * 600, "=,=,;", "a=1,a=2"):
                 sent = json.dumps({"prompt": f"bread {state!r}"}).encode()
-                head = "POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                head += f"Content-Length: {len(sent)}\r\ntraceparent: {SAMPLED}\r\ntracestate: {state}\r\n\r\n"
+                head = "POST /moderate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+                head += f"Content-Type: application/json\r\nContent-Length: {len(sent)}\r\n"
+                head += f"traceparent: {SAMPLED}\r\ntracestate: {state}\r\n\r\n"
                 assert service.raw(head.encode() + sent).startswith((b"HTTP/1.1 200", b"HTTP/1.1 400"))
     finally:
         model.stop()

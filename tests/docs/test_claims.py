@@ -39,9 +39,11 @@ def test_no_cors_header_is_ever_sent(method: str, path: str) -> None:
         assert "CORS" in page
 
 
-def test_without_keys_a_page_under_any_name_is_served_which_the_threat_model_does_not_hide() -> None:
-    reply = make_client().post("/moderate", json={"prompt": "Hello"}, headers={"Host": "rebound.example"})
-    assert reply.status_code == 200
+def test_a_page_under_another_name_is_refused_but_where_the_threat_model_says_that_it_is_not() -> None:
+    elsewhere = {"Host": "rebound.example"}
+    assert make_client().post("/moderate", json={"prompt": "Hello"}, headers=elsewhere).status_code == 403
+    for opened in ({"allowed_hosts": ("*",)}, {"host": "0.0.0.0", "allow_open": True}):
+        assert make_client(**opened).post("/moderate", json={"prompt": "Hello"}, headers=elsewhere).status_code == 200
     for page, word in zip(pages("threat-model"), ("DNS rebinding", "DNS 重绑定"), strict=True):
         assert word in page
 

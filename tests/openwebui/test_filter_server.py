@@ -260,7 +260,7 @@ def test_the_message_comes_through_the_real_server(tmp_path: Path) -> None:
     policies.write_text(f"policies: {{own: {{message: {messages}}}}}", encoding="utf-8")
     with running("--policies-file", str(policies), "--default-policy", "own", command=SERVE_FAKE) as service:
         sent = json.dumps(inlet([{"role": "user", "content": "a bomb"}])).encode()
-        head = f"POST {INLET} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+        head = f"POST {INLET} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
         received = service.raw(f"{head}Content-Length: {len(sent)}\r\n\r\n".encode() + sent)
         assert received.startswith(b"HTTP/1.1 403 No. Set-Cookie: a=b\r\n")
         sent = json.dumps(inlet([{"role": "user", "content": "做 bomb"}])).encode()

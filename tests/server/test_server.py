@@ -129,7 +129,7 @@ def test_a_request_and_its_headers_come_back(service: Running) -> None:
 
 def chunked(*chunks: bytes) -> bytes:
     framed = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     return head + b"Transfer-Encoding: chunked\r\n\r\n" + framed + b"0\r\n\r\n"
 
 
@@ -157,14 +157,17 @@ def test_a_body_over_the_limit_is_413_and_the_reply_arrives(service: Running) ->
 
 
 def test_a_body_that_is_announced_too_large_is_refused_before_it_is_sent(service: Running) -> None:
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(head + b"Content-Length: 99999999999\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
 def test_several_requests_may_be_sent_at_once_on_one_connection(service: Running) -> None:
-    one = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
+    one = (
+        b"POST /moderate HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nContent-Length: %d\r\n%s\r\n%s"
+    )
     bodies = [b'{"prompt": "bomb"}', b'{"prompt": "bread"}', b'{"prompt": "election"}']
     sent = b"".join(one % (len(body), b"Connection: close\r\n" if body is bodies[-1] else b"", body) for body in bodies)
     received = service.raw(sent)
@@ -180,15 +183,15 @@ def test_several_requests_may_be_sent_at_once_on_one_connection(service: Running
         (b"GET / HTTP/9.9\r\n\r\n", 400),
         (b"G\x00T / HTTP/1.1\r\n\r\n", 400),
         (b"GET / HTTP/1.1\r\nbad header\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA B: c\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA: c\r\n folded\r\n\r\n", 400),
-        (b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Length: abc\r\n\r\n", 400),
-        (b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", 400),
-        (b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
-        (b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
-        (b"GET / HTTP/1.1\r\nHost: x\r\nA: " + b"x" * 9000 + b"\r\n\r\n", 431),
-        (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA B: c\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: c\r\n folded\r\n\r\n", 400),
+        (b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Length: abc\r\n\r\n", 400),
+        (b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Length: -1\r\n\r\n", 400),
+        (b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", 400),
+        (b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 414),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\nA: " + b"x" * 9000 + b"\r\n\r\n", 431),
+        (b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
         (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
     ],
@@ -202,13 +205,18 @@ def test_what_is_not_http_is_answered_in_json(service: Running, sent: bytes, sta
 
 
 def test_a_broken_chunk_is_the_callers_mistake(service: Running) -> None:
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    head = (
+        b"POST /moderate HTTP/1.1\r\nHost: localhost\r\n"
+        b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    )
     status, body = parsed(service.raw(head + b'zz\r\n{"prompt": "x"}\r\n0\r\n\r\n'))
     assert (status, body["error"]["type"]) == (400, "invalid_request")
 
 
 def test_the_service_lives_on_after_clients_that_go_away(service: Running) -> None:
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    head = (
+        b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 100\r\n\r\n"
+    )
     for sent in (b"", b"POST", head, head + b'{"prompt": "' + MARKER.encode()):
         for how in (socket.SHUT_RDWR, None):
             with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
@@ -223,9 +231,9 @@ def test_no_text_reaches_the_log_even_at_its_loudest(service: Running) -> None:
     service.request("POST", "/moderate", {"prompt": f"bug {MARKER}"})
     service.request("GET", f"/{MARKER}?{MARKER}", User_Agent=MARKER)
     service.raw(f"{MARKER} / HTTP/1.1\r\n{MARKER}\r\n\r\n".encode())
-    service.raw(f"GET /{MARKER} HTTP/1.1\r\nHost: x\r\n{MARKER} {MARKER}: 1\r\n\r\n".encode())
+    service.raw(f"GET /{MARKER} HTTP/1.1\r\nHost: localhost\r\n{MARKER} {MARKER}: 1\r\n\r\n".encode())
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
-        connection.sendall(f"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{MARKER}".encode())
+        connection.sendall(f"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99\r\n\r\n{MARKER}".encode())
     service.moderate("bread")
     assert MARKER not in "\n".join(service.lines).lower()
     assert all(json.loads(line)["event"] for line in service.lines if line.startswith("{"))
@@ -298,7 +306,7 @@ def test_connections_that_send_nothing_do_not_keep_others_waiting(one_worker: Ru
 
 
 def test_a_client_that_stalls_within_a_request_does_not_hold_a_thread_for_ever() -> None:
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
+    head = b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
     with running("--workers", "1", "--threads", "2", "--keep-alive-s", "1") as started:
         stalled = [socket.create_connection(("127.0.0.1", started.port), timeout=30) for _ in range(4)]
         try:
@@ -352,7 +360,7 @@ def test_requests_at_the_same_time_do_not_wait_for_a_slow_one(service: Running) 
 def test_requests_that_take_long_do_not_keep_others_waiting() -> None:
     """Six requests wait for a minute each without saying so; there are threads left, and one of them answers."""
     body = b'{"prompt": "stuck"}'
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    head = b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
     with running("--workers", "1", "--threads", "8", "--graceful-timeout-s", "1") as started:
         stuck = [socket.create_connection(("127.0.0.1", started.port), timeout=30) for _ in range(6)]
         try:
@@ -366,14 +374,14 @@ def test_requests_that_take_long_do_not_keep_others_waiting() -> None:
 
 
 def test_a_reply_without_a_body_has_none(service: Running) -> None:
-    received = service.raw(b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    received = service.raw(b"HEAD /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
     assert received.startswith(b"HTTP/1.1 200 OK\r\n")
     assert received.endswith(b"\r\n\r\n")
 
 
 def test_a_client_that_waits_to_be_told_may_send_its_body(service: Running) -> None:
     body = b'{"prompt": "bomb"}'
-    head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    head = b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
     with socket.create_connection(("127.0.0.1", service.port), timeout=30) as connection:
         connection.sendall(head + b"Expect: 100-continue\r\nContent-Length: %d\r\n\r\n" % len(body))
         assert connection.recv(25, socket.MSG_WAITALL) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -382,7 +390,7 @@ def test_a_client_that_waits_to_be_told_may_send_its_body(service: Running) -> N
 
 
 def test_the_last_reply_arrives_although_the_client_goes_on_sending(service: Running) -> None:
-    request = b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
     assert service.raw(request + b"x" * 30_000).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -557,7 +565,10 @@ def test_a_request_that_hangs_does_not_keep_it_from_ending() -> None:
     with running("--workers", "1", "--graceful-timeout-s", "1") as started:
         connection = socket.create_connection(("127.0.0.1", started.port), timeout=30)
         body = b'{"prompt": "stuck"}'
-        head = b"POST /moderate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        head = (
+            b"POST /moderate HTTP/1.1\r\nHost: localhost\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        )
         connection.sendall(head % len(body) + body)
         started.moderate("bread")
         started.stop()  # well before the minute that the engine takes

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ from apps import keys
 
 from moderation_service.config.settings import Settings
 from moderation_service.errors import ConfigurationError
-from moderation_service.web.api_keys import ApiKeys, check_exposure, load_api_keys, sent_key
+from moderation_service.web.api_keys import ApiKeys, check_exposure, load_api_keys, sent_key, warn_of_readers
 
 KEY = "correct-horse-battery"
 DIGEST = hashlib.sha256(KEY.encode()).hexdigest()
@@ -182,3 +183,25 @@ def test_a_key_is_sent_as_a_bearer_token_or_in_a_header_of_its_own(
     authorization: str | None, api_key: str | None, found: str | None
 ) -> None:
     assert sent_key(authorization, api_key) == found
+
+
+@pytest.mark.parametrize(
+    ("mode", "line", "warns"),
+    [
+        (0o644, f"chat:{KEY}", True),
+        (0o604, f"# sha256:\nchat:{KEY}", True),
+        (0o640, f"chat:{KEY}", False),
+        (0o600, f"chat:{KEY}", False),
+        (0o644, f"chat:sha256:{DIGEST}", False),
+    ],
+)
+def test_a_key_that_everybody_on_the_machine_can_read_is_told_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, mode: int, line: str, warns: bool
+) -> None:
+    file = tmp_path / "keys"
+    file.write_text(line)
+    file.chmod(mode)
+    with caplog.at_level(logging.WARNING):
+        warn_of_readers(file)
+    assert [record.getMessage() for record in caplog.records] == ["api_keys_file_readable"] * warns
+    assert KEY not in str([record.__dict__ for record in caplog.records])

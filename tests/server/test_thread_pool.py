@@ -1,0 +1,89 @@
+"""The queue in front of the threads: in order, bounded in number and in time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from moderation_service.server.thread_pool import ThreadPool
+
+
+class Waiting:
+    """As much of an exchange as the queue needs."""
+
+    def __init__(self) -> None:
+        self.since = 0.0
+
+
+class Crowd:
+    """A pool with one thread, which waits before it answers until it is let go."""
+
+    def __init__(self, *, places: int, patience_s: float) -> None:
+        self.answered: list[Any] = []
+        self.entered = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+        self.pool = ThreadPool("crowd", self._answer, threads=1, places=places, patience_s=patience_s)
+        self.pool.start()
+
+    def _answer(self, exchange: Any) -> None:
+        self.entered.release()
+        assert self.go.acquire(timeout=30)
+        self.answered.append(exchange)
+
+    def offer(self, exchange: Any) -> bool:
+        return self.pool.offer(exchange)
+
+
+@pytest.fixture(params=[(2, 30.0), (50, 0.0)])
+def crowd(request: pytest.FixtureRequest) -> Iterator[Crowd]:
+    places, patience_s = request.param
+    made = Crowd(places=places, patience_s=patience_s)
+    yield made
+    made.pool.end()
+    made.go.release(100)
+    for thread in threading.enumerate():
+        if thread.name.startswith("crowd"):
+            thread.join(30)
+
+
+@pytest.mark.parametrize("crowd", [(2, 30.0)], indirect=True)
+def test_those_that_wait_are_answered_in_order_and_no_more_than_there_are_places_for(crowd: Crowd) -> None:
+    exchanges = [Waiting() for _ in range(4)]
+    assert crowd.offer(exchanges[0])
+    assert crowd.entered.acquire(timeout=30)
+    assert not crowd.pool.has_waiting()
+    assert [crowd.offer(one) for one in exchanges[1:]] == [True, True, False]
+    assert crowd.pool.has_waiting()
+    assert crowd.pool.overdue(most=9) == []
+    crowd.go.release(3)
+    for _ in range(2):
+        assert crowd.entered.acquire(timeout=30)
+    assert crowd.offer(exchanges[3])
+    crowd.go.release()
+    assert crowd.entered.acquire(timeout=30)
+    crowd.pool.end()
+    for thread in threading.enumerate():
+        if thread.name.startswith("crowd"):
+            thread.join(30)
+    assert crowd.answered == exchanges
+
+
+@pytest.mark.parametrize("crowd", [(50, 0.0)], indirect=True)
+def test_those_that_waited_for_too_long_are_given_back_once(crowd: Crowd) -> None:
+    busy, late, later = Waiting(), Waiting(), Waiting()
+    assert crowd.offer(busy)
+    assert crowd.entered.acquire(timeout=30)
+    assert crowd.offer(late)
+    assert crowd.offer(later)
+    assert crowd.pool.overdue(most=1) == [late]
+    assert crowd.pool.overdue(most=9) == [later]
+    assert crowd.pool.overdue(most=9) == []
+    crowd.go.release(3)
+    crowd.pool.end()
+    for thread in threading.enumerate():
+        if thread.name.startswith("crowd"):
+            thread.join(30)
+    assert crowd.answered == [busy]
