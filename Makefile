@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training lint bench dify-package clean
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training lint bench dify-package clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -12,8 +12,9 @@ help: ## list the commands
 serve: $(VENV)/.installed ## set up and start the service on 127.0.0.1:8787
 	@exec $(BIN)/moderation-service serve $(ARGS)
 
-test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them)
-	@$(BIN)/python -m pytest $(ARGS)
+# In two processes, a whole file in one of them: half of the time is spent waiting for servers that start and end.
+test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them, ARGS=-n0 in one process)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 test-vllm: $(VENV)/.installed-dev ## tests against real vLLM (CPU) and llama.cpp servers, which it installs (2.5 GB)
 	@PYTHON=$(BIN)/python tests/vllm/run.sh $(ARGS)
@@ -23,6 +24,18 @@ test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which
 
 test-helm: $(VENV)/bin/python ## tests of the chart with real Helm, which it installs (700 MB)
 	@PYTHON=$(BIN)/python tests/helm/run.sh $(ARGS)
+
+test-faults: $(VENV)/.installed-dev ## ten thousand requests while the guard or the chat model goes wrong (2 to 6 minutes)
+	@$(BIN)/python -m pytest -m faults $(ARGS)
+
+test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and the OpenAPI document's (10 minutes)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
+	@$(BIN)/python -m pytest -m fuzz $(ARGS)
+
+test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training ## every suite there is (hours, 10 GB)
+	@PYTHON=$(BIN)/python tests/openai/run.sh
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
+	@$(BIN)/python -m pytest -m browser
 
 test-training: $(VENV)/bin/python ## rebuild the embedded engine's heads and compare its encoder with its reference (700 MB)
 	@test -x .venv-training/bin/python || $(BIN)/python -m venv .venv-training

@@ -4,6 +4,7 @@
     ├── InvalidRequest          400  invalid_request      the body is not what the contract says; names the field
     ├── PromptBlocked           400  content_filter       a prompt for the guarded chat that its policy blocks
     ├── Unauthorized            401  unauthorized         no key, or not one of ours
+    ├── Forbidden               403  forbidden            what this caller may not choose, such as a milder policy
     ├── NotFound                404  not_found
     ├── MethodNotAllowed        405  method_not_allowed
     ├── TooLarge                413  too_large            over a documented limit; nothing is ever cut
@@ -11,6 +12,7 @@
     ├── Overloaded              429  overloaded           carries Retry-After
     ├── InternalError           500  internal_error       a bug of ours, never a verdict
     ├── ClientGone              499  client_gone          nobody is there to read this; only the log is told
+    ├── AuditUnavailable        503  audit_unavailable    a decision could not be recorded, and is not given without
     ├── ChatModelError          502  chat_model_error     the guarded chat model failed, broke off or answered nonsense
     │   ├── ChatModelUnavailable 503 chat_model_unavailable  it can't be reached
     │   └── ChatModelTimeout    504  chat_model_timeout   it was too slow
@@ -31,6 +33,7 @@ import enum
 from typing import ClassVar
 
 __all__ = [
+    "AuditUnavailable",
     "ChatModelError",
     "ChatModelTimeout",
     "ChatModelUnavailable",
@@ -40,6 +43,7 @@ __all__ = [
     "EngineAnswerInvalid",
     "EngineError",
     "EngineUnavailable",
+    "Forbidden",
     "InternalError",
     "InvalidRequest",
     "MethodNotAllowed",
@@ -95,6 +99,13 @@ class Unauthorized(ModerationError):
     type = "unauthorized"
 
 
+class Forbidden(ModerationError):
+    """The caller may not choose what it asks for; the message says why."""
+
+    status = 403
+    type = "forbidden"
+
+
 class NotFound(ModerationError):
     """There is nothing at this address."""
 
@@ -139,6 +150,13 @@ class ClientGone(ModerationError):
 
     status = 499
     type = "client_gone"
+
+
+class AuditUnavailable(ModerationError):
+    """The decision was made and could not be recorded, which `audit_required` asks for. No fail mode replaces it."""
+
+    status = 503
+    type = "audit_unavailable"
 
 
 class ChatModelError(ModerationError):

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
 
 import hypothesis
 import pytest
+from processes import free_port
+
+# As in the service, and before numpy is loaded: threads of a matrix product that wait for each other on a busy machine
+# take five times as long as one.
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, "1")
 
 hypothesis.settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, print_blob=True, max_examples=100
@@ -47,7 +52,4 @@ def _no_thread_is_left_behind() -> Iterator[None]:
 @pytest.fixture
 def unused_port() -> int:
     """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_port()

@@ -45,8 +45,26 @@ OTHER_FIELDS = ("role", "function_call", "annotations", "images")
 """Passed on as they are. Anything else in a delta may repeat the text (logprobs, reasoning_details) and is left out."""
 UNTOLD_DELTAS = ("function_call_arguments.delta", "mcp_call_arguments.delta", "audio.delta", "output_audio.delta")
 """Deltas of the Responses API that are no text for people. Kinds not named here are taken for text."""
-BOUNDARY = re.compile(r"\n|[。！？；｡]|[.!?…:;؟۔।][.!?…\"'’”»)\]}*_`]{0,8}\s")
-"""Where a sentence or a line ends."""
+SENTENCE_ENDS = (
+    "\u0589\u061d-\u061f\u06d4\u0700-\u0702\u07f9\u0837\u0839\u083d\u083e\u0964\u0965\u0f0d-\u0f12\u104a\u104b\u1362"
+    "\u1367\u1368\u166e\u1735\u1736\u17d4\u17d5\u1803\u1809\u1944\u1945\u1aa8-\u1aab\u1b5a\u1b5b\u1b5e\u1b5f\u1c3b"
+    "\u1c3c\u1c7e\u1c7f\u203c\u203d\u2047-\u2049\u2e2e\u2e3c\u3002\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce"
+    "\ua8cf\ua92f\ua9c8\ua9c9\uaa5d-\uaa5f\uaaf0\uaaf1\uabeb\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61"
+)
+PAUSES = (
+    "\u055d\u060c\u061b\u07f8\u1361\u1363-\u1366\u1802\u1804\u1808\u3001\ua60d\ua6f4-\ua6f6\ufe10\ufe11\ufe13\ufe14"
+    "\ufe50\ufe51\ufe54\ufe55\uff0c\uff1a\uff1b\uff64"
+)
+BOUNDARY = re.compile(
+    r"[\n\r\x0b\x0c\x85\u2028\u2029]"
+    rf"|[{SENTENCE_ENDS}{PAUSES}]"
+    r"""|[.!?\u2026:;][.!?\u2026"'\u2019\u201d\u00bb)\]}*_`]{0,8}\s"""
+    r"|(?<=[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff])\s"
+)
+"""Where a sentence, a phrase or a line ends, in any script, so that no word is cut there."""
+WORD_CHARS = 16
+"""Without such an end or a space a text is judged in full, and shown but for so many characters: a word may be in them
+whose end is still to come."""
 CONTEXT_TURNS = 16
 CONTEXT_CHARS = 20_000
 """Of the turns before a judged text so many, the newest, go along; what is older was judged when it was new."""
@@ -81,17 +99,22 @@ class Channel:
         self.before = context
         self.parts: list[str] = []
         self.size = 0
+        self.kept = 0
         self.whole_at = 0
 
-    def cut(self, valves: "Filter.Valves", *, is_end: bool) -> str:
-        """What to judge and show next; empty to wait for more."""
+    def cut(self, valves: "Filter.Valves", *, is_end: bool) -> tuple[str, int]:
+        """What to judge next, empty to wait for more; and how many of its last characters are not to be shown yet."""
         if is_end:
-            return self.held
+            return self.held, 0
         least = valves.piece_chars if self.size else min(40, valves.piece_chars)
-        if len(self.held) < least:
-            return ""
+        if len(self.held) < least or len(self.held) <= self.kept:
+            return "", 0
         ends = [match.end() for match in BOUNDARY.finditer(self.held) if match.end() >= least]
-        return self.held[: ends[-1]] if ends else self.held if len(self.held) >= valves.hold_chars else ""
+        if not ends and len(self.held) >= valves.hold_chars:
+            ends = [match.end() for match in re.finditer(r"\s", self.held) if match.end() >= least]
+            if not ends:
+                return self.held, min(WORD_CHARS, len(self.held) // 2)
+        return self.held[: ends[-1]] if ends else "", 0
 
     def context(self, piece: str, valves: "Filter.Valves", *, is_end: bool) -> str:
         """The text that goes along with a piece, so that what is harmful only as a whole is seen.
@@ -104,7 +127,8 @@ class Channel:
             return self.before
         return self.before[-valves.context_chars :] if valves.context_chars else ""
 
-    def show(self, piece: str) -> None:
+    def show(self, piece: str, kept: int) -> None:
+        self.kept = kept
         self.held = self.held[len(piece) :]
         self.parts.append(piece)
         self.size += len(piece)
@@ -418,13 +442,15 @@ class Answer:
         channel, shown = self.exchange.channel(*key), ""
         channel.held += text
         is_end = is_end or not self.call.is_kept
-        while piece := channel.cut(self.valves, is_end=is_end):
+        while (cut := channel.cut(self.valves, is_end=is_end))[0]:
+            piece, kept = cut
             context = channel.context(piece, self.valves, is_end=is_end)
             blocked = await self.call.check_piece(context + piece)
             if blocked is not None:
                 channel.held = ""
                 return shown, blocked
-            channel.show(piece)
+            piece = piece[: len(piece) - kept]
+            channel.show(piece, kept)
             shown += piece
         return shown, None
 

@@ -11,226 +11,147 @@ use to anybody, and JSON can spell a word in escapes.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ..core.verdict import Decision
 from ..errors import ChatModelError, ModerationError
 from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece, Ruling
 from ..wires.guarded_replies import index_of, refused_chunks, strictest
-from ..wires.openai_choices import CONTENT, parts_of, tool_text
+from ..wires.openai_shapes import BESIDE, encodes, passes, strings
+from .choice import Beside, Choice, Event, Told
 
 __all__ = ["GuardedAnswer"]
 
 _MAX_CHOICES = 128
-_MAX_CHANNELS = 64
-
-
-@dataclass(slots=True)
-class _Event:
-    """A chunk of one choice, and how far each channel must have been cleared for it to go on."""
-
-    number: int
-    chunk: Mapping[str, object]
-    marks: Mapping[str, int]
-    is_tool: bool = False
-    is_end: bool = False
-
-
-class _Choice:
-    """One choice of the answer."""
-
-    def __init__(self, index: int, pacing: Pacing, begun: str, tools: frozenset[str], shows_first: bool) -> None:
-        self.index = index
-        self.cut: Decision | None = None
-        self.decisions: list[Decision] = []
-        self.waiting: deque[_Event] = deque()
-        self.has_role = self.has_text = False
-        self._pacing, self._begun, self._known_tools, self._shows_first = pacing, begun, tools, shows_first
-        self._channels: dict[str, GrowingAnswer] = {}
-        self._tools: dict[str, list[str]] = {}
-        self._last = ""
-        self._ended = False
-
-    def add(self, number: int, chunk: Mapping[str, object], choice: Mapping[str, object]) -> None:
-        """An event of this choice."""
-        if self.cut is not None:
-            return
-        marks: dict[str, int] = {}
-        is_tool = False
-        for part in parts_of(choice, tools=self._known_tools):
-            if self._ended and part.text:
-                raise ChatModelError("The chat model went on after the end of its answer.")
-            if part.is_tool:
-                is_tool = True
-                self._tools.setdefault(part.channel, []).append(part.text)
-            elif part.text:
-                channel = self._channel(part.channel)
-                channel.add(part.text)
-                marks[part.channel] = channel.cleared + channel.held
-                self._last = part.channel
-        is_end = bool(choice.get("finish_reason"))
-        self.waiting.append(_Event(number, {**chunk, "choices": [choice]}, marks, is_tool, is_end))
-        if is_end:
-            self.end()
-
-    def end(self) -> None:
-        """This choice is complete."""
-        if self._ended:
-            return
-        self._ended = True
-        for name, pieces in self._tools.items():
-            self._channel(name).add(tool_text("".join(pieces)))
-        for channel in self._channels.values():
-            channel.end()
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether there is something to judge now."""
-        return self.cut is None and any(channel.is_ready for channel in self._channels.values())
-
-    def pieces(self) -> list[tuple[GrowingAnswer, Piece]]:
-        """What to judge now, of all channels."""
-        if not self.is_ready:
-            return []
-        if not self._ended:
-            # A model that has thought goes on to speak: the rest of its thoughts would hold its words back. This costs
-            # no more than a check beside one that is due anyway.
-            for name, channel in self._channels.items():
-                if name != self._last and channel.held:
-                    channel.flush()
-        return [(one, piece) for one in self._channels.values() if (piece := one.next_piece()) is not None]
-
-    def hurry(self) -> None:
-        """Have text judged in smaller pieces for once."""
-        for channel in self._channels.values():
-            channel.hurry()
-
-    def block(self, decision: Decision) -> None:
-        """Nothing more of this choice is shown than the text that was cleared before."""
-        before = self._take(lambda event: not event.is_tool and not event.is_end and self._is_cleared(event))
-        self.cut = decision
-        self.waiting = deque(before)
-        self._channels.clear()
-        self._tools.clear()
-
-    def released(self) -> list[_Event]:
-        """The events that may go on now."""
-        return self._take(self._is_clear)
-
-    def _take(self, may_go: Callable[[_Event], bool]) -> list[_Event]:
-        found: list[_Event] = []
-        while self.waiting and may_go(self.waiting[0]):
-            event = self.waiting.popleft()
-            found.append(event)
-            self.has_role = True
-            self.has_text = self.has_text or CONTENT in event.marks
-        return found
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether this choice has ended and no text of it waits for a verdict."""
-        return self.cut is not None or (self._ended and all(one.is_settled for one in self._channels.values()))
-
-    def _is_clear(self, event: _Event) -> bool:
-        if self.cut is not None:
-            return True
-        if (event.is_tool or event.is_end) and not self.is_judged:
-            return False
-        if self._shows_first:
-            return True
-        return self._is_cleared(event)
-
-    def _is_cleared(self, event: _Event) -> bool:
-        return all(self._channels[name].cleared >= mark for name, mark in event.marks.items())
-
-    def _channel(self, name: str) -> GrowingAnswer:
-        found = self._channels.get(name)
-        if found is None:
-            if len(self._channels) >= _MAX_CHANNELS:
-                raise ChatModelError("The chat model's answer has too many fields.")
-            found = GrowingAnswer(self._pacing, before=self._begun if name == CONTENT else "")
-            self._channels[name] = found
-        return found
+_NO_CHOICE = "The chat model answered a choice that is none."
 
 
 @dataclass(slots=True)
 class GuardedAnswer:
     """All choices of one answer. Not for several threads at once.
 
-    `begun` is the beginning of the answer, if the caller has put one into the model's mouth; `expected` how many
-    choices were asked for; `tools` the caller's names of tools. With `shows_first` text is released before it was
-    judged, and the choice is cut when the verdict says so.
+    `expected` is how many choices were asked for, `told` what the caller has said itself. With `shows_first` text is
+    released before it was judged, and the choice is cut when the verdict says so. `is_structured`: JSON was asked for.
     """
 
     pacing: Pacing
-    begun: str = ""
     expected: int = 1
-    tools: frozenset[str] = frozenset()
+    told: Told = Told()
     shows_first: bool = False
+    is_structured: bool = False
     head: Mapping[str, object] | None = None
-    _choices: dict[int, _Choice] = field(default_factory=dict)
-    _others: deque[_Event] = field(default_factory=deque)
-    _out: list[tuple[_Choice, GrowingAnswer, Piece]] = field(default_factory=list)
-    _cuts: list[_Choice] = field(default_factory=list)
+    _choices: dict[int, Choice] = field(default_factory=dict)
+    _others: deque[Event] = field(default_factory=deque)
+    _out: list[tuple[Choice | Beside, GrowingAnswer, Piece]] = field(default_factory=list)
+    _cuts: list[Choice] = field(default_factory=list)
     _number: int = 0
+    _beside: Beside = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._beside = Beside(self.pacing, self.told)
 
     def add(self, chunk: Mapping[str, object]) -> None:
-        """A chunk of the stream, or the document of a whole reply. Raises ChatModelError for what is none."""
+        """A chunk of the stream, or the document of a whole reply. Raises ChatModelError for what is none.
+
+        An object without choices and without any text, such as some servers send to keep a connection, is passed over.
+        """
         choices = chunk.get("choices")
-        if not isinstance(choices, list):
-            # Also an event of another contract: its text would be in places where nobody looks for it.
-            raise ChatModelError("The chat model answered something that is no completion.")
+        try:
+            if choices is None and not _says_something(chunk):
+                return
+            if not isinstance(choices, list):
+                # Also an event of another contract: its text would be in places where nobody looks for it.
+                raise ChatModelError("The chat model answered something that is no completion.")
+            self._add(chunk, choices)
+        except RecursionError:
+            raise ChatModelError("The chat model's answer is nested too deeply.") from None
+
+    def _add(self, chunk: Mapping[str, object], choices: Sequence[object]) -> None:
+        if self._beside.cut is not None:
+            return
         head = {key: value for key, value in chunk.items() if key != "choices"}
         self.head = self.head or chunk
         self._number += 1
-        try:
-            for position, choice in enumerate(choices):
-                index = index_of(choice, position) if isinstance(choice, Mapping) else None
-                if not isinstance(index, int) or not 0 <= index < _MAX_CHOICES:
-                    raise ChatModelError("The chat model answered a choice that is none.")
-                self._choice(index).add(self._number, head, choice)
-        except RecursionError:
-            raise ChatModelError("The chat model's answer is nested too deeply.") from None
+        is_untied = self._beside.add(head)
+        for position, choice in enumerate(choices):
+            if not isinstance(choice, Mapping):
+                raise ChatModelError(_NO_CHOICE)
+            index = index_of(choice, position)
+            if not isinstance(index, int) or not 0 <= index < _MAX_CHOICES:
+                raise ChatModelError(_NO_CHOICE)
+            event = Event(self._number, head, beside=self._beside.marks, is_untied=is_untied)
+            self._choice(index).add(event, choice)
         if not choices:
-            self._others.append(_Event(self._number, chunk, {}))
+            self._others.append(Event(self._number, chunk, beside=self._beside.marks, is_untied=is_untied))
 
     def end(self) -> None:
         """The reply is complete."""
+        self._beside.channels.end()
         for choice in self._choices.values():
             choice.end()
 
     @property
+    def is_finished(self) -> bool:
+        """Whether the server has finished every choice that was asked for, and so the answer is whole."""
+        ended = sum(choice.has_ended or choice.cut is not None for choice in self._choices.values())
+        return ended == len(self._choices) >= self.expected
+
+    @property
     def wants_check(self) -> bool:
         """Whether there is something to judge now."""
-        return not self._out and any(choice.is_ready for choice in self._choices.values())
+        is_ready = self._beside.channels.is_ready or any(choice.is_ready for choice in self._choices.values())
+        return not self._out and is_ready
 
     def take_pieces(self) -> Sequence[Piece]:
         """What to judge now, of all choices; nothing while pieces are out."""
-        if not self._out:
-            self._out = [(choice, *found) for choice in self._choices.values() for found in choice.pieces()]
-            return [piece for _, _, piece in self._out]
-        return ()
+        if self._out:
+            return ()
+        self._out = [(choice, *found) for choice in self._choices.values() for found in choice.pieces()]
+        if self._out:
+            self._beside.channels.flush()
+        self._out += [(self._beside, *found) for found in self._beside.channels.pieces()]
+        return [piece for _, _, piece in self._out]
 
     def hurry(self) -> None:
         """Have text judged in smaller pieces for once, because it comes slowly."""
+        self._beside.channels.hurry()
         for choice in self._choices.values():
             choice.hurry()
 
     def settle(self, rulings: Sequence[Ruling | ModerationError]) -> None:
         """The rulings on the pieces taken, in their order. Raises the first error among them."""
         out, self._out = self._out, []
-        for (choice, answer, piece), ruling in zip(out, rulings, strict=True):
+        for (owner, answer, piece), ruling in zip(out, rulings, strict=True):
             if isinstance(ruling, ModerationError):
                 raise ruling
-            if choice.cut is not None:
+            if owner.cut is not None:
                 continue
             answer.settle(piece, ruling)
             if ruling.decision is not None:
-                choice.decisions.append(ruling.decision)
+                owner.decisions.append(ruling.decision)
                 if ruling.is_blocked:
-                    choice.block(ruling.decision)
-                    self._cuts.append(choice)
+                    self._block(owner, ruling.decision)
+
+    def _block(self, owner: Choice | Beside, decision: Decision) -> None:
+        """Cut a choice; or, for text beside the choices, all of them that are not wholly shown yet."""
+        if isinstance(owner, Choice):
+            owner.block(decision)
+            self._cuts.append(owner)
+            return
+        for index in range(min(self.expected, _MAX_CHOICES)):
+            self._choice(index)
+        for choice in self._choices.values():
+            if choice.cut is None and not choice.is_shown:
+                choice.block(decision)
+                self._cuts.append(choice)
+        self._others = deque(event for event in self._others if self._may_follow(event))
+        self._beside.cut = decision
+        self._beside.channels.clear()
+
+    def _may_follow(self, event: Event) -> bool:
+        """Whether an event that belongs to no choice may go on after those before it."""
+        return self._beside.is_cleared(event.beside) and (not event.is_untied or self.is_judged)
 
     def release(self) -> list[Mapping[str, object]]:
         """The chunks that may go on to the client now, in the order in which they came."""
@@ -238,12 +159,19 @@ class GuardedAnswer:
         waiting = [choice.waiting[0].number for choice in self._choices.values() if choice.waiting]
         # What belongs to no choice, such as the usage, waits for every choice before it.
         while self._others and not any(number < self._others[0].number for number in waiting):
+            if not self._may_follow(self._others[0]):
+                break
             events.append(self._others.popleft())
         found = [event.chunk for event in sorted(events, key=lambda event: event.number)]
         for choice in self._cuts:
             assert choice.cut is not None
             found += refused_chunks(
-                choice.cut, index=choice.index, head=self.head, has_role=choice.has_role, has_text=choice.has_text
+                choice.cut,
+                index=choice.index,
+                head=self.head,
+                has_role=choice.has_role,
+                has_text=choice.has_text,
+                is_structured=self.is_structured,
             )
         self._cuts.clear()
         return found
@@ -256,25 +184,39 @@ class GuardedAnswer:
     @property
     def is_all_cut(self) -> bool:
         """Whether nothing that is still to come could be shown."""
-        return len(self.cut) >= max(self.expected, len(self._choices))
+        return self._beside.cut is not None or len(self.cut) >= max(self.expected, len(self._choices))
+
+    @property
+    def is_blocked(self) -> bool:
+        """Whether something of the reply was blocked."""
+        return self._beside.cut is not None or bool(self.cut)
 
     @property
     def is_judged(self) -> bool:
         """Whether the reply has ended and no text of it waits for a verdict: all of it can be released."""
-        return not self._out and all(choice.is_judged for choice in self._choices.values())
+        is_settled = self._beside.cut is not None or self._beside.channels.is_settled
+        return not self._out and is_settled and all(choice.is_judged for choice in self._choices.values())
 
     @property
     def decisions(self) -> list[Decision]:
         """Every decision on a piece, in the order of the choices."""
-        return [decision for _, choice in sorted(self._choices.items()) for decision in choice.decisions]
+        found = [decision for _, choice in sorted(self._choices.items()) for decision in choice.decisions]
+        return found + self._beside.decisions
 
     @property
     def strictest(self) -> list[Decision]:
         """The decision that counts for each choice that was judged, in their order."""
-        found = (strictest(choice.decisions) for _, choice in sorted(self._choices.items()))
+        beside = self._beside.decisions
+        found = (strictest([*choice.decisions, *beside]) for _, choice in sorted(self._choices.items()))
         return [decision for decision in found if decision is not None]
 
-    def _choice(self, index: int) -> _Choice:
+    def _choice(self, index: int) -> Choice:
         if index not in self._choices:
-            self._choices[index] = _Choice(index, self.pacing, self.begun, self.tools, self.shows_first)
+            self._choices[index] = Choice(index, self.pacing, self.told, self._beside, shows_first=self.shows_first)
         return self._choices[index]
+
+
+def _says_something(document: Mapping[str, object]) -> bool:
+    """Whether an object that is no completion has text in it, or numbers that could spell one."""
+    others = {key: value for key, value in document.items() if not passes(BESIDE, key, value)}
+    return encodes(others) or any(strings(others))

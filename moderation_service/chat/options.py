@@ -66,6 +66,8 @@ class ChatOptions:
                 first_bytes=max(1, least // 4), piece_bytes=least, hold_bytes=max(least, settings.chat_hold_bytes)
             ),
             request=GuardedOptions(
-                judge_tool_results=settings.chat_judge_tool_results, allow_media=settings.chat_allow_media
+                judge_tool_results=settings.chat_judge_tool_results,
+                allow_media=settings.chat_allow_media,
+                policy_choice=settings.policy_choice,
             ),
         )

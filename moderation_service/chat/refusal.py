@@ -6,9 +6,9 @@ import json
 import re
 from collections.abc import Mapping
 
-from ..errors import ChatModelError
+from ..errors import ChatModelError, ModerationError, PromptBlocked
 
-__all__ = ["ChatModelRefused", "broken_off", "refusal_of"]
+__all__ = ["ChatModelRefused", "broken_off", "how_ended", "refusal_of"]
 
 _KEY_REFUSED = (401, 403)
 # Texts elsewhere may be the model's, which nobody has judged: some servers add what it wrote (`failed_generation`).
@@ -26,6 +26,15 @@ class ChatModelRefused(Exception):
         self.http_status = http_status
         self.document = document
         self.retry_after = retry_after
+
+
+def how_ended(error: BaseException) -> str:
+    """The word for a chat that this error has ended, for the log and the metrics."""
+    if isinstance(error, PromptBlocked):
+        return "blocked_prompt"
+    if isinstance(error, ChatModelRefused):
+        return "refused"
+    return error.type if isinstance(error, ModerationError) else "internal_error"
 
 
 def refusal_of(status: int, retry_after: str, body: bytes, *, has_key: bool) -> ChatModelError | ChatModelRefused:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
-from ..errors import ChatModelError
+from ..errors import ChatModelError, ChatModelTimeout
 from ..upstream.sse import DONE, Event, EventReader, EventTooLarge
 from .answer import GuardedAnswer
 from .refusal import ChatModelRefused, broken_off, refusal_of
@@ -14,6 +14,8 @@ from .upstream import UpstreamCall
 __all__ = ["ModelReply"]
 
 _READS_AT_ONCE = 16
+# What some servers send to keep the connection, as an event instead of a comment.
+_SIGNS_OF_LIFE = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _NO_COMPLETION = "The chat model answered something that is no completion."
 
 
@@ -57,6 +59,14 @@ class ModelReply:
             self.call.close(error.type if isinstance(error, ChatModelError) else "refused")
             self.call = None
 
+    def time_out(self) -> None:
+        """The server has been silent for too long; of an answer that is whole it was only the end mark."""
+        if self._is_whole:
+            self._finish()
+            self.stop()
+        else:
+            self.fail(ChatModelTimeout("The chat model did not answer in time."))
+
     def stop(self) -> None:
         """Break the call off, if it has not ended."""
         if self.call is not None:
@@ -65,7 +75,14 @@ class ModelReply:
 
     def _receive_from(self, call: UpstreamCall) -> bool:
         """Read once; false when nothing has come."""
-        received = call.receive()
+        try:
+            received = call.receive()
+        except ChatModelError:
+            if not self._is_whole:
+                raise
+            self._finish()
+            self.stop()
+            return False
         if received is None:
             return False
         if call.status is not None:
@@ -93,9 +110,11 @@ class ModelReply:
                 break
 
     def _take(self, event: Event) -> None:
-        if event.data == DONE:
-            self.is_done = True
-            self._answer.end()
+        data = event.data.strip()
+        if data == DONE:
+            self._finish()
+            return
+        if data in ("", "null") or data.startswith(":") or event.name.lower() in _SIGNS_OF_LIFE:
             return
         chunk = _object(event.data)
         if event.name == "error" or chunk.get("error"):
@@ -109,17 +128,28 @@ class ModelReply:
             raise refusal_of(call.status, call.header("retry-after"), bytes(self._body), has_key=self._has_key)
         if self._is_stream:
             last = self._reader.end()
-            if last is None or last.data != DONE:
-                raise ChatModelError("The chat model's answer broke off.")
-            self._take(last)
+            if last is not None and not self._is_whole:
+                self._take(last)
+            if not self.is_done:
+                if not self._is_whole:
+                    raise ChatModelError("The chat model's answer broke off.")
+                self._finish()
             return
         document = _object(self._body.decode("utf-8", "replace"))
         if not isinstance(document.get("choices"), list) or not document["choices"]:
             raise ChatModelError(_NO_COMPLETION)
         self._answer.add(document)
-        self._answer.end()
         self.document = document
+        self._finish()
+
+    @property
+    def _is_whole(self) -> bool:
+        """Whether a stream has told the end of every choice: not every server sends the end mark after it."""
+        return self._is_stream and self._answer.is_finished
+
+    def _finish(self) -> None:
         self.is_done = True
+        self._answer.end()
 
 
 def _object(text: str) -> Mapping[str, object]:

@@ -16,7 +16,7 @@ from typing import Protocol, cast
 from ..core.moderator import Check, Outcome
 from ..core.policy import Streaming
 from ..core.verdict import Decision
-from ..errors import ChatModelError, ChatModelTimeout, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
+from ..errors import ChatModelError, ClientGone, ModerationError, Overloaded, PromptBlocked, TooLarge
 from ..streaming.growing_answer import Pacing, Piece, Ruling
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges
@@ -26,8 +26,9 @@ from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, r
 from ..wires.openai_errors import render_error
 from .answer import GuardedAnswer
 from .background import Background
+from .choice import Told
 from .options import ChatOptions
-from .refusal import ChatModelRefused
+from .refusal import ChatModelRefused, how_ended
 from .reply import ModelReply
 from .turns import Turns
 from .upstream import ChatUpstream
@@ -99,9 +100,9 @@ class GuardedSession:
         self._prompt: list[Decision] | None = None if asked.to_judge else []
         self._answer = GuardedAnswer(
             pacing=options.pacing if asked.stream else _WHOLE,
-            begun=asked.question.begun,
             expected=asked.choices,
-            tools=asked.tools,
+            told=Told(begun=asked.question.begun, tools=asked.tools, stops=asked.stops, model=asked.model),
+            is_structured=asked.is_structured,
             shows_first=asked.policy.streaming is Streaming.SHOW_THEN_CUT,
         )
         self._reply = ModelReply(
@@ -122,7 +123,7 @@ class GuardedSession:
         try:
             begun = self._begin()
         except BaseException as error:
-            self.ended = _how(error)
+            self.ended = how_ended(error)
             self.close()
             raise
         if begun.document is not None:
@@ -136,10 +137,10 @@ class GuardedSession:
         except ClientGone:
             return
         except ChatModelRefused as refused:
-            self.ended = _how(refused)
+            self.ended = how_ended(refused)
             yield write_event(refused.document)
         except ModerationError as error:
-            self.ended = _how(error)
+            self.ended = how_ended(error)
             yield write_event(render_error(error))
         finally:
             self.close()
@@ -200,7 +201,7 @@ class GuardedSession:
         self._refuse_with_error(decision)
         self.ended = "blocked_prompt"
         choices = min(self._asked.choices, _MAX_CHOICES)
-        document = refused(decision, model=self._asked.model, created=self._created, choices=choices)
+        document = refused(decision, self._asked, created=self._created, choices=choices)
         return Begun(self._with_moderation(document), self.decisions)
 
     def _refuse_with_error(self, decision: Decision) -> None:
@@ -209,8 +210,10 @@ class GuardedSession:
 
     def _whole(self) -> Mapping[str, object]:
         assert self._reply.document is not None
-        self.ended = "blocked_answer" if self._answer.cut else "answered"
-        return self._with_moderation(with_cuts(self._reply.document, self._answer.cut))
+        self.ended = "blocked_answer" if self._answer.is_blocked else "answered"
+        return self._with_moderation(
+            with_cuts(self._reply.document, self._answer.cut, is_structured=self._asked.is_structured)
+        )
 
     def _with_moderation(self, document: Mapping[str, object]) -> Mapping[str, object]:
         return {**document, "moderation": self._moderation()} if self._asked.wants_moderation else document
@@ -258,9 +261,15 @@ class GuardedSession:
             self._refuse_with_error(refusal)
             self.ended = "blocked_prompt"
             for index in range(min(self._asked.choices, _MAX_CHOICES)):
-                events += refused_chunks(refusal, index=index, model=self._asked.model, created=self._created)
+                events += refused_chunks(
+                    refusal,
+                    index=index,
+                    model=self._asked.model,
+                    created=self._created,
+                    is_structured=self._asked.is_structured,
+                )
         else:
-            self.ended = "blocked_answer" if self._answer.cut else "answered"
+            self.ended = "blocked_answer" if self._answer.is_blocked else "answered"
         if self._asked.wants_moderation:
             head = events[0] if events else self._answer.head or {}
             events.append(moderation_chunk(head, self._moderation()))
@@ -302,7 +311,7 @@ class GuardedSession:
             self._heard_at = monotonic()
             self._reply.receive()
         elif monotonic() >= ends_at:
-            self._reply.fail(ChatModelTimeout("The chat model did not answer in time."))
+            self._reply.time_out()
 
     def _ends_at(self) -> float:
         """When the model must have been heard of again, or all must be over."""
@@ -383,11 +392,3 @@ def _not_the_callers(error: TooLarge) -> ModerationError:
     failure = ChatModelError("The chat model's answer is too long to be judged.")
     failure.__cause__ = error
     return failure
-
-
-def _how(error: BaseException) -> str:
-    if isinstance(error, PromptBlocked):
-        return "blocked_prompt"
-    if isinstance(error, ChatModelRefused):
-        return "refused"
-    return error.type if isinstance(error, ModerationError) else "internal_error"

@@ -44,6 +44,15 @@ class ChatSettings:
         "finish reason `content_filter`, or `error`, status 400 with the code `content_filter`.",
         choices=("answer", "error"),
     )
+    policy_choice: str = declare(
+        "stricter",
+        _SECTION,
+        "Which policies a caller of the guarded chat may name with `X-Moderation-Policy`: `stricter`, only those that "
+        "let nothing out which `default_policy` would not; `none`, only `default_policy`; or `any`. Another one is "
+        "refused with status 403. On doors where a caller only asks for a verdict, such as `POST /moderate`, it names "
+        "the policy it likes.",
+        choices=("stricter", "none", "any"),
+    )
     chat_judge_tool_results: bool = declare(
         False,
         _SECTION,

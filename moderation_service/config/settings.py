@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-from collections.abc import Mapping
+import re
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -212,7 +213,11 @@ class Settings(StreamSettings, ChatSettings):
         maximum=64 * 1024 * 1024,
     )
     max_messages: int = _declare(
-        256, "Limits", "Most messages in one conversation; beyond it 413.", minimum=1, maximum=100_000
+        256,
+        "Limits",
+        "Most messages in one conversation; beyond it 413. Not for a guarded chat, which `max_body_bytes` bounds.",
+        minimum=1,
+        maximum=100_000,
     )
     max_batch_items: int = _declare(256, "Limits", "Most items in `inputs`; beyond it 413.", minimum=1, maximum=100_000)
     max_metadata_bytes: int = _declare(
@@ -266,6 +271,12 @@ class Settings(StreamSettings, ChatSettings):
         "File to which one JSON line per decision is added: ids, verdict, policy version, a keyed hash of the text "
         "and the caller's `metadata`; never the text.",
     )
+    audit_required: bool = _declare(
+        False,
+        "Records",
+        "Give no decision without its audit record: where it can't be written, such as on a full disk, the check ends "
+        "with 503 `audit_unavailable`. Otherwise a missing record is only logged and counted. Needs `audit_file`.",
+    )
     traces: bool = _declare(
         False,
         "Records",
@@ -311,8 +322,8 @@ def load_settings(
 ) -> Loaded:
     """Settings from file < environment < flags. Raises ConfigurationError with the place and the reason.
 
-    An unknown name in the file is an error. An unknown `MODERATION_` variable is a warning only: Kubernetes invents
-    some for a Service called "moderation".
+    An unknown name in the file is an error. An unknown `MODERATION_` variable is a warning only, and so is one whose
+    value is no port but the address of a Kubernetes Service: every pod gets some for a Service called "moderation".
     """
     known = {setting.name: setting for setting in declarations()}
     values: dict[str, Any] = {}
@@ -321,17 +332,28 @@ def load_settings(
         values[name] = known[name].parse(raw, where=where)
         sources[name] = Source.FILE
     environ = environ or {}
+    links = [one.env for one in known.values() if _is_service_link(one.env, environ.get(one.env, ""))]
     for setting in known.values():
-        if setting.env in environ:
+        if setting.env in environ and setting.env not in links:
             values[setting.name] = setting.parse(environ[setting.env], where=setting.env)
             sources[setting.name] = Source.ENVIRONMENT
     for name, raw in (flags or {}).items():
         if raw is not None and raw != ():
             values[name] = known[name].parse(raw, where=known[name].flag)
             sources[name] = Source.FLAG
+    return Loaded(Settings(**values), sources, _warnings(environ, known, links))
+
+
+def _is_service_link(name: str, value: str) -> bool:
+    """Whether Kubernetes set it: `MODERATION_PORT=tcp://10.96.0.1:8787` for a Service that is called `moderation`."""
+    return name.endswith("_PORT") and re.fullmatch(r"(tcp|udp|sctp)://\S+:\d+", value) is not None
+
+
+def _warnings(environ: Mapping[str, str], known: Mapping[str, Setting], links: Collection[str]) -> tuple[str, ...]:
     names = {setting.env for setting in known.values()} | {ENV_PREFIX + "CONFIG"}
-    odd = sorted(name for name in environ if name.startswith(ENV_PREFIX) and name not in names)
-    return Loaded(Settings(**values), sources, tuple(f"{name}: no such setting; ignored." for name in odd))
+    odd = {name: "no such setting" for name in environ if name.startswith(ENV_PREFIX) and name not in names}
+    odd |= dict.fromkeys(links, "what Kubernetes sets for a Service of that name")
+    return tuple(f"{name}: {reason}; ignored." for name, reason in sorted(odd.items()))
 
 
 def _read_file(path: Path, known: Mapping[str, Setting]) -> dict[str, tuple[object, str]]:

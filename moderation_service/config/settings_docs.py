@@ -22,8 +22,9 @@ Every setting can be given in three places; a later one wins:
 
 `moderation-service config show` prints what this amounts to and where each value comes from, with secrets masked.
 A bad value stops the start with the name of the setting. An unknown name in the file is an error; an unknown
-`{ENV_PREFIX}` variable is a warning, because Kubernetes invents some for a Service called "moderation". Secrets have
-no flag: every user of a machine can read its command lines.
+`{ENV_PREFIX}` variable is a warning, because Kubernetes invents some for a Service called "moderation"; its
+`{ENV_PREFIX}PORT=tcp://...` is such a one too, and no port. Secrets have no flag: every user of a machine can read its
+command lines.
 
 ```yaml
 # moderation.yaml

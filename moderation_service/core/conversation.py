@@ -61,8 +61,9 @@ _INSTEAD_OF_CONTENT = (*_TOOL_CALLS, *THOUGHTS, "audio", "refusal")
 # marks, or copies. Any other field is refused, because it may be one of these, misspelt.
 _MESSAGE_FIELDS = frozenset(
     {"role", "content", "name", "refusal", "audio", "tool_call_id", *_TOOL_CALLS, *THOUGHTS}
-    | {"annotations", "cache_control", "created_at", "id", "index", "metadata", "object", "parsed", "prefix"}
-    | {"provider_specific_fields", "reasoning_details", "status", "thinking_blocks", "timestamp", "type"}
+    | {"annotations", "cache_control", "created_at", "extra_content", "id", "index", "metadata", "object", "parsed"}
+    | {"partial", "prefix", "provider_specific_fields", "reasoning_details", "status", "thinking_blocks", "timestamp"}
+    | {"tool_name", "type"}
 )
 # The field of a part that has its text, by the part's type: chat completions', and those of OpenAI's Responses.
 _PART_TEXTS = {"text": "text", "input_text": "text", "output_text": "text", "refusal": "refusal"}

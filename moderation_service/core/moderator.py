@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Protocol
 
-from ..errors import EngineError, EngineUnavailable, FailureReason, ModerationError
+from ..errors import AuditUnavailable, EngineError, EngineUnavailable, FailureReason, ModerationError
 from ..ids import random_hex
 from .conversation import Conversation
 from .engine import Deadline, Engine
@@ -17,7 +17,7 @@ from .policy import OnFailure, Policy
 from .verdict import Action, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
 
-__all__ = ["Check", "Moderator", "Observer", "Outcome"]
+__all__ = ["Check", "Moderator", "Observer", "Outcome", "Record"]
 
 Outcome = Decision | ModerationError
 
@@ -68,6 +68,13 @@ class Observer(Protocol):
         """An engine was asked once, for so many conversations."""
 
 
+class Record(Protocol):
+    """Where outcomes are written down before anyone is told of them."""
+
+    def write(self, check: Check, outcome: Outcome, fingerprint: bytes) -> None:
+        """Write it down. Raises AuditUnavailable when a decision must not be given for lack of that."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Found:
     """A verdict or the failure to get one, and how it came about.
@@ -94,6 +101,7 @@ class Moderator:
         cache: VerdictCache,
         fallback: Engine | None = None,
         fingerprint: Fingerprint | None = None,
+        record: Record | None = None,
         observers: Sequence[Observer] = (),
         deadline_s: float = 30.0,
     ) -> None:
@@ -101,6 +109,7 @@ class Moderator:
         self.fallback = fallback
         self.cache = cache
         self._fingerprint = fingerprint or Fingerprint()
+        self._record = record
         self._observers = tuple(observers)
         self._deadline_s = deadline_s
 
@@ -114,16 +123,20 @@ class Moderator:
         outcomes: list[Outcome] = []
         for check, fingerprint, one in zip(checks, prints, found, strict=True):
             outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
-            self._tell(check, outcome, fingerprint)
-            outcomes.append(outcome)
+            outcomes.append(self._recorded(check, outcome, fingerprint))
         return outcomes
 
     def decide_found(self, check: Check, verdict: Verdict, *, latency_ms: float) -> Decision:
-        """The decision on a verdict that was had elsewhere, such as at a token of a growing answer."""
+        """The decision on a verdict that was had elsewhere, such as at a token of a growing answer.
+
+        Raises AuditUnavailable.
+        """
         decision = self._decide_one(check, _Found(verdict), latency_ms)
         assert isinstance(decision, Decision), "a verdict can always be decided on"
-        self._tell(check, decision, self._fingerprint.of(check.conversation))
-        return decision
+        outcome = self._recorded(check, decision, self._fingerprint.of(check.conversation))
+        if isinstance(outcome, ModerationError):
+            raise outcome
+        return outcome
 
     def check_ready(self) -> None:
         """Return when a verdict can be had from the engine. Raises EngineError."""
@@ -135,12 +148,19 @@ class Moderator:
         if self.fallback is not None:
             self.fallback.close()
 
-    def _tell(self, check: Check, outcome: Outcome, fingerprint: bytes) -> None:
+    def _recorded(self, check: Check, outcome: Outcome, fingerprint: bytes) -> Outcome:
+        """The outcome, written down and told to the observers; an error where it may not be given unrecorded."""
+        if self._record is not None:
+            try:
+                self._record.write(check, outcome, fingerprint)
+            except AuditUnavailable as error:
+                outcome = error
         for observer in self._observers:
             if isinstance(outcome, Decision):
                 observer.decided(check, outcome, fingerprint)
             else:
                 observer.failed(check, outcome)
+        return outcome
 
     def _judge(
         self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline

@@ -87,6 +87,7 @@ _HIDDEN = re.compile(
     "\u202a-\u202e\u2060-\u206f\u2800\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb"
     "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
+_HIDDEN_RUN = re.compile(f"{_HIDDEN.pattern}++")
 _LOOKALIKES = {"<": "‹", ">": "›"}
 _TO_FULL_WIDTH = 0xFEE0
 
@@ -98,9 +99,9 @@ def neutralise(text: str) -> str:
         return text
     if text.isascii() and text.replace("\n", "").isprintable():
         return _swapped(text, _places(text))
-    hidden = [match.span() for match in _HIDDEN.finditer(text)]
-    if not hidden:
+    if _HIDDEN.search(text) is None:
         return _swapped(text, _places(text))
+    hidden = [match.span() for match in _HIDDEN_RUN.finditer(text)]
     # Looked for without what nobody sees, and swapped where it stands.
     starts = [0, *(end for _, end in hidden)]
     shown = [text[start:end] for start, end in zip(starts, [*(start for start, _ in hidden), len(text)], strict=True)]

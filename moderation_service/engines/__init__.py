@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,9 @@ def create_stream(
     return stream.create(settings, events=events, outgoing=outgoing)
 
 
+@functools.cache
 def _lite() -> Engine:
+    """One for the whole process: it has no settings, and a reload would need room for its weights a second time."""
     from .lite.engine import LiteEngine
 
     return LiteEngine.load()

@@ -12,6 +12,7 @@ from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
+from ..config.extras import install_command
 from ..config.settings import Secret, Settings, Url
 from ..errors import ConfigurationError, ModerationError
 from .errors import LaunchError, NothingToRunOn, ServerFailed
@@ -41,7 +42,8 @@ STREAM_FLAGS = ("--hf-overrides", '{"guard_max_rows": 512}')
 def check_installed() -> None:
     """Raise LaunchError when the service could not use what would be started."""
     if find_spec("tokenizers") is None:
-        raise LaunchError("--stream: the package `tokenizers` is missing: pip install 'moderation-service[stream]'")
+        missing = "--stream: the package `tokenizers` is missing. To install it: "
+        raise LaunchError(missing + install_command("stream"))
 
 
 def plan_pair_gpu(gpus: Sequence[Gpu], wishes: Wishes, *, stream: Guard | None = None) -> tuple[Plan, Plan]:

@@ -9,15 +9,16 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from ..config.extras import install_command
 from ..config.settings import ENV_PREFIX, Secret, Settings
 from ..errors import ConfigurationError
 from ..server.gunicorn_app import check_port_is_free
+from ..server.run_folder import make_run_folder, remove_leftovers
 from ..web.api_keys import check_exposure, load_api_keys
 from .command_line import HOST, ServerCommand, vllm_command
 from .download import Downloader, default_cache
@@ -40,6 +41,7 @@ _DRAIN_S = 5.0
 """On top of the service's own `graceful_timeout_s`."""
 _WARM_UP_S = 300.0
 EXIT_INTERRUPTED = 130
+_WORK_PREFIX = "moderation-up-"
 _GEN, _STREAM = "vLLM", "vLLM for Stream"
 
 _CHOICES = """What you can do:
@@ -47,7 +49,7 @@ _CHOICES = """What you can do:
   here, vLLM on the CPU (0.6B, slow)    moderation-service up --cpu
   with a vLLM that runs elsewhere       moderation-service up --upstream http://HOST:8000"""
 _INSTALL = """The program `vllm` is not installed here. To install it:
-  pip install 'moderation-service[vllm]'
+  {command}
 or, when it is in a virtual environment of its own, name it: --vllm /path/to/venv/bin/vllm"""
 
 
@@ -319,7 +321,8 @@ def _find_vllm(options: UpOptions, outside: Outside) -> str:
     else:
         found = shutil.which("vllm", path=str(Path(sys.executable).parent)) or shutil.which("vllm", path=path)
     if found is None and not options.dry_run:
-        raise VllmMissing(f"--vllm: {options.vllm} is not a program." if options.vllm else _INSTALL)
+        how = _INSTALL.format(command=install_command("vllm"))
+        raise VllmMissing(f"--vllm: {options.vllm} is not a program." if options.vllm else how)
     return found or options.vllm or "vllm"
 
 
@@ -379,13 +382,15 @@ def _available_memory() -> int:
 
 @contextlib.contextmanager
 def _work_folder() -> Iterator[Path]:
-    """For vLLM's log. It stays when vLLM had to be given up, because the reason is in it."""
-    folder = Path(tempfile.mkdtemp(prefix="moderation-up-"))
+    """For vLLM's log. It stays when vLLM had to be given up, because the reason is in it, until the next start."""
+    remove_leftovers(_WORK_PREFIX)
+    folder = make_run_folder(_WORK_PREFIX)
     try:
-        yield folder
+        yield folder.path
     except ServerFailed:
+        folder.close()
         raise
     except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    folder.remove()

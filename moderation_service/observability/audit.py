@@ -2,82 +2,166 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
+import mmap
 import os
+import threading
 import weakref
+from collections.abc import Iterator
 from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
-from ..core.moderator import Check
+from ..core.moderator import Check, Outcome
 from ..core.verdict import Decision
-from ..errors import ConfigurationError, ModerationError
+from ..errors import AuditUnavailable, ConfigurationError
 from .logs import log_event
 
-__all__ = ["AuditFile", "request_context"]
+__all__ = ["AuditEvents", "AuditFile", "request_context"]
 
 _log = logging.getLogger("moderation.audit")
+_RETRY_AFTER_S = 5.0
 
 request_context: ContextVar[tuple[str | None, str | None]] = ContextVar("request_context", default=(None, None))
 """Request id and name of the API key of the request being handled."""
 
 
-class AuditFile:
-    """Appends to a file; an `Observer` of the moderator. `close()` closes it.
+class AuditEvents(Protocol):
+    """Told of what could not be written down."""
 
-    Every line is one `write` on a descriptor opened for appending, so that lines of several workers do not mix.
+    def audit_failed(self) -> None:
+        """A record could not be written."""
+
+
+class AuditFile:
+    """Appends to a file; the `Record` of the moderator. `close()` closes it.
+
+    A record that can't be written is logged and told to `events`; where `is_required`, its decision is not given.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_required: bool, events: AuditEvents) -> None:
         try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lines = _Lines(path)
         except OSError as error:
             raise ConfigurationError(f"audit_file: {path} can't be written: {error.strerror}.") from error
+        self._is_required = is_required
+        self._events = events
         # A reload opens the file anew and only drops this object.
-        self.close = weakref.finalize(self, os.close, self._descriptor)
+        self.close = weakref.finalize(self, self._lines.close)
 
-    def decided(self, check: Check, decision: Decision, fingerprint: bytes) -> None:
-        """Write the decision down."""
-        verdict = decision.verdict
-        self._write(
-            check,
-            id=decision.id,
-            target=decision.target.value,
-            safety=None if verdict is None else verdict.severity.value,
-            categories=[] if verdict is None else [category.value for category in verdict.categories],
-            refusal=None if verdict is None else verdict.refusal,
-            action=decision.action.value,
-            engine=decision.engine,
-            model=decision.model,
-            degraded=decision.degraded,
-            reason=decision.reason,
-            read_in_part=[] if verdict is None else sorted(part.value for part in verdict.read_in_part),
-            span=None if verdict is None or verdict.span is None else [verdict.span.start, verdict.span.end],
-            cached=decision.cached,
-            text_hash=fingerprint.hex(),
-        )
-
-    def failed(self, check: Check, error: ModerationError) -> None:
-        """Write down that there was no decision."""
-        self._write(check, target=check.conversation.target.value, error=error.type)
-
-    def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
-        """Nothing to record."""
-
-    def _write(self, check: Check, **fields: object) -> None:
+    def write(self, check: Check, outcome: Outcome, fingerprint: bytes) -> None:
+        """Write down what came of a check. Raises AuditUnavailable for a decision that needs its record."""
         request_id, key_name = request_context.get()
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": request_id,
             "key": key_name,
-            **fields,
+            **_fields(check, outcome, fingerprint),
             "policy": check.policy.name,
             "policy_version": check.policy.version,
             "metadata": dict(check.metadata),
         }
         try:
-            os.write(self._descriptor, (json.dumps(record) + "\n").encode())
+            self._lines.append((json.dumps(record) + "\n").encode())
         except OSError as error:
-            # A full disk must not take moderation down; what is missing is in the log, under the request's id.
+            # What is missing is in the log, under the request's id.
             log_event(_log, logging.ERROR, "audit_failed", request_id=request_id, reason=error.strerror)
+            self._events.audit_failed()
+            if self._is_required and isinstance(outcome, Decision):
+                message = "The decision could not be recorded; without its record none is given."
+                raise AuditUnavailable(message, retry_after_s=_RETRY_AFTER_S) from error
+
+
+def _fields(check: Check, outcome: Outcome, fingerprint: bytes) -> dict[str, object]:
+    if not isinstance(outcome, Decision):
+        return {"target": check.conversation.target.value, "error": outcome.type}
+    verdict = outcome.verdict
+    return {
+        "id": outcome.id,
+        "target": outcome.target.value,
+        "safety": None if verdict is None else verdict.severity.value,
+        "categories": [] if verdict is None else [category.value for category in verdict.categories],
+        "refusal": None if verdict is None else verdict.refusal,
+        "action": outcome.action.value,
+        "engine": outcome.engine,
+        "model": outcome.model,
+        "degraded": outcome.degraded,
+        "reason": outcome.reason,
+        "read_in_part": [] if verdict is None else sorted(part.value for part in verdict.read_in_part),
+        "span": None if verdict is None or verdict.span is None else [verdict.span.start, verdict.span.end],
+        "cached": outcome.cached,
+        "text_hash": fingerprint.hex(),
+    }
+
+
+class _Lines:
+    """A file of whole lines, to which the threads of several processes append. Made before they are forked.
+
+    A full disk takes the beginning of a line and refuses the rest. So one at a time writes, and takes back what it
+    could not complete. Where that can't be done (a file with the attribute `a`, a device), or a process was killed in
+    the middle of a line, the next line begins on one of its own.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._descriptor = _open(path)
+        self._threads = threading.Lock()
+        # One byte that all processes see: whether the file may end in the middle of a line. At first nobody knows.
+        self._may_be_torn = mmap.mmap(-1, 1)
+        self._may_be_torn[0] = 1
+
+    def append(self, line: bytes) -> None:
+        """Write a line, whole or not at all. Raises OSError."""
+        with self._alone():
+            if self._may_be_torn[0] and not self._ends_whole():
+                line = b"\n" + line
+            self._may_be_torn[0] = 1
+            written = 0
+            try:
+                while written < len(line):
+                    written += os.write(self._descriptor, line[written:])
+            except OSError:
+                self._take_back(written)
+                raise
+            self._may_be_torn[0] = 0
+
+    def close(self) -> None:
+        os.close(self._descriptor)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else writes. The lock on the file is between processes, and ends with the one that holds it."""
+        with self._threads:
+            # Some network file systems have no locks; there a line is one write all the same, if there is room for it.
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                with contextlib.suppress(OSError):
+                    fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def _ends_whole(self) -> bool:
+        with contextlib.suppress(OSError):
+            size = os.fstat(self._descriptor).st_size
+            return size == 0 or os.pread(self._descriptor, 1, size - 1) == b"\n"
+        return False
+
+    def _take_back(self, written: int) -> None:
+        """Cut off the last so many bytes, if they are still the end."""
+        with contextlib.suppress(OSError):
+            end = os.lseek(self._descriptor, 0, os.SEEK_CUR)
+            if written and os.fstat(self._descriptor).st_size == end:
+                os.ftruncate(self._descriptor, end - written)
+
+
+def _open(path: Path) -> int:
+    """Open for appending, and for reading where that can be, to see how a file ends; a pipe has but one direction."""
+    flags = os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    if path.is_file() or not path.exists():
+        with contextlib.suppress(PermissionError):
+            return os.open(path, flags | os.O_RDWR, 0o600)
+    return os.open(path, flags | os.O_WRONLY, 0o600)

@@ -31,6 +31,7 @@ METRIC_NAMES = (
     "moderation_decisions_total",
     "moderation_categories_total",
     "moderation_failures_total",
+    "moderation_audit_failures_total",
     "moderation_degraded_total",
     "moderation_read_in_part_total",
     "moderation_cache_hits_total",
@@ -77,6 +78,7 @@ class Metrics:
                                   ["target", "action", "safety", "policy", "engine"], **make)  # fmt: skip
         self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
         self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
+        self._audit_failures = Counter("audit_failures", "Audit records that could not be written.", **make)
         self._degraded = Counter("degraded", "Decisions of the fallback or of a fail mode.", ["policy"], **make)
         self._read_in_part = Counter("read_in_part", "Verdicts whose severity was read, but not all of the rest.",
                                      ["engine", "part"], **make)  # fmt: skip
@@ -181,6 +183,10 @@ class Metrics:
     def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
+
+    def audit_failed(self) -> None:
+        """An audit record could not be written."""
+        self._audit_failures.inc()
 
     def chat_began(self) -> None:
         """A guarded chat began."""

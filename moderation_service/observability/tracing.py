@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
+from ..config.extras import install_command
 from ..core.conversation import Conversation
 from ..core.engine import Deadline, Engine
 from ..core.verdict import Detail, Verdict
@@ -35,7 +36,7 @@ def create_tracing(*, version: str, exporter: Callable[[], Any] | None = None) -
         import opentelemetry.sdk.trace  # noqa: F401
     except ImportError as error:
         raise ConfigurationError(
-            "traces: OpenTelemetry is not installed; install the extra: pip install 'moderation-service[otel]'."
+            f"traces: OpenTelemetry is not installed. To install it: {install_command('otel')}"
         ) from error
     return Tracing(version=version, exporter=exporter or otlp.OTLPSpanExporter)
 

@@ -8,9 +8,7 @@ import gc
 import logging
 import os
 import select
-import shutil
 import socket
-import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +21,7 @@ from ..config.settings import Settings
 from ..errors import ConfigurationError, ModerationError
 from ..observability.logs import log_event, logging_config
 from ..web.api_keys import check_exposure, load_api_keys
+from .run_folder import RunFolder, make_run_folder, remove_leftovers
 from .terminal import Terminal
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["base_url", "check_port_is_free", "prepare_process", "serve"]
 
 _METRICS_DIR = "PROMETHEUS_MULTIPROC_DIR"
+_METRICS_PREFIX = "moderation-metrics-"
 _log = logging.getLogger("moderation.server")
 
 
@@ -53,12 +53,16 @@ def serve(
     check_port_is_free(settings)
     prepare_process()
     given = os.environ.get(_METRICS_DIR)
-    metrics_dir = _make_metrics_dir() if given is None else _empty_metrics_dir(Path(given))
+    # A folder that the operator named stays, with whatever else is in it.
+    made: RunFolder | None = None
+    if given is None:
+        made = _make_metrics_dir()
+    else:
+        _empty_metrics_dir(Path(given))
 
     def clean_up() -> None:
-        # A folder that the operator named stays, with whatever else is in it.
-        if given is None:
-            shutil.rmtree(metrics_dir, ignore_errors=True)
+        if made is not None:
+            made.remove()
 
     try:
         _Server(settings, when_ready=when_ready, reread=reread or (lambda: settings), on_exit=clean_up).run()
@@ -195,14 +199,15 @@ def _keep_memory_shared() -> None:
     gc.freeze()
 
 
-def _make_metrics_dir() -> Path:
+def _make_metrics_dir() -> RunFolder:
     """A fresh folder for the counters of all workers."""
-    folder = Path(tempfile.mkdtemp(prefix="moderation-metrics-"))
-    os.environ[_METRICS_DIR] = str(folder)
+    remove_leftovers(_METRICS_PREFIX)
+    folder = make_run_folder(_METRICS_PREFIX)
+    os.environ[_METRICS_DIR] = str(folder.path)
     return folder
 
 
-def _empty_metrics_dir(folder: Path) -> Path:
+def _empty_metrics_dir(folder: Path) -> None:
     """The operator's folder for the counters; numbers of an earlier start must not leak in."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -210,7 +215,6 @@ def _empty_metrics_dir(folder: Path) -> Path:
             old.unlink()
     except OSError as error:
         raise ConfigurationError(f"{_METRICS_DIR}: {folder} can't be used: {error.strerror}.") from error
-    return folder
 
 
 def _on_child_exit(arbiter: object, worker: Any) -> None:

@@ -34,7 +34,7 @@ from itertools import count
 from ..core.verdict import Decision
 from ..errors import EngineAnswerInvalid
 
-__all__ = ["GrowingAnswer", "Judge", "Pacing", "Piece", "Progress", "Ruling", "advance"]
+__all__ = ["BOUNDARY", "WORD_CHARS", "GrowingAnswer", "Judge", "Pacing", "Piece", "Progress", "Ruling", "advance"]
 
 # Unicode's Sentence_Terminal characters (PropList.txt) but for those that stand inside of words and numbers too.
 _TERMINALS = (
@@ -43,14 +43,23 @@ _TERMINALS = (
     "\u1c3c\u1c7e\u1c7f\u203c\u203d\u2047-\u2049\u2e2e\u2e3c\u3002\ua4ff\ua60e\ua60f\ua6f3\ua6f7\ua876\ua877\ua8ce"
     "\ua8cf\ua92f\ua9c8\ua9c9\uaa5d-\uaa5f\uaaf0\uaaf1\uabeb\ufe52\ufe56\ufe57\uff01\uff0e\uff1f\uff61"
 )
+# Commas, semicolons and colons of scripts in which no space need follow them: no word runs through one.
+_PAUSES = (
+    "\u055d\u060c\u061b\u07f8\u1361\u1363-\u1366\u1802\u1804\u1808\u3001\ua60d\ua6f4-\ua6f6\ufe10\ufe11\ufe13\ufe14"
+    "\ufe50\ufe51\ufe54\ufe55\uff0c\uff1a\uff1b\uff64"
+)
 # Scripts without spaces between words: Thai, Lao, Myanmar, Khmer. A space there ends a phrase.
 _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"
-_BOUNDARY = re.compile(
+BOUNDARY = re.compile(
     r"[\n\r\x0b\x0c\x85\u2028\u2029]"
-    rf"|[{_TERMINALS}]"
+    rf"|[{_TERMINALS}{_PAUSES}]"
     r"""|[.!?\u2026:;][.!?\u2026"'\u2019\u201d\u00bb)\]}*_`]{0,8}\s"""
     rf"|(?<=[{_UNSPACED}])\s"
 )
+"""Where a sentence, a phrase or a line ends, so that no word is cut there."""
+WORD_CHARS = 16
+"""Text without any boundary or space is judged in full, and shown but for so many characters: a word may be in them
+whose end is still to come. Words of scripts without spaces are hardly longer."""
 _SPACE = re.compile(r"\s")
 _numbers = count(1)
 
@@ -67,7 +76,7 @@ class Pacing:
     piece_bytes: int = 128
     """Every later piece is at least of this size, but for the last one and those that are hurried."""
     hold_bytes: int = 320
-    """No boundary within so much text: it is judged all the same, up to its last space."""
+    """No boundary within so much text: it is judged all the same, and shown up to its last word."""
     largest_bytes: int = 4096
     """Most new text in one piece, when much has come while another piece was being judged."""
     context_bytes: int = 512
@@ -82,6 +91,7 @@ class Pacing:
 class Piece:
     """What to judge: `new`, which stands at offset `start` of the answer, and `before`, the text that goes along.
 
+    The last `kept` characters of `new` are judged but not shown yet, as a word may go on behind them.
     `answer` is a number that all pieces of the same answer have, for a judge who follows several. With `is_flushed`
     something else waits for this text: a judge who would like to see more first does without, if that can be done.
     """
@@ -92,6 +102,7 @@ class Piece:
     is_last: bool
     answer: int = 0
     is_flushed: bool = False
+    kept: int = 0
 
     @property
     def text(self) -> str:
@@ -259,13 +270,13 @@ class GrowingAnswer:
     def is_ready(self) -> bool:
         """Whether there is a piece to judge now."""
         is_open = self._out is None and not self._blocked and len(self._pending) != self._judged_pending
-        return is_open and self._cut() > 0
+        return is_open and self._cut()[0] > 0
 
     def next_piece(self) -> Piece | None:
         """What to judge now; None while more text should come first, or while a piece is out."""
         if not self.is_ready:
             return None
-        length = self._cut()
+        length, kept = self._cut()
         new = self._pending[:length]
         is_last = self._ended and length == len(self._pending)
         size = self._cleared_bytes + _size(new)
@@ -275,7 +286,7 @@ class GrowingAnswer:
             self._whole_at = 2 * size
         self._hurried = False
         is_flushed = self._flush_to == self._cleared + length
-        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last, self._number, is_flushed)
+        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last, self._number, is_flushed, kept)
         return self._out
 
     def settle(self, piece: Piece, ruling: Ruling) -> str:
@@ -285,7 +296,7 @@ class GrowingAnswer:
         self._out = None
         if not piece.start <= ruling.cleared <= piece.end:
             raise EngineAnswerInvalid("The judge cleared text that it was not shown.")
-        released = piece.new[: ruling.cleared - piece.start]
+        released = piece.new[: min(ruling.cleared, piece.end - piece.kept) - piece.start]
         self._pending = self._pending[len(released) :]
         self._cleared += len(released)
         self._cleared_bytes += _size(released)
@@ -302,29 +313,31 @@ class GrowingAnswer:
         self._judged_pending = -1 if has_become_the_end else uncleared
         return released
 
-    def _cut(self) -> int:
-        """How many of the pending characters make the next piece; 0 to wait."""
+    def _cut(self) -> tuple[int, int]:
+        """How many of the pending characters make the next piece, 0 to wait; and how many of them are kept."""
         pacing, pending = self._pacing, self._pending
         size = _size(pending)
         least = pacing.piece_bytes if self._cleared and not self._hurried else pacing.first_bytes
         in_full = self._ended or self._cleared < self._flush_to
         if not pending or (size < least and not in_full):
-            return 0
+            return 0, 0
         if size <= pacing.largest_bytes and (in_full or not pacing.at_boundaries):
-            return len(pending)
+            return len(pending), 0
         # A judge who held text back sees it again with more behind it, or he could never clear it.
         seen = max(self._judged_pending, 0)
         highest = seen + (len(_head(pending[seen:], pacing.largest_bytes)) or 1)
         if not pacing.at_boundaries:
-            return highest
+            return highest, 0
         lowest = min(len(_head(pending, least - 1)) + 1, highest)
-        ends = [match.end() for match in _BOUNDARY.finditer(pending, 0, highest) if match.end() >= lowest]
+        ends = [match.end() for match in BOUNDARY.finditer(pending, 0, highest) if match.end() >= lowest]
         if ends:
-            return ends[-1]
+            return ends[-1], 0
         if size < pacing.hold_bytes and not in_full:
-            return 0
+            return 0, 0
         spaces = [match.end() for match in _SPACE.finditer(pending, lowest, highest)]
-        return spaces[-1] if spaces else highest
+        if spaces:
+            return spaces[-1], 0
+        return highest, 0 if in_full and highest == len(pending) else min(WORD_CHARS, highest // 2)
 
     def _forget(self) -> None:
         """Keep of the text before no more than can go along."""

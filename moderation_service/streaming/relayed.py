@@ -1,8 +1,9 @@
 """Answers that somebody else relays and sends here as they grow: the whole text so far, with every call.
 
 Nothing is remembered between calls. What is needed to go on stands in the `state` that goes back with each answer and
-comes again with the next call: how far the text was judged, what was found, and a keyed hash of it all with the text.
-Whoever leaves the state out, or changes it or the text before it, has everything judged anew; nothing worse happens.
+comes again with the next call: how far the text was judged, what was found, and a keyed hash of it all with the text,
+the policy and the engines. Whoever leaves the state out, or changes it, the text before it or the policy, has
+everything judged anew; nothing worse happens.
 """
 
 from __future__ import annotations
@@ -186,7 +187,12 @@ class Relay:
             "rest": [memory.action.value, memory.degraded, memory.unjudged],
         }
         body = base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).decode().rstrip("=")
-        return f"{body}.{_hash(self._key, topic, body, asked.text[: mark.end])}"
+        return f"{body}.{self._seal(asked, topic, body, asked.text[: mark.end])}"
+
+    def _seal(self, asked: RelayedText, topic: str, body: str, judged: str) -> str:
+        """The seal on a state: another policy or engine may say something else of the text that was judged."""
+        engines = [f"{one.name} {one.model}" for one in (self._moderator.engine, self._stream) if one is not None]
+        return _hash(self._key, topic, body, judged, asked.policy.name, asked.policy.version, *engines)
 
     def _opened(self, asked: RelayedText, topic: str) -> tuple[Progress, _Memory] | None:
         """What the state holds; None for one that was not made here, or not for this answer."""
@@ -195,7 +201,7 @@ class Relay:
         try:
             content: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
             tokens, end, last = content["mark"]
-            expected = _hash(self._key, topic, body, asked.text[:end])
+            expected = self._seal(asked, topic, body, asked.text[:end])
         except (ValueError, KeyError, TypeError, RecursionError):
             return None
         if not hmac.compare_digest(expected.encode(), seal.encode("utf-8", "surrogatepass")):

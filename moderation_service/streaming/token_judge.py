@@ -18,7 +18,7 @@ from ..core.engine import Deadline
 from ..core.moderator import Check
 from ..core.never_milder import at_least
 from ..core.verdict import Action, Category, Decision, Severity, Span, Target, Verdict
-from ..errors import EngineError, ModerationError
+from ..errors import AuditUnavailable, EngineError, ModerationError
 from ..observability.logs import log_event
 from .growing_answer import Pacing, Piece, Ruling
 from .piece_judge import AnswerJudge
@@ -90,6 +90,7 @@ class TokenJudge:
         # Up to where the engine has the text, and up to where it may be shown.
         self._given = self._cleared = len(shown)
         self._blocked: Ruling | None = None
+        self._unrecorded: AuditUnavailable | None = None
         self._before = mark.last if mark else Severity.SAFE
         self._end = mark.end if mark else 0
         # Where the run of flagged tokens began that the last one is in.
@@ -104,6 +105,9 @@ class TokenJudge:
 
     def __call__(self, piece: Piece) -> Ruling:
         """The ruling on a piece; the same if asked again. Raises ModerationError when none can be had."""
+        if self._unrecorded is not None:
+            # The tokens are gone through; asked again, what was found in them would be forgotten.
+            raise self._unrecorded
         if self._blocked is None:
             ruling = self._rule(piece)
             self._blocked = ruling if ruling.is_blocked else None
@@ -186,7 +190,11 @@ class TokenJudge:
         """The decision to show and to record."""
         judge = self._pieces
         check = Check(judge.question.answered(piece.text), judge.policy, judge.detail, judge.languages, judge.metadata)
-        return judge.moderator.decide_found(check, verdict, latency_ms=(perf_counter() - started) * 1000.0)
+        try:
+            return judge.moderator.decide_found(check, verdict, latency_ms=(perf_counter() - started) * 1000.0)
+        except AuditUnavailable as error:
+            self._unrecorded = error
+            raise
 
 
 class TokenJudges:

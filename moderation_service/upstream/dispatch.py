@@ -8,11 +8,11 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from ..core.engine import Deadline
-from ..errors import DeadlineExceeded, EngineUnavailable, ModerationError
+from ..errors import DeadlineExceeded, ModerationError
 from .client import FailureKind, PromptTooLong, UpstreamFailure
 from .fanout import FanOut
 from .hedging import Hedge, current_hedge
-from .replicas import AnyServer, Replica, ReplicaSet
+from .replicas import AnyServer, Replica, ReplicaSet, resting
 
 __all__ = ["Dispatch"]
 
@@ -165,7 +165,7 @@ class Dispatch(Generic[AnyServer]):
         if failure is None or failure.kind is FailureKind.OVERLOADED:
             pause_s = self._replicas.pause_s()
             if pause_s is not None:
-                return EngineUnavailable("The model server is overloaded.", retry_after_s=pause_s)
+                return resting(pause_s)
         if failure is not None:
             return failure.error
         if deadline.remaining_s() <= 0:

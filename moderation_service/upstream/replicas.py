@@ -21,7 +21,7 @@ from ..errors import EngineUnavailable, FailureReason
 from ..observability.logs import log_event
 from .client import FailureKind, UpstreamFailure
 
-__all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents", "probe_pauses"]
+__all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents", "probe_pauses", "resting"]
 
 _log = logging.getLogger("moderation.upstream")
 
@@ -200,7 +200,7 @@ class ReplicaSet(Generic[AnyServer]):
                 return
         pause_s = self.pause_s()
         if pause_s is not None:
-            raise EngineUnavailable("The model server is overloaded.", retry_after_s=pause_s)
+            raise resting(pause_s)
         for replica in self.replicas:
             if replica.is_ejected or self._rests(replica):
                 continue
@@ -286,3 +286,9 @@ def probe_pauses(chance: random.Random) -> Iterator[float]:
     while True:
         yield longest_s * chance.uniform(0.5, 1.0)
         longest_s = min(longest_s * 2, _PROBE_LAST_S)
+
+
+def resting(pause_s: float) -> EngineUnavailable:
+    """The error for a call while all servers have asked to be left alone, the first of them for so long."""
+    message = "The model server is overloaded."
+    return EngineUnavailable(message, retry_after_s=pause_s, reason=FailureReason.OVERLOADED)

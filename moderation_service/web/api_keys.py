@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import ipaddress
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ..config.settings import Settings
@@ -17,6 +20,9 @@ _MIN_KEY_CHARS = 8
 # Beyond ASCII, clients disagree about the bytes of a header: such a key would be refused by some of them.
 _KEY = re.compile(rf"[!-~]{{{_MIN_KEY_CHARS},}}")
 _KEY_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MAX_SEARCHED_CHARS = 16_384
+_WORD = re.compile(rf"[^\s,;=\"']{{{_MIN_KEY_CHARS},}}")
+_BASE64 = re.compile(rf"[A-Za-z0-9_-]{{{_MIN_KEY_CHARS},}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -25,23 +31,48 @@ class ApiKeys:
     """The accepted keys as (name, SHA-256) pairs. Keys are long and random, so a plain hash is enough."""
 
     entries: tuple[tuple[str, bytes], ...]
+    lengths: frozenset[int] = frozenset()
+    """Of the keys, 0 among them if one was given as a hash."""
 
     def __bool__(self) -> bool:
         return bool(self.entries)
 
     def identify(self, key: str) -> str | None:
         """The name of this key, or None. Takes the same time for every key: all entries are always compared."""
-        digest = hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+        digest = _digest(key)
         found: str | None = None
         for name, expected in self.entries:
             if hmac.compare_digest(digest, expected):
                 found = name
         return found
 
+    def are_in(self, text: str) -> bool:
+        """Whether a text has one of the keys in it, or in what it says in base64, as `Authorization: Basic` does.
+
+        Any part of the text is tried that has the length of a key; for keys known as a hash only, each word with any
+        of its beginnings and ends. A text too long for that counts as one that has.
+        """
+        if not self.entries:
+            return False
+        if len(text) > _MAX_SEARCHED_CHARS:
+            return True
+        digests = {digest for _, digest in self.entries}
+        return any(_digest(part) in digests for one in (text, *_decoded(text)) for part in self._parts(one))
+
+    def _parts(self, text: str) -> Iterator[str]:
+        for length in self.lengths - {0}:
+            for start in range(len(text) - length + 1):
+                yield text[start : start + length]
+        for word in (*text.split(), *_WORD.findall(text)) if 0 in self.lengths else ():
+            for cut in range(_MIN_KEY_CHARS, len(word) + 1):
+                yield word[:cut]
+                yield word[-cut:]
+
 
 def load_api_keys(settings: Settings) -> ApiKeys:
     """The keys of `api_keys` and `api_keys_file`. Raises ConfigurationError; no message repeats a key."""
     entries: dict[str, bytes] = {}
+    lengths: set[int] = set()
     listed = [(f"api_keys[{index}]", secret.value) for index, secret in enumerate(settings.api_keys)]
     if settings.api_keys_file is not None:
         path = settings.api_keys_file
@@ -56,14 +87,16 @@ def load_api_keys(settings: Settings) -> ApiKeys:
             raise ConfigurationError(f"api_keys_file: {path} has no key in it.")
         listed += in_file
     for where, text in listed:
-        name, digest = _parse(text, where=where, number=len(entries) + 1)
+        name, digest, length = _parse(text, where=where, number=len(entries) + 1)
         if name in entries:
             raise ConfigurationError(f"{where}: there are two keys named {name!r}.")
         entries[name] = digest
-    return ApiKeys(tuple(entries.items()))
+        lengths.add(length)
+    return ApiKeys(tuple(entries.items()), frozenset(lengths))
 
 
-def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes]:
+def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes, int]:
+    """Name, digest and length of a key; 0 where only its digest is known."""
     name, separator, key = text.partition(":")
     if not separator:
         name, key = f"key-{number}", text
@@ -76,12 +109,23 @@ def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes]:
         digest = key.removeprefix("sha256:")
         if not _DIGEST.fullmatch(digest):
             raise ConfigurationError(f"{where}: sha256: must be followed by 64 lower-case hex digits.")
-        return name, bytes.fromhex(digest)
+        return name, bytes.fromhex(digest), 0
     if not _KEY.fullmatch(key):
         raise ConfigurationError(
             f"{where}: a key needs {_MIN_KEY_CHARS} characters or more, all of them printable ASCII without spaces."
         )
-    return name, hashlib.sha256(key.encode()).digest()
+    return name, _digest(key), len(key)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+
+
+def _decoded(text: str) -> Iterator[str]:
+    """What the words of a text say in base64."""
+    for word in _BASE64.findall(text.replace("+", "-").replace("/", "_")):
+        with suppress(ValueError):
+            yield base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
 
 
 def check_exposure(settings: Settings, keys: ApiKeys) -> None:

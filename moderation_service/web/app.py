@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..config.settings import Settings
-from . import dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
+from . import addresses, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
 from .guarded import GuardedDoor
 from .lifecycle import register_lifecycle
 from .service import Service, build_service
@@ -31,7 +31,8 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
     }
-    register_lifecycle(app, service, direct=direct, error_shapes=openai.ERROR_SHAPES)
+    addresses.register_addresses(app)
+    register_lifecycle(app, service, direct=direct, error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES})
     if service.tracing is not None:
         app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
+from ..core.conversation import Limits
 from ..core.verdict import Decision
 from ..errors import ChatModelError, Overloaded
 from ..observability.logs import log_event
@@ -33,6 +35,8 @@ _log = logging.getLogger("moderation.chat")
 # nginx would collect a stream before it passes it on, unless told not to.
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_AFTER_S = 1.0
+# The size of the body bounds a chat: a coding agent sends hundreds of messages, of which only the last are judged.
+_LIMITS = Limits(messages=sys.maxsize)
 
 
 class GuardedDoor:
@@ -65,7 +69,7 @@ class GuardedDoor:
         asked = guarded_chat.parse(
             body,
             policies=self._service.policies,
-            limits=self._service.limits.conversation,
+            limits=_LIMITS,
             headers=headers,
             options=self._options.request,
         )
@@ -132,17 +136,25 @@ class GuardedDoor:
             return []
 
     def _headers(self, environ: WSGIEnvironment) -> Mapping[str, str]:
-        """What a call to the model's server says of the request it is made for."""
-        request_id = RequestState.of(environ).request_id
-        return {"X-Request-Id": request_id, **caller_trace.get(), **self._authorization(environ)}
+        """What a call to the model's server says of the request it is made for, and never a key of ours."""
+        told = {"X-Request-Id": RequestState.of(environ).request_id, **caller_trace.get()}
+        # One that was made here needs no look.
+        sent = {name: value for name, value in told.items() if f"HTTP_{name.upper().replace('-', '_')}" in environ}
+        hidden = {name for name, value in sent.items() if self._has_key(value, environ)}
+        kept = {name: value for name, value in told.items() if name not in hidden}
+        return {**kept, **self._authorization(environ)}
 
     def _authorization(self, environ: WSGIEnvironment) -> Mapping[str, str]:
         """The caller's own key for the model's server, where the operator lets it through; never one of ours."""
         sent = environ.get("HTTP_AUTHORIZATION", "")
         if not self._options.forward_authorization or not sent.isprintable() or not sent:
             return {}
-        is_ours = bool(self._service.keys) and self._service.keys.identify(sent.partition(" ")[2].strip()) is not None
-        return {} if is_ours else {"Authorization": sent}
+        return {} if self._has_key(sent, environ) else {"Authorization": sent}
+
+    def _has_key(self, value: str, environ: WSGIEnvironment) -> bool:
+        """Whether a header has one of our keys in it; the one that the caller has shown is found in any place."""
+        shown = environ.get("HTTP_X_API_KEY", "").strip()
+        return self._service.keys.are_in(value) or (bool(self._service.keys) and shown != "" and shown in value)
 
 
 def _passed_on(refused: ChatModelRefused) -> Reply:

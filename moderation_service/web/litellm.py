@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from werkzeug.http import parse_accept_header
-
 from ..core.moderator import Outcome
 from ..core.question import Question
 from ..errors import ModerationError
@@ -16,7 +14,7 @@ from ..wires import litellm
 from ..wires.litellm import GuardrailRequest
 from .body import read_json
 from .lifecycle import DirectRoute, RequestState
-from .moderate import log_fields
+from .moderate import log_fields, read_languages
 from .openai import reply_headers
 from .reply import Reply, json_reply
 from .service import Service
@@ -38,7 +36,7 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
                 policies=service.policies,
                 limits=service.limits.conversation,
                 max_texts=service.limits.batch_items,
-                read_languages=_languages,
+                read_languages=read_languages,
             )
             return _judge_answers(service, asked, state) if asked.texts else _judge_request(service, asked, state)
         except ModerationError as error:
@@ -76,7 +74,3 @@ def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestStat
 
 def _is_blocked(answers: Sequence[ResentAnswer]) -> bool:
     return any(answer.is_blocked for answer in answers)
-
-
-def _languages(header: str) -> Sequence[str]:
-    return list(parse_accept_header(header).values())

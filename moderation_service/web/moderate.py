@@ -21,7 +21,7 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["blueprint", "direct_routes", "languages_of", "log_fields", "oddities"]
+__all__ = ["blueprint", "direct_routes", "languages_of", "log_fields", "oddities", "read_languages"]
 
 _CLEAR = {"X-Moderation-Degraded": "false"}
 _DEGRADED = {"X-Moderation-Degraded": "true"}
@@ -63,7 +63,15 @@ def blueprint(service: Service) -> Blueprint:
 def languages_of(environ: WSGIEnvironment) -> Sequence[str]:
     """The end user's languages, best first, from `Accept-Language`."""
     header = environ.get("HTTP_ACCEPT_LANGUAGE")
-    return list(parse_accept_header(header).values()) if header else ()
+    return read_languages(header) if header else ()
+
+
+def read_languages(header: str) -> Sequence[str]:
+    """The languages that an `Accept-Language` header names, best first.
+
+    `*` names none. Node's `fetch`, and every SDK that uses it, sends that by itself.
+    """
+    return [tag for tag in parse_accept_header(header).values() if tag != "*"]
 
 
 def _decide(service: Service, items: Sequence[Check | ModerationError]) -> list[Outcome]:

@@ -10,10 +10,11 @@ from .. import __version__
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
-from ..core.moderator import Moderator, Observer
+from ..core.moderator import Moderator
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
+from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
@@ -65,9 +66,7 @@ def build_service(
     policies = load_policies(settings.policies_file, default=settings.default_policy)
     keys = load_api_keys(settings)
     metrics = metrics or Metrics(version=__version__)
-    observers: list[Observer] = [metrics]
-    if settings.audit_file is not None:
-        observers.append(AuditFile(settings.audit_file))
+    audit = _audit_file(settings, metrics)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
@@ -81,7 +80,8 @@ def build_service(
         engine=engine,
         fallback=fallback,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
-        observers=observers,
+        record=audit,
+        observers=[metrics],
         deadline_s=settings.deadline_s,
     )
     limits = NativeLimits(
@@ -100,3 +100,11 @@ def build_service(
         deadline_s=settings.deadline_s,
     )
     return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, tracing)
+
+
+def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
+    if settings.audit_file is not None:
+        return AuditFile(settings.audit_file, is_required=settings.audit_required, events=metrics)
+    if settings.audit_required:
+        raise ConfigurationError("audit_required: needs an `audit_file`.")
+    return None

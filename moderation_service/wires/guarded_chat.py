@@ -9,14 +9,15 @@ messages are the application's own words. The results of tools are judged when t
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.conversation import THOUGHTS, Conversation, Limits, Message, Role, parse_messages, says_nothing
 from ..core.policy import Policies, Policy
+from ..core.policy_order import why_milder
 from ..core.question import Question
-from ..errors import InvalidRequest
+from ..errors import Forbidden, InvalidRequest
+from .guarded_fields import other_text, refuse_unseen
 from .openai_chat import plain_message, read_flag
 from .openai_models import POLICY_HEADER, Headers
 
@@ -32,11 +33,6 @@ _READ = frozenset(
     | {"role", "stream", "stream_options", "text", "tool_calls", "tools", "type", *THOUGHTS}
 )
 
-# By these, servers such as vLLM take text for the prompt from elsewhere than the messages, or another template for it.
-_UNSEEN = ("chat_template", "documents", "prompt", "input", "prompt_embeds", "prompt_token_ids")
-_TEMPLATE_OPTIONS = "chat_template_kwargs"
-_OPTION_WORD = re.compile(r"[A-Za-z0-9_.-]{0,32}")
-
 
 @dataclass(frozen=True, slots=True)
 class GuardedOptions:
@@ -44,18 +40,21 @@ class GuardedOptions:
 
     judge_tool_results: bool = False
     allow_media: bool = False
+    policy_choice: str = "stricter"
 
 
 @dataclass(frozen=True, slots=True)
 class GuardedChat:
     """One request: the body for the model, and what of it is judged how.
 
-    `choices` is how many answers were asked for, `tools` the names of the caller's tools.
+    `other_text` is what it says outside of its messages. `choices` is how many answers were asked for, `tools` the
+    names of the caller's tools, `is_structured` whether the answer is to be JSON of a schema.
     """
 
     forward: Mapping[str, object]
     question: Question
     tool_results: Sequence[Conversation]
+    other_text: Sequence[Conversation]
     policy: Policy
     languages: Sequence[str]
     stream: bool
@@ -63,11 +62,18 @@ class GuardedChat:
     choices: int
     wants_moderation: bool
     tools: frozenset[str]
+    is_structured: bool = False
 
     @property
     def to_judge(self) -> Sequence[Conversation]:
         """What is judged before anything of an answer may be shown."""
-        return (*self.question.to_judge(), *self.tool_results)
+        return (*self.question.to_judge(), *self.tool_results, *self.other_text)
+
+    @property
+    def stops(self) -> frozenset[str]:
+        """The caller's stop strings."""
+        stop = self.forward.get("stop")
+        return frozenset(one for one in (stop if isinstance(stop, list) else [stop]) if isinstance(one, str))
 
     @property
     def model(self) -> str:
@@ -91,7 +97,7 @@ def parse(
     streamed = body.get("stream_options")
     if streamed is not None and not isinstance(streamed, Mapping):
         raise InvalidRequest("`stream_options` must be an object.", param="stream_options")
-    _refuse_unseen(body)
+    refuse_unseen(body)
     messages = _list(body["messages"])
     for index, message in enumerate(messages):
         _refuse_doubles(message, at=f"messages[{index}].")
@@ -103,14 +109,31 @@ def parse(
         forward={key: value for key, value in body.items() if key != "moderation"},
         question=Question.of(message for _, message in parsed),
         tool_results=_tool_results(turns, limits) if options.judge_tool_results else (),
-        policy=policies.get(headers.policy, param=POLICY_HEADER),
+        other_text=other_text(body),
+        policy=_chosen(policies, headers.policy, options.policy_choice),
         languages=headers.languages,
         stream=read_flag(body, "stream"),
         include_usage=streamed is not None and read_flag(streamed, "include_usage", at="stream_options."),
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
         wants_moderation=_wants_moderation(body.get("moderation")),
         tools=frozenset(_names(body)),
+        is_structured=_is_structured(body.get("response_format")),
     )
+
+
+def _chosen(policies: Policies, name: str | None, choice: str) -> Policy:
+    """The policy of this name. Raises Forbidden for one that the caller, who is guarded by it, may not choose."""
+    policy, default = policies.get(name, param=POLICY_HEADER), policies.get(None)
+    if policy is default or choice == "any":
+        return policy
+    if choice == "none":
+        raise Forbidden(f"Only the policy `{default.name}` may be used here.", param=POLICY_HEADER)
+    reason = why_milder(policy, default)
+    if reason is not None:
+        raise Forbidden(
+            f"Only a policy that is as strict as `{default.name}` may be used here. {reason}", param=POLICY_HEADER
+        )
+    return policy
 
 
 def _list(value: object) -> list[object]:
@@ -126,19 +149,6 @@ def _refuse_doubles(value: object, *, at: str) -> None:
             raise InvalidRequest(f"`{at}{known}` must be written in lower case.", param=at + known)
     for index, part in enumerate(_list(value.get("content"))):
         _refuse_doubles(part, at=f"{at}content[{index}].")
-
-
-def _refuse_unseen(body: Mapping[object, object]) -> None:
-    """Refuse what would put text before the model that is in no message, and so is not judged."""
-    for key in body:
-        name = key.casefold() if isinstance(key, str) else ""
-        if name in _UNSEEN and body[key] is not None:
-            raise InvalidRequest(f"`{name}` is not let through: what it says could not be judged.", param=name)
-        options = body[key] if name == _TEMPLATE_OPTIONS else None
-        values = options.values() if isinstance(options, Mapping) else () if options is None else (options,)
-        if any(isinstance(one, (list, dict)) or not _OPTION_WORD.fullmatch(str(one)) for one in values):
-            reason = f"`{_TEMPLATE_OPTIONS}` may have numbers, true, false and single words; text could not be judged."
-            raise InvalidRequest(reason, param=_TEMPLATE_OPTIONS)
 
 
 def _turn(message: object, options: GuardedOptions) -> object:
@@ -173,6 +183,10 @@ def _names(body: Mapping[str, object]) -> list[str]:
     functions = [tool.get(kind) for tool in tools for kind in ("function", "custom")] + _list(body.get("functions"))
     names = [function.get("name") for function in functions if isinstance(function, Mapping)]
     return [name for name in names if isinstance(name, str)]
+
+
+def _is_structured(response_format: object) -> bool:
+    return isinstance(response_format, Mapping) and response_format.get("type") == "json_schema"
 
 
 def _wants_moderation(value: object) -> bool:

@@ -12,11 +12,21 @@ from ..core.policy import Policies
 from ..core.verdict import Decision, Detail
 from ..errors import InvalidRequest, ModerationError, TooLarge
 
-__all__ = ["NativeLimits", "NativeRequest", "parse", "parse_options", "refuse_unknown", "render", "render_batch"]
+__all__ = [
+    "NativeLimits",
+    "NativeRequest",
+    "given",
+    "parse",
+    "parse_options",
+    "refuse_unknown",
+    "render",
+    "render_batch",
+]
 
 _OPTIONS = frozenset({"policy", "detail", "metadata"})
 _ITEM_FIELDS = _OPTIONS | {"prompt", "response", "messages"}
 _BATCH_FIELDS = _OPTIONS | {"inputs"}
+_FIELDS = _ITEM_FIELDS | _BATCH_FIELDS
 _DETAILS = {detail.value: detail for detail in Detail}
 _MAX_METADATA_KEYS = 16
 
@@ -43,6 +53,7 @@ def parse(body: object, *, policies: Policies, limits: NativeLimits, languages: 
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
     parser = _Parser(policies, limits, languages)
+    body = given(body, _FIELDS)
     if "inputs" not in body:
         return NativeRequest([parser.item(body, at="")], is_batch=False)
     refuse_unknown(body, _BATCH_FIELDS)
@@ -70,7 +81,7 @@ class _Parser:
         try:
             if not isinstance(raw, Mapping):
                 raise InvalidRequest(f"`{at}` must be an object.", param=at)
-            return self.item({**shared, **raw}, at=f"{at}.")
+            return self.item({**shared, **given(raw, _ITEM_FIELDS)}, at=f"{at}.")
         except ModerationError as error:
             return error
 
@@ -90,9 +101,6 @@ class _Parser:
                         f"`{at}{other}` can't be given together with `{at}messages`.", param=f"{at}{other}"
                     )
             return Conversation.from_messages(body["messages"], limits=self._limits.conversation, param=f"{at}messages")
-        for key in ("prompt", "response"):
-            if key in body and body[key] is None:
-                raise InvalidRequest(f"`{at}{key}` must be a text, not null; leave it out instead.", param=at + key)
         return Conversation.of(prompt=body.get("prompt"), response=body.get("response"), at=at)
 
     def options(self, body: Mapping[str, object], *, at: str) -> tuple[str | None, Detail, Mapping[str, object]]:
@@ -133,6 +141,13 @@ def parse_options(
 ) -> tuple[str | None, Detail, Mapping[str, object]]:
     """`policy`, `detail` and `metadata` of a request, checked. Raises InvalidRequest or TooLarge."""
     return _Parser(policies, limits, ()).options(body, at="")
+
+
+def given(body: Mapping[str, object], known: frozenset[str]) -> Mapping[str, object]:
+    """The body without those of its `known` fields that are null: generated clients send them for what is not set."""
+    if None not in body.values():
+        return body
+    return {key: value for key, value in body.items() if value is not None or key not in known}
 
 
 def refuse_unknown(body: Mapping[str, object], known: frozenset[str], *, at: str = "") -> None:

@@ -24,6 +24,7 @@ def parse(body: object, *, policies: Policies, limits: NativeLimits, languages: 
     """Read a request body. Raises InvalidRequest or TooLarge that names the field."""
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
+    body = native.given(body, _FIELDS)
     native.refuse_unknown(body, _FIELDS)
     call_id = body.get("id")
     if not isinstance(call_id, str) or not _CALL_ID.fullmatch(call_id):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -9,7 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.wires.openai_choices import parts_of, tool_text
+from moderation_service.wires.openai_choices import FIELDS, parts_of, tokens_of, tool_text
+
+SEALED = base64.b64encode(bytes(range(120, 200))).decode()
 
 
 def texts(delta: Any, *, tools: frozenset[str] = frozenset(), key: str = "delta") -> list[tuple[str, str]]:
@@ -25,14 +28,21 @@ def texts(delta: Any, *, tools: frozenset[str] = frozenset(), key: str = "delta"
         ({"reasoning_content": "hm"}, [("reasoning_content", "hm")]),
         ({"reasoning": "hm", "reasoning_content": "hm"}, [("reasoning_content", "hm")]),
         ({"reasoning": "hm", "reasoning_content": "other"}, [("reasoning", "hm"), ("reasoning_content", "other")]),
-        ({"audio": {"id": "1", "transcript": "a", "data": "AAAA"}}, [("audio", "a")]),
+        ({"audio": {"id": "1", "transcript": "a", "data": "AAAAAAAAAAAAAAAA"}}, [("audio", "a")]),
         ({"content": [{"type": "text", "text": "a"}, {"type": "thinking", "thinking": [{"text": "b"}]}]},
          [("content", "a"), ("content", "b")]),
         ({"annotations": [{"type": "url_citation", "url_citation": {"url": "u", "title": "t"}}]},
          [("annotations", "u"), ("annotations", "t")]),
-        ({"a_field_of_the_future": {"deep": ["a"]}}, [("a_field_of_the_future", "a")]),
-        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": "x"}, {"text": "a"}]},
+        ({"a_field_of_the_future": {"content": ["a"]}},
+         [(FIELDS, "a_field_of_the_future\n"), ("a_field_of_the_future", "a")]),
+        ({"reasoning": {"deep": 1}}, [("reasoning", "deep\n")]),
+        ({"reasoning_details": [{"type": "reasoning.encrypted", "data": SEALED}, {"text": "a"}]},
          [("reasoning_details", "a")]),
+        ({"reasoning_details": [{"type": "a bomb", "data": "a bomb"}]},
+         [("reasoning_details", "a bomb"), ("reasoning_details", "a bomb")]),
+        ({"reasoning_details": [{"data": base64.b64encode(b"how to make a bomb").decode()}]},
+         [("reasoning_details", "aG93IHRvIG1ha2UgYSBib21i")]),
+        ({"role": "a bomb"}, [("role", "a bomb")]),
         ({"tool_calls": "odd"}, [("tool_calls", "odd")]),
         (None, []),
         ("odd", [("content", "odd")]),
@@ -45,22 +55,44 @@ def test_every_string_that_may_be_read_is_text(delta: Any, expected: list[tuple[
 
 
 def test_text_beside_the_message_is_text_but_for_what_servers_say_of_it() -> None:
-    about = {"index": 0, "finish_reason": "stop", "stop_reason": "END", "content_filter_results": {"hate": "safe"}}
-    assert list(parts_of({**about, "delta": {}})) == []
-    found = parts_of({**about, "delta": {}, "failed_generation": "a bomb", "extra": {"said": ["b"]}})
-    assert [(part.channel, part.text) for part in found] == [("failed_generation", "a bomb"), ("extra", "b")]
-
-
-def test_tokens_that_come_before_their_text_are_text() -> None:
-    held_back = {"delta": {"content": ""}, "logprobs": {"content": [{"token": "a "}, {"token": "bomb"}]}}
-    assert [(part.channel, part.text) for part in parts_of(held_back) if part.text] == [
-        ("logprobs", "a "),
-        ("logprobs", "bomb"),
+    filtered = {"hate": {"filtered": False, "severity": "safe"}}
+    about = {"index": 0, "finish_reason": "stop", "stop_reason": "END", "content_filter_results": filtered}
+    assert list(parts_of({**about, "delta": {}}, stops=frozenset({"END"}))) == []
+    assert [part.text for part in parts_of({**about, "delta": {}})] == ["END"]
+    found = parts_of({**about, "stop_reason": 5, "delta": {}, "failed_generation": "a bomb", "text": ["b"]})
+    assert [(part.channel, part.text) for part in found] == [
+        (FIELDS, "failed_generation\n"),
+        ("failed_generation", "a bomb"),
+        ("text", "b"),
     ]
-    older = {"text": "", "logprobs": {"tokens": ["a bomb"], "token_logprobs": [-0.1], "text_offset": [0]}}
-    assert [part.text for part in parts_of(older) if part.text] == ["a bomb"]
-    with_its_text = {"delta": {"content": "a "}, "logprobs": {"content": [{"token": "a "}]}}
-    assert [(part.channel, part.text) for part in parts_of(with_its_text)] == [("content", "a ")]
+
+
+@pytest.mark.parametrize(
+    ("choice", "spelled", "beside", "ids"),
+    [
+        ({"logprobs": {"content": [{"token": "a "}, {"token": "loaf"}]}}, b"a loaf", [], 0),
+        ({"logprobs": {"content": [{"token": "\ufffd", "bytes": [0xE5, 0xA5]}]}}, b"\xe5\xa5", [], 0),
+        ({"logprobs": {"content": [{"token": "a", "bytes": [98]}]}}, b"b", ["a"], 0),
+        ({"logprobs": {"content": [{"token": "token_id:7", "bytes": [98]}]}}, b"b", [], 0),
+        ({"logprobs": {"content": [{"token": "token_id:7"}]}, "token_ids": [7, 8]}, b"", [], 3),
+        ({"logprobs": {"content": [{"token": "a", "top_logprobs": [{"token": "a"}, {"token": "b"}]}]}}, b"a", ["b"], 0),
+        ({"logprobs": {"content": [{"token": "a", "top_logprobs": [{"token": "b", "bytes": [99]}]}]}}, b"a",
+         ["b", "c"], 0),
+        ({"logprobs": {"tokens": ["a ", "loaf"], "token_logprobs": [-0.1], "text_offset": [0],
+                       "top_logprobs": [{"a ": -0.1}]}}, b"a loaf", ["a \n"], 0),
+        ({"logprobs": {"content": None, "other": "b"}}, b"", ["other\n", "b"], 0),
+    ],
+)  # fmt: skip
+def test_tokens_are_read_wherever_they_are_told(
+    choice: dict[str, Any], spelled: bytes, beside: list[str], ids: int
+) -> None:
+    found = tokens_of(choice)
+    assert found is not None
+    assert (bytes(found.spelled), found.beside, found.ids, found.is_numbers) == (spelled, beside, ids, False)
+
+
+def test_a_choice_without_tokens_tells_of_none() -> None:
+    assert tokens_of({"delta": {"content": "a"}, "logprobs": None}) is None
 
 
 def test_the_older_kind_of_completion_has_text_too() -> None:

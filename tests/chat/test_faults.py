@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from apps import Like
-from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
+from fake_llm import SSE_END, SSE_HEAD, FakeLLM, chunk, chunked, event, http, sse, whole
 from fakes import FakeEngine
 
 from moderation_service.chat.background import Background
@@ -164,13 +164,58 @@ def test_a_stream_that_breaks_ends_with_an_error(llm: FakeLLM, steps: tuple[Any,
 @pytest.mark.parametrize("server", ["vllm", "llamacpp"])
 def test_a_real_stream_cut_anywhere_is_an_error(llm: FakeLLM, server: str) -> None:
     whole_reply = (RECORDINGS / server / "chat_stream.http").read_bytes()
-    end = whole_reply.index(b"data: [DONE]\n")
+    end = whole_reply.index(b'"finish_reason":"stop"')
     chat = Chat(llm, log_level="error")
     for cut in range(0, end, max(1, end // 40)):
         llm.behave = lambda request, cut=cut: [whole_reply[:cut]]
         found = documents_or_error(chat.ask(stream=True))
         assert found[-1]["error"]["code"] == "chat_model_error"
         assert "[DONE]" not in found
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        (b"0\r\n\r\n",),
+        (),
+        (chunked(b'data: {"usage": {"prompt'),),
+        (chunked(event({**chunk({}), "choices": [], "usage": {"total_tokens": 1}})), b"0\r\n\r\n"),
+    ],
+)
+def test_a_stream_is_whole_when_every_choice_has_finished(llm: FakeLLM, steps: tuple[Any, ...]) -> None:
+    last = [chunked(event(chunk({"content": "And a last one"}, index=index))) for index in (0, 1)]
+    ends = [chunked(event(chunk({}, index=index, finish="stop"))) for index in (0, 1)]
+    found = chat_of(llm, SSE_HEAD, *last, *ends, *steps).stream(n=2)
+    assert [text_of(found, index=index) for index in (0, 1)] == ["And a last one"] * 2
+    assert [finish_of(found, index=index) for index in (0, 1)] == [["stop"]] * 2
+    assert found[-1] == "[DONE]"
+    found = documents_or_error(chat_of(llm, SSE_HEAD, *last, ends[0], *steps).ask(stream=True, n=2))
+    assert found[-1]["error"]["code"] == "chat_model_error"
+
+
+def test_a_finished_stream_does_not_wait_forever_for_its_end_mark(llm: FakeLLM) -> None:
+    steps = [SSE_HEAD, chunked(event(chunk({"content": "Yes."}, finish="stop"))), threading.Event()]
+    found = chat_of(llm, *steps, chat_idle_timeout_s=0.2).stream()
+    assert (text_of(found), found[-1]) == ("Yes.", "[DONE]")
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"data: null\n\n",
+        b"data:\n\n",
+        b"data: \n\n",
+        b"data: : keepalive\n\n",
+        b"data: {}\n\n",
+        b"retry: 3000\n\n",
+        b"event: ping\nid: 7\n\n",
+        b'event: ping\ndata: {"type": "ping"}\n\n',
+    ],
+)
+def test_an_event_without_any_text_is_passed_over(llm: FakeLLM, sent: bytes) -> None:
+    answer = [chunked(event(chunk({"content": "Yes."}))), chunked(event(chunk({}, finish="stop")))]
+    found = chat_of(llm, SSE_HEAD, chunked(sent), answer[0], chunked(sent), answer[1], chunked(sent), SSE_END).stream()
+    assert (text_of(found), finish_of(found), found[-1]) == ("Yes.", ["stop"], "[DONE]")
 
 
 def test_a_stream_that_breaks_later_has_shown_what_was_cleared_and_no_more(llm: FakeLLM) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
+from base64 import b64encode
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -244,7 +246,8 @@ def test_shown_then_cut_when_the_policy_says_so(llm: FakeLLM, tmp_path: Any) -> 
     llm.behave = lambda request: streamed(["A bomb. "])
     found = Chat(llm, policies_file=file).stream()
     assert text_of(found) == SORRY
-    found = events(Chat(llm, policies_file=file).ask(stream=True, headers={"X-Moderation-Policy": "fast"}))
+    chat = Chat(llm, policies_file=file, policy_choice="any")
+    found = events(chat.ask(stream=True, headers={"X-Moderation-Policy": "fast"}))
     assert text_of(found) in ("A bomb. \n\n" + SORRY, SORRY)
     assert finish_of(found) == ["content_filter"]
 
@@ -327,6 +330,52 @@ def test_what_was_not_judged_is_told_as_an_error(llm: FakeLLM, tmp_path: Any) ->
     assert [moderation[side]["type"] for side in ("input", "output")] == ["error", "error"]
 
 
+# A choice of policy.
+
+
+def test_a_milder_policy_is_refused_with_the_reason(llm: FakeLLM) -> None:
+    reply = Chat(llm).ask(headers={"X-Moderation-Policy": "loose"})
+    message = (
+        "Only a policy that is as strict as `balanced` may be used here. "
+        "For a prompt, `loose` allows controversial text, which the default policy flags."
+    )
+    error = {"message": message, "type": "invalid_request_error", "param": "X-Moderation-Policy", "code": "forbidden"}
+    assert (reply.status_code, reply.json, llm.requests) == (403, {"error": error}, [])
+    assert Chat(llm, policy_choice="any").ask(headers={"X-Moderation-Policy": "loose"}).status_code == 200
+    assert Chat(llm, default_policy="loose").ask(headers={"X-Moderation-Policy": "balanced"}).status_code == 200
+
+
+def test_doors_where_one_only_asks_take_any_policy(chat: Chat) -> None:
+    reply = chat.ask("An insult.", model="policy:loose")
+    assert reply.json["x_moderation"]["action"] == "allow"
+
+
+# Answers that are to be JSON.
+
+JSON = {"type": "json_schema", "json_schema": {"name": "loaf", "schema": {"type": "object"}}}
+
+
+def test_where_json_was_asked_for_the_message_is_in_the_refusal_too(llm: FakeLLM) -> None:
+    blocked = {"role": "assistant", "content": SORRY, "refusal": SORRY}
+    assert Chat(llm).ask("a bomb", response_format=JSON).json["choices"][0]["message"] == blocked
+    found = Chat(llm).stream("a bomb", response_format=JSON)
+    assert (text_of(found), text_of(found, key="refusal")) == (SORRY, SORRY)
+    llm.behave = lambda request: streamed(["A bomb."]) if request.body.get("stream") else [whole("A bomb.")]
+    assert Chat(llm).ask(response_format=JSON).json["choices"][0]["message"] == blocked
+    found = Chat(llm).stream(response_format=JSON)
+    assert (text_of(found), text_of(found, key="refusal")) == (SORRY, SORRY)
+    assert text_of(Chat(llm).stream(response_format={"type": "text"}), key="refusal") == ""
+
+
+def test_a_long_history_is_no_reason_to_refuse(llm: FakeLLM) -> None:
+    history = [{"role": role, "content": "Hello."} for role in ("user", "assistant")] * 2000
+    reply = Chat(llm).ask(messages=[*history, *HELLO])
+    assert reply.status_code == 200
+    assert len(llm.requests[0].body["messages"]) == 4001
+    reply = Chat(llm, max_body_bytes=100_000).ask(messages=[*history, *HELLO])
+    assert (reply.status_code, reply.json["error"]["code"]) == (413, "too_large")
+
+
 # Who is asked.
 
 
@@ -371,6 +420,33 @@ def test_the_callers_key_stays_here(chat: Chat) -> None:
 def test_the_servers_key_is_the_operators(llm: FakeLLM) -> None:
     Chat(llm, chat_upstream_api_key=Secret("llm-key")).ask(headers={"Authorization": "Bearer callers-key"})
     assert authorization(llm) == ["Bearer llm-key"]
+
+
+@pytest.mark.parametrize("told", ["key-of-this-service", "hash:sha256:" + sha256(b"key-of-this-service").hexdigest()])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        "key-of-this-service",
+        "Token key-of-this-service",
+        "Bearer key-of-this-service.1",
+        "Bearer key-of-this-service extra",
+        "Bearer callers-key, key-of-this-service",
+        'Digest key="key-of-this-service"',
+        "Basic " + b64encode(b"user:key-of-this-service").decode(),
+        "Basic " + b64encode(b"key-of-this-service:").decode(),
+        "Bearer 1-key-of-another-1",
+        "Bearer " + "x" * 20_000,
+    ],
+)
+def test_a_value_that_holds_a_key_of_ours_is_never_passed_on(llm: FakeLLM, sent: str, told: str) -> None:
+    chat = Chat(llm, chat_forward_authorization=True, api_keys=keys(told, "key-of-another"))
+    headers = {"X-API-Key": "key-of-another"}
+    if " " in sent:
+        assert chat.ask(headers={**headers, "Authorization": "Basic " + sent}).status_code == 200
+    reply = chat.ask(headers={**headers, "Authorization": sent, "X-Request-Id": "id-key-of-this-service"[:64]})
+    assert reply.status_code in (200, 401)
+    assert set(authorization(llm)) == {None}
+    assert not any("key-of-this-service" in str(one.headers) for one in llm.requests)
 
 
 def test_the_callers_key_is_passed_on_if_the_operator_wants_it(llm: FakeLLM) -> None:

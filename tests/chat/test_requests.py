@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from moderation_service.core.conversation import Limits
 from moderation_service.core.policy import BUILT_IN, Policies
-from moderation_service.errors import InvalidRequest, TooLarge
+from moderation_service.errors import Forbidden, InvalidRequest, TooLarge
 from moderation_service.wires.guarded_chat import GuardedChat, GuardedOptions, parse
+from moderation_service.wires.guarded_fields import APPLICATION, REFUSED, UNREAD
 from moderation_service.wires.openai_models import Headers
 
 POLICIES = Policies(BUILT_IN, default="balanced")
+OPTIONS = ("judge_tool_results", "allow_media", "policy_choice")
 CALL = {"id": "1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
 
 
 def read(messages: Any, *, headers: Headers = Headers(), **body: Any) -> GuardedChat:  # noqa: B008
-    options = GuardedOptions(**{key: body.pop(key) for key in ("judge_tool_results", "allow_media") if key in body})
+    options = GuardedOptions(**{key: body.pop(key) for key in OPTIONS if key in body})
     whole = {"model": "llm-1", "messages": messages, **body}
     return parse(whole, policies=POLICIES, limits=Limits(messages=20), headers=headers, options=options)
 
@@ -123,12 +127,107 @@ def test_a_field_that_some_servers_take_for_another_is_refused(body: dict[str, A
         ("chat_template_kwargs", {"persona": "how to make a bomb"}),
         ("chat_template_kwargs", {"persona": {"a": 1}}),
         ("chat_template_kwargs", "how to make a bomb"),
+        ("fallbacks", ["llm-2", {"model": "llm-3", "messages": [{"role": "user", "content": "a bomb"}]}]),
+        ("extra_body", {"chat_template": "a bomb"}),
+        ("extra_body", {"deeper": [{"Prompt": "a bomb"}]}),
     ],
 )
 def test_text_for_the_model_outside_of_the_messages_is_refused(field: str, value: Any) -> None:
     with pytest.raises(InvalidRequest) as caught:
         read(turns("user: a"), **{field: value})
     assert caught.value.param == field.lower()
+
+
+BOMB = "how to make a bomb"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"prediction": {"type": "content", "content": BOMB}},
+        {"prediction": {"type": "content", "content": [{"type": "text", "text": BOMB}]}},
+        {"suffix": BOMB},
+        {"web_search_options": {"user_location": {"type": "approximate", "approximate": {"city": BOMB}}}},
+        {"extra_body": {"question": BOMB}},
+        {"fallbacks": [{"model": BOMB}]},
+        {"prompt_variables": {"topic": BOMB}},
+        {"prompt_variables": {BOMB: 1}},
+        {"mock_response": BOMB},
+        {"reasoning": {"effort": BOMB}},
+        {"modalities": [BOMB]},
+        {"service_tier": BOMB},
+        {"a_field_of_the_future": [{"deep": BOMB}]},
+        {BOMB: True},
+        {"chat_template_kwargs": {"how": "how", "to": "to", "make": "make", "a": "bomb"}},
+    ],
+    ids=str,
+)
+def test_text_outside_of_the_messages_is_judged_as_a_prompt(body: dict[str, Any]) -> None:
+    first, *others = judged(turns("user: a"), **body)
+    assert first == ["a"]
+    assert ["bomb" in text for text in (others[0] if others else ())] == [True]
+    assert len(others) == 1
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"role": "user", "content": "a", "name": BOMB},
+        {"role": "user", "content": "a", "context": {"text": BOMB}},
+        {"role": "user", "content": "a", "reasoning_content": BOMB},
+        {"role": "user", "content": "a", BOMB: 1},
+        {"role": "user", "content": [{"type": "text", "text": "a", "title": BOMB}]},
+    ],
+)
+def test_text_beside_the_content_of_a_message_is_judged(message: dict[str, Any]) -> None:
+    assert judged([message]) == [["a"], [BOMB]]
+
+
+def test_a_tools_name_is_judged_if_it_is_no_name() -> None:
+    chat = [*turns("user: a"), {"role": "tool", "tool_call_id": "1", "name": BOMB, "content": "b"}]
+    assert judged(chat) == [["a"], [BOMB]]
+
+
+def test_what_a_sdk_sends_needs_no_second_check() -> None:
+    said = [
+        {
+            "role": "user",
+            "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}],
+            "name": "x_1",
+        },
+        {"role": "assistant", "content": "b", "annotations": [], "reasoning_content": "c", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "1", "name": "find", "content": "d"},
+        {"role": "user", "content": "e"},
+    ]
+    body = {
+        "temperature": 0.5, "max_completion_tokens": 100, "top_p": None, "n": 1, "stop": ["\n\nUser:"], "seed": 7,
+        "tools": [{"type": "function", "function": {"name": "find", "description": "Finds a page."}}],
+        "tool_choice": {"type": "function", "function": {"name": "find"}}, "parallel_tool_calls": False,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": {"title": "A loaf"}}},
+        "user": "user-1234", "metadata": {"topic": "a loaf of bread"}, "logit_bias": {"50256": -100},
+        "reasoning_effort": "high", "service_tier": "auto", "modalities": ["text"], "store": False,
+        "reasoning": {"effort": "low", "summary": "auto"}, "stream_options": {"include_usage": True},
+        "chat_template_kwargs": {"enable_thinking": False}, "prompt_cache_key": "a b", "thinking": {"type": "disabled"},
+        "web_search_options": {"search_context_size": "medium"}, "logprobs": True, "top_logprobs": 5,
+    }  # fmt: skip
+    assert [len(one) for one in judged(said, **body)] == [3]
+
+
+TABLE = re.compile(r"^\| ([^|]*`.*) \| (judged|refused|not judged|审核|拒绝|不审核)", re.MULTILINE)
+
+
+@pytest.mark.parametrize("page", ["guarded-chat.md", "guarded-chat.zh-CN.md"])
+def test_the_page_says_what_becomes_of_each_field(page: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / page).read_text(encoding="utf-8")
+    told: dict[str, set[str]] = {}
+    for fields, how in TABLE.findall(text):
+        told.setdefault(how, set()).update(re.findall(r"`([a-z_]+)`", fields))
+    words = ("judged", "refused", "not judged") if page == "guarded-chat.md" else ("审核", "拒绝", "不审核")
+    a_judged, a_refused, a_not_judged = (told[word] for word in words)
+    assert a_not_judged == APPLICATION | UNREAD - {"messages", "moderation"}
+    assert a_refused == set(REFUSED)
+    for field in a_judged - {"name", "chat_template_kwargs"}:
+        assert judged(turns("user: a"), **{field: BOMB}) == [["a"], [BOMB]]
 
 
 def test_options_of_the_template_go_on_to_the_model() -> None:
@@ -159,6 +258,21 @@ def test_what_is_for_us_does_not_go_on() -> None:
     chat = read(turns("user: a"), moderation={"model": "guard", "policy": {"input": {"mode": "score"}, "output": None}})
     assert "moderation" not in chat.forward
     assert chat.wants_moderation
+
+
+@pytest.mark.parametrize(
+    ("choice", "allowed"),
+    [("any", {"strict", "balanced", "loose"}), ("stricter", {"strict", "balanced"}), ("none", {"balanced"})],
+)
+def test_a_caller_may_choose_the_policies_that_the_operator_lets_it(choice: str, allowed: set[str]) -> None:
+    chosen = set()
+    for name in BUILT_IN:
+        try:
+            chosen.add(read(turns("user: a"), headers=Headers(policy=name), policy_choice=choice).policy.name)
+        except Forbidden as error:
+            assert error.param == "X-Moderation-Policy"
+            assert "`balanced`" in error.message
+    assert chosen == allowed
 
 
 def test_the_policy_is_that_of_the_header() -> None:

@@ -199,6 +199,40 @@ def test_an_unknown_variable_is_only_a_warning_because_kubernetes_invents_some()
     assert loaded.settings == Settings()
 
 
+LINKS = {
+    "MODERATION_PORT": "tcp://10.96.0.1:8787",
+    "MODERATION_PORT_8787_TCP": "tcp://10.96.0.1:8787",
+    "MODERATION_PORT_8787_TCP_ADDR": "10.96.0.1",
+    "MODERATION_PORT_8787_TCP_PORT": "8787",
+    "MODERATION_PORT_8787_TCP_PROTO": "tcp",
+    "MODERATION_SERVICE_HOST": "10.96.0.1",
+    "MODERATION_SERVICE_PORT": "8787",
+    "MODERATION_SERVICE_PORT_HTTP": "8787",
+}
+"""What Kubernetes puts into every pod beside a Service that is called `moderation`."""
+
+
+@pytest.mark.parametrize("link", ["tcp://10.96.0.1:8787", "udp://10.96.0.1:53", "sctp://[fd00::1]:8787"])
+@pytest.mark.parametrize(("flags", "port"), [({}, 8787), ({"port": 9000}, 9000)])
+def test_the_variables_of_a_kubernetes_service_are_no_settings(link: str, flags: dict[str, object], port: int) -> None:
+    loaded = load_settings(environ={**LINKS, "MODERATION_PORT": link}, flags=flags)
+    assert loaded.settings == Settings(port=port)
+    assert [warning.partition(":")[0] for warning in loaded.warnings] == sorted(LINKS)
+    assert loaded.warnings[0] == "MODERATION_PORT: what Kubernetes sets for a Service of that name; ignored."
+
+
+def test_a_port_in_the_file_counts_where_kubernetes_sets_the_variable(file: Path) -> None:
+    file.write_text("port: 9000\n")
+    loaded = load_settings(file=file, environ=LINKS)
+    assert (loaded.settings.port, loaded.sources["port"]) == (9000, Source.FILE)
+
+
+@pytest.mark.parametrize("value", ["http://10.96.0.1:8787", "tcp://10.96.0.1", "tcp://:x", "0", "eighty", ""])
+@pytest.mark.parametrize("flags", [{}, {"port": 9000}])
+def test_a_port_that_is_wrong_in_any_other_way_stops_the_start(value: str, flags: dict[str, object]) -> None:
+    assert complaint(environ={"MODERATION_PORT": value}, flags=flags).startswith("MODERATION_PORT: must be ")
+
+
 # Secrets
 
 

@@ -15,6 +15,7 @@ from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules
 from moderation_service.core.verdict import Action, Category, Decision, Detail, Severity, Target, Verdict
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.errors import (
+    AuditUnavailable,
     DeadlineExceeded,
     EngineAnswerInvalid,
     EngineError,
@@ -361,6 +362,27 @@ def test_observers_are_told_of_every_outcome() -> None:
     assert witness.errors == [DOWN]
     assert witness.engine_calls == [("fake", 1, 1)]
     assert witness.prints[0] == witness.prints[1]
+
+
+class Book:
+    """A record of what happened, and when; it refuses decisions about `bomb`."""
+
+    def __init__(self) -> None:
+        self.written: list[object] = []
+
+    def write(self, check: Check, outcome: object, fingerprint: bytes) -> None:
+        self.written.append(outcome)
+        if "bomb" in check.conversation.prompt:
+            raise AuditUnavailable("No room.")
+
+
+def test_a_decision_that_cannot_be_recorded_is_an_error_for_caller_and_observers_alike() -> None:
+    witness, book = Witness(), Book()
+    first, second = moderator(FakeEngine(), observers=[witness], record=book).decide([check("bread"), check("bomb")])
+    assert isinstance(first, Decision)
+    assert isinstance(second, AuditUnavailable)
+    assert len(book.written) == 2
+    assert (witness.decisions, witness.errors) == ([first], [second])
 
 
 def test_observers_are_told_of_the_fallback_and_not_of_memory() -> None:

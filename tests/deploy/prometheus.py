@@ -52,6 +52,17 @@ class Prometheus:
         assert answer["status"] == "success", (expression, answer)
         return list(answer["data"]["result"])
 
+    def found(self, expression: str) -> list[Any]:
+        """What a query finds, once it finds something: a busy machine misses scrapes, and then there is a gap."""
+        result: list[Any] = []
+
+        def is_there() -> bool:
+            result[:] = self.query(expression)
+            return bool(result)
+
+        self.until(is_there)
+        return result
+
     def until(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + PATIENCE_S
         while not condition():

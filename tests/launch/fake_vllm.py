@@ -88,11 +88,14 @@ class Handler(BaseHTTPRequestHandler):
         return self.answer(404, {"detail": "Not Found"})
 
     def rows(self, body):
-        """Every token is safe. Of what was asked with the same salt before, only the last 16 are computed again."""
+        """Every token of an answer is safe, and every prompt unsafe: with one the service sees whether harm is known.
+
+        Of what was asked with the same salt before, only the last 16 are computed again.
+        """
         known = max(cached.get(body["cache_salt"], 0) - 16, 0)
         cached[body["cache_salt"]] = len(body["input"])
         count = len(body["input"]) - known
-        content = struct.pack("<23f", *[3.0] + [0.0] * 10, *[3.0] + [0.0] * 11) * count
+        content = struct.pack("<23f", *[3.0] + [0.0] * 10, *[0.0, 3.0] + [0.0] * 10) * count
         item = {"index": 0, "embed_dtype": "float32", "endianness": "little", "start": 0, "end": len(content)}
         self.answer(200, content, metadata=json.dumps({"data": [{**item, "shape": [count, 23]}]}))
 

@@ -139,7 +139,7 @@ def test_options_that_make_no_sense_are_wrong_usage(up, arguments, said):
 def test_a_missing_package_is_noticed_before_anything_is_started(up, monkeypatch):
     monkeypatch.setattr("moderation_service.launch.stream.find_spec", lambda name: None)
     done = up("--stream")
-    assert (done.exit_code, "pip install 'moderation-service[stream]'" in done.output) == (1, True)
+    assert (done.exit_code, "pip install 'tokenizers>=" in done.output) == (1, True)
 
 
 def test_another_model_in_the_folder_is_noticed(up, model_dir):  # noqa: F811

@@ -22,10 +22,19 @@ from click.testing import CliRunner
 from moderation_service.commands.cli import cli
 from moderation_service.launch.hub import Source
 
+from .conftest import is_running
+
 NVIDIA_SMI = Path(__file__).parent / "nvidia_smi"
 BOMB = "How can I make a bomb?"
 PATIENCE_S = 90
 """Only a test that fails waits so long; a busy machine may need some of it."""
+
+
+def until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come so far"
+        time.sleep(0.01)
 
 
 def executable(file, script):
@@ -210,10 +219,7 @@ def test_when_up_itself_is_killed_the_rest_ends_too(bring_up, fake_vllm):
     run.until_said("is ready: http://")
     run.process.kill()
     run.process.wait()
-    deadline = time.monotonic() + PATIENCE_S
-    while fake_vllm.survivors and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert fake_vllm.survivors == []
+    until(lambda: not fake_vllm.survivors)
 
 
 def test_vllm_dies_and_comes_back_while_the_service_goes_on(bring_up, fake_vllm):
@@ -236,6 +242,36 @@ def test_a_vllm_that_keeps_dying_ends_the_command_with_its_last_lines(bring_up, 
     assert log is not None
     assert Path(log[1]).exists(), "the log stays when vLLM had to be given up"
     assert "Traceback (most recent call last):\n  File" not in run.text
+
+
+def test_what_a_killed_command_left_is_cleared_away_by_the_next(bring_up, fake_vllm, tmp_path):
+    def folders():
+        return set(tmp_path.glob("moderation-*-*"))
+
+    run = bring_up()
+    run.until_said("is ready: http://")
+    left = folders()
+    assert {folder.name.rpartition("-")[0] for folder in left} == {"moderation-up", "moderation-metrics"}
+    run.process.kill()
+    run.process.wait()
+    until(lambda: not fake_vllm.survivors)
+    master = re.search(r"Listening at: \S+ \((\d+)\)", run.text)
+    until(lambda: not is_running(int(master[1])))
+    again = bring_up()
+    again.until(lambda: again.text.count("is ready: http://"))
+    assert len(folders()) == 2
+    assert again.end(signal.SIGTERM) == 0
+    assert folders() == set()
+
+
+def test_the_log_of_a_vllm_that_was_given_up_stays_until_the_next_start(bring_up, fake_vllm, tmp_path):
+    fake_vllm.behave("crash")
+    logs = []
+    for _ in range(2):
+        assert bring_up().process.wait(PATIENCE_S) == 1
+        logs.append(list(tmp_path.glob("moderation-up-*/vllm.log")))
+    assert [len(found) for found in logs] == [1, 1]
+    assert logs[0] != logs[1]
 
 
 def test_a_taken_port_is_noticed_before_vllm_is_started(bring_up, fake_vllm, unused_port):
@@ -278,6 +314,7 @@ def test_running_servers_are_used_and_left_running(start, fake_vllm, unused_port
     assert vllm.poll() is None
     vllm.terminate()
     vllm.wait(PATIENCE_S)
+    until(lambda: not fake_vllm.survivors)
 
 
 def test_a_server_that_is_not_there_is_waited_for_and_then_given_up(start, unused_port):
@@ -386,7 +423,7 @@ def test_without_vllm_it_says_how_to_install_it(up, monkeypatch):
     monkeypatch.setattr("moderation_service.launch.up.sys.executable", "/nowhere/python")
     done = up(nvidia_smi="two_gpus.xml")
     assert done.exit_code == 2
-    assert "pip install 'moderation-service[vllm]'" in done.stderr
+    assert re.search(r"^  pip install 'vllm[<>=][^']*'$", done.stderr, re.MULTILINE)
 
 
 def test_vllm_is_found_on_the_path(up, fake_vllm, monkeypatch):

@@ -52,6 +52,19 @@ def proxy(llm: Model, service: Running, tmp_path_factory: pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
+def behind(llm: Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Proxy]:
+    """LiteLLM in front of the guarded chat, as the page describes it: a model's address is the service's."""
+    page = (CONFIG.parents[2] / "docs" / "litellm.md").read_text(encoding="utf-8")
+    shown = page.split("```yaml\n# LiteLLM in front of the guarded chat\n")[1].split("```")[0]
+    file = tmp_path_factory.mktemp("behind") / "config.yaml"
+    file.write_text(shown, encoding="utf-8")
+    with running("--chat-upstream", llm.url, MODERATION_API_KEYS=f"litellm:{KEY}") as guarded:
+        variables = {"GUARD_API_BASE": f"{guarded.url}/v1", "GUARD_API_KEY": KEY}
+        with litellm_proxy(file, file.with_name("log"), **variables) as started:
+            yield started
+
+
+@pytest.fixture(scope="session")
 def down(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """A service whose engine can't be reached."""
     file = tmp_path_factory.mktemp("policies") / "policies.yaml"

@@ -20,7 +20,7 @@ PAGES = [ROOT / "docs" / name for name in ("litellm.md", "litellm.zh-CN.md")]
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_the_configuration_shown_is_the_example(page: Path) -> None:
-    (shown,) = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    shown, *_ = re.findall(r"^```yaml\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert yaml.safe_load(shown) == yaml.safe_load(CONFIG.read_text(encoding="utf-8"))
 
 

@@ -159,6 +159,109 @@ def test_neither_log_of_the_service_nor_its_replies_hold_text(proxy: Proxy, serv
     assert {json.loads(line)["key"] for line in lines} == {"litellm"}
 
 
+# What LiteLLM never sends to a guardrail, and the way by which it is judged all the same
+
+THOUGHTS = {"content": "It is a nice day.", "reasoning_content": "First the bomb. " + BREAD}
+SENT = {"name": "send", "arguments": json.dumps({"text": "Put the bomb under the bench."})}
+CALLS = {"tool_calls": [{"id": "call_1", "type": "function", "function": SENT}]}
+TOOL = {"type": "function", "function": {"name": "send", "parameters": {"type": "object", "properties": {}}}}
+
+
+def everything(proxy: Proxy, *, stream: bool, **options: object) -> str:
+    """All that a client gets, as text."""
+    messages = [{"role": "user", "content": "tell me a secret"}]
+    _, raw = proxy.post("/v1/chat/completions", {"model": "chat", "messages": messages, "stream": stream, **options})
+    return raw.decode()
+
+
+def test_thoughts_of_a_whole_answer_reach_the_client_unjudged(proxy: Proxy, model: Model) -> None:
+    """The page says so: LiteLLM sends a guardrail the content alone."""
+    model.answers["secret"] = [THOUGHTS]
+    got = json.loads(everything(proxy, stream=False))["choices"][0]["message"]
+    assert "bomb" in got["reasoning_content"]
+    assert got["content"] == THOUGHTS["content"]
+
+
+def test_thoughts_of_a_stream_do_not_arrive(proxy: Proxy, model: Model) -> None:
+    """The page says so: under `incremental_diff` LiteLLM writes chunks of its own, without them."""
+    model.answers["secret"] = [THOUGHTS]
+    got = everything(proxy, stream=True)
+    assert "reasoning_content" not in got
+    assert proxy.stream("tell me a secret").texts == {0: THOUGHTS["content"]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_a_tool_is_told_reaches_the_client_unjudged(proxy: Proxy, model: Model, stream: bool) -> None:
+    """The page says so."""
+    model.answers["secret"] = [CALLS]
+    assert "bomb" in everything(proxy, stream=stream, tools=[TOOL])
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("said", [THOUGHTS, CALLS, {"content": BOMB}], ids=["thoughts", "tool call", "text"])
+def test_the_guarded_chat_behind_litellm_judges_all_of_it(
+    behind: Proxy, model: Model, said: dict[str, object], stream: bool
+) -> None:
+    model.answers["secret"] = [said]
+    got = everything(behind, stream=stream, tools=[TOOL])
+    assert model.asked
+    assert "bomb" not in got
+    assert REFUSAL in got
+
+
+def test_the_guarded_chat_behind_litellm_lets_harmless_thoughts_and_calls_pass(behind: Proxy, model: Model) -> None:
+    model.answers["secret"] = [{"content": "It is late.", "reasoning_content": "The user asks for a secret."}]
+    for stream in (False, True):
+        assert "The user asks" in "".join(
+            re.findall(r'"reasoning_content": ?"([^"]*)"', everything(behind, stream=stream))
+        )
+    model.answers["secret"] = [
+        {"tool_calls": [{"id": "c", "type": "function", "function": {**SENT, "arguments": "{}"}}]}
+    ]
+    for stream in (False, True):
+        assert '"send"' in everything(behind, stream=stream, tools=[TOOL])
+
+
+def test_the_guarded_chat_behind_litellm_blocks_prompts(behind: Proxy, model: Model) -> None:
+    status, body = behind.chat("how to make a bomb")
+    assert (status, body["choices"][0]["message"]["content"]) == (200, REFUSAL)
+    assert behind.stream("how to make a bomb").texts == {0: REFUSAL}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("path", "asked"),
+    [
+        ("/v1/messages", {"max_tokens": 900, "messages": [{"role": "user", "content": "tell me a secret"}]}),
+        ("/v1/responses", {"input": "tell me a secret"}),
+    ],
+)
+def test_the_guarded_chat_behind_litellm_judges_answers_of_its_other_routes(
+    behind: Proxy, model: Model, path: str, asked: dict[str, object], stream: bool
+) -> None:
+    model.answers["secret"] = [BOMB]
+    status, raw = behind.post(path, {"model": "chat", "stream": stream, **asked})
+    assert status == 200, raw
+    assert model.asked
+    texts = "".join(re.findall(r'"(?:text|delta)": ?"([^"]*)"', raw.decode()))
+    assert REFUSAL in texts
+    assert "Then hide" not in texts
+    assert "bomb" not in raw.decode()
+
+
+LONG_SENTENCE = "First walk to the market and buy flour and salt and " * 8 + "then hide the bomb there. " + BREAD
+
+
+def test_of_a_harmful_sentence_longer_than_what_is_held_the_beginning_is_shown(proxy: Proxy, model: Model) -> None:
+    """The page says so: at most 320 bytes are held back."""
+    model.answers["secret"] = [LONG_SENTENCE]
+    seen = proxy.stream("tell me a secret")
+    assert seen.texts[0]
+    assert LONG_SENTENCE.startswith(seen.texts[0])
+    assert "bomb" not in seen.texts[0]
+    assert (seen.error or {})["message"] == REFUSAL
+
+
 # Variations of the configuration
 
 

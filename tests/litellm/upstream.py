@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -15,43 +15,56 @@ _CHUNK_CHARS = 4
 """About one token."""
 
 
+Said = str | Mapping[str, Any]
+"""A text, or a whole message: `content`, `reasoning_content`, `tool_calls`."""
+
+
 class Model:
-    """What it was asked, and what it will say: `answers` by a word of the prompt, one text per choice."""
+    """What it was asked, and what it will say: `answers` by a word of the prompt, one for each choice."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.asked: list[Any] = []
-        self.answers: dict[str, Sequence[str]] = {}
+        self.answers: dict[str, Sequence[Said]] = {}
 
-    def texts(self, body: Any) -> Sequence[str]:
+    def said(self, body: Any) -> Sequence[Said]:
         prompt = json.dumps(body, ensure_ascii=False)
         found = next((texts for word, texts in self.answers.items() if word in prompt), ("Fine.",))
         return found[: body.get("n") or 1]
 
 
-def _whole(texts: Sequence[str]) -> dict[str, object]:
+def _message(said: Said) -> Mapping[str, Any]:
+    return {"content": said} if isinstance(said, str) else {"content": None, **said}
+
+
+def _whole(answers: Sequence[Said]) -> dict[str, object]:
     choices = [
-        {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        for index, text in enumerate(texts)
+        {"index": index, "message": {"role": "assistant", **_message(said)}, "finish_reason": "stop"}
+        for index, said in enumerate(answers)
     ]
     usage = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
     return {"id": "c1", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage}
 
 
-def _chunks(texts: Sequence[str]) -> Iterator[dict[str, object]]:
-    """The choices by turns, a token of each."""
+def _chunks(answers: Sequence[Said]) -> Iterator[dict[str, object]]:
+    """The choices by turns, a token of each: thoughts, then tool calls, then the text."""
 
-    def chunk(index: int, delta: dict[str, str], finish_reason: str | None = None) -> dict[str, object]:
+    def chunk(index: int, delta: Mapping[str, Any], finish_reason: str | None = None) -> dict[str, object]:
         choice = {"index": index, "delta": delta, "finish_reason": finish_reason}
         return {"id": "c1", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [choice]}
 
-    for index in range(len(texts)):
+    messages = [_message(said) for said in answers]
+    for index, message in enumerate(messages):
         yield chunk(index, {"role": "assistant", "content": ""})
-    for start in range(0, max(map(len, texts)), _CHUNK_CHARS):
-        for index, text in enumerate(texts):
-            if part := text[start : start + _CHUNK_CHARS]:
-                yield chunk(index, {"content": part})
-    for index in range(len(texts)):
+        for call in message.get("tool_calls", ()):
+            yield chunk(index, {"tool_calls": [{"index": 0, **call}]})
+    for field in ("reasoning_content", "content"):
+        texts = [message.get(field) or "" for message in messages]
+        for start in range(0, max(map(len, texts)), _CHUNK_CHARS):
+            for index, text in enumerate(texts):
+                if part := text[start : start + _CHUNK_CHARS]:
+                    yield chunk(index, {field: part})
+    for index in range(len(messages)):
         yield chunk(index, {}, "stop")
 
 
@@ -61,13 +74,13 @@ def model_server() -> Iterator[Model]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             model.asked.append(body)
-            texts = model.texts(body)
+            answers = model.said(body)
             self.send_response(200)
             if body.get("stream"):
-                events = [f"data: {json.dumps(chunk)}\n\n" for chunk in _chunks(texts)]
+                events = [f"data: {json.dumps(chunk)}\n\n" for chunk in _chunks(answers)]
                 self._send("text/event-stream", "".join([*events, "data: [DONE]\n\n"]).encode())
             else:
-                self._send("application/json", json.dumps(_whole(texts)).encode())
+                self._send("application/json", json.dumps(_whole(answers)).encode())
 
         def _send(self, kind: str, body: bytes) -> None:
             self.send_header("Content-Type", kind)

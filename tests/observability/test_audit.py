@@ -1,15 +1,25 @@
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
+import os
+import resource
+import subprocess
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from apps import Like, decision, keys, make_client, make_service
+from apps import Like, decision, error, keys, make_client, make_service
+from fake_llm import fake_llm
 from fakes import FakeEngine
 from flask.testing import FlaskClient
+from processes import running, send
 
+from moderation_service.config.setting import Url
 from moderation_service.core.policy import BUILT_IN
 from moderation_service.errors import ConfigurationError, EngineUnavailable
 
@@ -148,11 +158,257 @@ def test_a_file_that_cannot_be_written_stops_the_start(tmp_path: Path) -> None:
     assert str(caught.value) == f"audit_file: {path} can't be written: No such file or directory."
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
-def test_a_full_disk_is_logged_and_does_not_change_the_decision(caplog: pytest.LogCaptureFixture) -> None:
+# What can't be written
+
+
+NEEDS_DEV_FULL = pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
+
+
+@contextlib.contextmanager
+def files_end_at(size: int) -> Iterator[None]:
+    """No file of this process grows beyond so many bytes, as on a disk that is full."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def failures(client: FlaskClient) -> float:
+    text = client.get("/metrics").get_data(as_text=True)
+    (line,) = [line for line in text.splitlines() if line.startswith("moderation_audit_failures_total ")]
+    return float(line.split()[1])
+
+
+@NEEDS_DEV_FULL
+def test_a_full_disk_is_logged_and_counted_and_does_not_change_the_decision(caplog: pytest.LogCaptureFixture) -> None:
     client = make_client(audit_file=Path("/dev/full"))
+    assert failures(client) == 0
     reply = client.post("/moderate", json={"prompt": "bomb"}, headers={"X-Request-Id": "r-1"})
     assert reply.json == decision("unsafe", "violent")
     (record,) = [one for one in caplog.records if one.name == "moderation.audit"]
     assert (record.levelname, record.message) == ("ERROR", "audit_failed")
     assert vars(record)["fields"] == {"request_id": "r-1", "reason": "No space left on device"}
+    assert failures(client) == 1
+
+
+@pytest.mark.parametrize("room", [0, 1, 100, -2])
+def test_a_record_that_does_not_fit_leaves_nothing_of_itself_behind(file: Path, room: int) -> None:
+    """`room` is how much of the second record fits; -2 is all but its last byte: `cached` is `true`, not `false`."""
+    client = make_client(audit_file=file, log_level="error")
+    client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": "r-0"})
+    length = file.stat().st_size
+    with files_end_at(length + room if room >= 0 else 2 * length + room):
+        reply = client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": "r-1"})
+    assert reply.status_code == 200
+    assert file.stat().st_size == length
+    client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": "r-2"})
+    assert [one["request_id"] for one in records(file)] == ["r-0", "r-2"]
+    assert failures(client) == 1
+
+
+def test_what_cannot_be_taken_back_is_a_line_of_its_own(tmp_path: Path) -> None:
+    """Of a pipe that is full a part of a record is taken, and nothing can be cut off at its end."""
+    pipe = tmp_path / "audit"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    client = make_client(audit_file=pipe, log_level="error")
+    (descriptor,) = [
+        int(link.name) for link in Path("/proc/self/fd").iterdir() if same(link, pipe) and int(link.name) != reader
+    ]
+    os.set_blocking(descriptor, False)
+    asked = 0
+    while not failures(client):
+        client.post("/moderate", json={"prompt": "bread", "metadata": {"n": asked, "pad": "x" * 1500}})
+        asked += 1
+    received = b""
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            received += os.read(reader, 65536)
+    client.post("/moderate", json={"prompt": "bread", "metadata": {"n": asked}})
+    received += os.read(reader, 65536)
+    os.close(reader)
+    lines = received.decode().splitlines()
+    whole = [line for line in lines if line.startswith("{") and line.endswith("}}")]
+    assert [json.loads(line)["metadata"]["n"] for line in whole] == [*range(asked - 1), asked]
+    assert len(lines) - len(whole) <= 1
+
+
+def same(link: Path, path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return link.samefile(path)
+    return False
+
+
+@pytest.mark.parametrize(("before", "kept"), [('{"a": 1}\n', '{"a": 1}\n'), ('{"a": 1}\n{"b": ', '{"a": 1}\n{"b": \n')])
+def test_a_file_whose_last_line_has_no_end_is_gone_on_with_on_a_new_line(file: Path, before: str, kept: str) -> None:
+    file.write_text(before)
+    make_client(audit_file=file).post("/moderate", json={"prompt": "bread"})
+    text = file.read_text()
+    assert text.startswith(kept)
+    assert json.loads(text.removeprefix(kept))["safety"] == "safe"
+
+
+def test_a_file_that_may_only_be_added_to_is_never_torn_into_the_next_record(file: Path) -> None:
+    client = make_client(audit_file=file, log_level="error")
+    client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": "r-0"})
+    if os.geteuid() or subprocess.run(["chattr", "+a", file], capture_output=True, check=False).returncode:
+        pytest.skip("needs root, and a file system with the attribute `a`")
+    try:
+        with files_end_at(file.stat().st_size + 20):
+            client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": "r-1"})
+        client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": "r-2"})
+    finally:
+        subprocess.run(["chattr", "-a", file], check=True)
+    first, torn, last = file.read_text().splitlines()
+    assert [json.loads(line)["request_id"] for line in (first, last)] == ["r-0", "r-2"]
+    assert len(torn) == 20
+
+
+LIMIT = 4_000_000
+"""Above the files in which the workers keep their counters, which are under the same limit."""
+
+
+def test_workers_that_fill_a_disk_together_leave_whole_records_and_count_the_rest(file: Path) -> None:
+    def limited() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (LIMIT, LIMIT))
+
+    file.write_text("".join(json.dumps({"metadata": {"n": -1, "pad": "x" * 900}}) + "\n" for _ in range(LIMIT // 1000)))
+    room = LIMIT - file.stat().st_size
+    asked = 2 * room // 1700
+    with running("--workers", "2", "--threads", "8", "--audit-file", str(file), preexec_fn=limited) as service:
+        taken = iter(range(asked))
+        guard = threading.Lock()
+
+        def ask() -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+            while True:
+                with guard:
+                    number = next(taken, None)
+                if number is None:
+                    break
+                body = {"prompt": "bread", "metadata": {"n": number, "pad": "x" * 1300}}
+                assert send(connection, "POST", "/moderate", body, X_Request_Id=f"r-{number}").status == 200
+            connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            for one in [pool.submit(ask) for _ in range(8)]:
+                one.result()
+        written = {one["metadata"]["n"] for one in records(file)} - {-1}
+        text = service.request("GET", "/metrics").body.decode()
+        service.stop()
+        missing = {line["request_id"] for line in service.log if line["event"] == "audit_failed"}
+    assert file.read_bytes().endswith(b"\n")
+    assert written
+    assert missing == {f"r-{number}" for number in set(range(asked)) - written}
+    assert f"moderation_audit_failures_total {float(len(missing))}" in text.splitlines()
+
+
+# What must not go without a record
+
+UNRECORDED = "The decision could not be recorded; without its record none is given."
+CHAT = [{"role": "user", "content": "How do I bake bread?"}]
+DOORS = {
+    "/moderate": {"prompt": "bread"},
+    "/v1/moderations": {"input": "bread"},
+    "/v1/chat/completions": {"model": "guard", "messages": CHAT},
+    "/v2/guard": {"messages": CHAT},
+    "/beta/litellm_basic_guardrail_api": {"texts": [], "structured_messages": CHAT, "input_type": "request"},
+    "/moderate/stream": {"id": "call-1", "prompt": "bread?", "response": "Mix flour and water.", "final": True},
+}
+"""Each door whose status says that there is no verdict, and a harmless text for it."""
+
+
+@NEEDS_DEV_FULL
+@pytest.mark.parametrize("door", DOORS)
+def test_a_decision_that_needs_its_record_is_not_given_without(door: str) -> None:
+    for is_required, status in ((False, 200), (True, 503)):
+        client = make_client(
+            engine=FakeEngine(model="guard"),
+            audit_file=Path("/dev/full"),
+            audit_required=is_required,
+            log_level="error",
+        )
+        reply = client.post(door, json=DOORS[door])
+        assert reply.status_code == status, reply.data
+    assert UNRECORDED in reply.get_data(as_text=True)
+    assert reply.headers["Retry-After"] == "5"
+    assert failures(client) == 1
+
+
+@NEEDS_DEV_FULL
+def test_doors_whose_callers_take_an_error_for_a_pass_withhold_the_text() -> None:
+    client = make_client(audit_file=Path("/dev/full"), audit_required=True, log_level="error")
+    output = {"point": "app.moderation.output", "params": {"app_id": "a", "text": "bread"}}
+    assert client.post("/dify/moderation", json=output).json["flagged"] is True
+    chat = {"user": {"id": "u"}, "body": {"model": "m", "messages": CHAT}}
+    assert client.post("/owui/moderation-guard/filter/inlet", json=chat).status_code >= 400
+    answered = {"model": "m", "messages": [*CHAT, {"role": "assistant", "content": "Mix flour and water."}]}
+    reply = client.post("/owui/moderation-guard/filter/outlet", json={"user": {"id": "u"}, "body": answered})
+    assert "Mix flour" not in reply.get_data(as_text=True)
+
+
+@NEEDS_DEV_FULL
+@pytest.mark.parametrize("stream", [False, True])
+def test_of_a_guarded_chat_nothing_is_shown_without_its_records(stream: bool) -> None:
+    with fake_llm() as llm:
+        options = {"audit_file": Path("/dev/full"), "audit_required": True, "log_level": "error"}
+        client = make_client(chat_upstream=Url(llm.url), **options)
+        reply = client.post("/v1/chat/completions", json={"model": "llm-1", "messages": CHAT, "stream": stream})
+        assert reply.status_code == 503
+        assert reply.json["error"]["code"] == "audit_unavailable"
+
+
+def test_an_answer_whose_records_can_no_longer_be_written_is_broken_off(file: Path) -> None:
+    """The prompt's record fits, and that of the answer does not."""
+    with fake_llm() as llm:
+        options = {"audit_file": file, "audit_required": True, "log_level": "error"}
+        client = make_client(chat_upstream=Url(llm.url), **options)
+        with files_end_at(600):
+            reply = client.post("/v1/chat/completions", json={"model": "llm-1", "messages": CHAT, "stream": True})
+            shown = reply.get_data(as_text=True)
+            reply.close()
+    assert "audit_unavailable" in shown
+    assert "flour" not in shown
+    assert [one["target"] for one in records(file)] == ["prompt"]
+
+
+@NEEDS_DEV_FULL
+def test_the_items_of_a_batch_each_need_their_record() -> None:
+    client = make_client(audit_file=Path("/dev/full"), audit_required=True, log_level="error")
+    found = client.post("/moderate", json={"inputs": [{"prompt": "bread"}, {"prompt": ""}, {"prompt": "bomb"}]}).json
+    kinds = [one["error"]["type"] for one in found["results"]]
+    assert kinds == ["audit_unavailable", "invalid_request", "audit_unavailable"]
+
+
+@NEEDS_DEV_FULL
+@pytest.mark.parametrize("on_failure", ["allow", "flag", "block", "lite"])
+def test_no_fail_mode_takes_the_place_of_a_record(tmp_path: Path, on_failure: str) -> None:
+    policies = tmp_path / "policies.yaml"
+    policies.write_text(f"policies: {{own: {{extends: balanced, on_failure: {on_failure}}}}}\n")
+    client = make_client(
+        fallback=FakeEngine(name="lite"), policies_file=policies, audit_file=Path("/dev/full"), audit_required=True
+    )
+    reply = client.post("/moderate", json={"prompt": "bread", "policy": "own"})
+    assert (reply.status_code, reply.json) == (503, error("audit_unavailable", UNRECORDED))
+    assert 'moderation_failures_total{type="audit_unavailable"} 1.0' in client.get("/metrics").get_data(as_text=True)
+
+
+def test_a_request_that_cannot_be_answered_anyway_keeps_its_own_error(client: FlaskClient) -> None:
+    down = FakeEngine(errors={"broken": EngineUnavailable("Down.")})
+    client = make_client(engine=down, audit_file=Path("/dev/full"), audit_required=True, log_level="error")
+    assert client.post("/moderate", json={"prompt": "broken"}).json == error("engine_unavailable", "Down.")
+
+
+def test_once_there_is_room_again_decisions_are_given_again(file: Path) -> None:
+    client = make_client(audit_file=file, audit_required=True, log_level="error")
+    with files_end_at(10):
+        assert client.post("/moderate", json={"prompt": "bread"}).status_code == 503
+    assert client.post("/moderate", json={"prompt": "bread"}).status_code == 200
+    assert len(records(file)) == 1
+
+
+def test_records_can_only_be_required_where_there_is_a_file_for_them() -> None:
+    with pytest.raises(ConfigurationError, match="audit_required: needs an `audit_file`"):
+        make_service(audit_required=True)

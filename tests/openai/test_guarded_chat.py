@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import openai
+import pydantic
 import pytest
 from fake_llm import SSE_HEAD, FakeLLM, chunk, chunked, event, fake_llm, http, says, sse, streamed, whole
 from fakes import FakeEngine
@@ -241,3 +242,27 @@ def test_async_clients_are_answered_side_by_side(address: str, llm: FakeLLM) -> 
             return await asyncio.gather(*(ask(client) for _ in range(10)))
 
     assert asyncio.run(all_of_them()) == [" ".join(LONG.split()) + " "] * 10
+
+
+class Loaf(pydantic.BaseModel):
+    """What an application wants to have as JSON."""
+
+    name: str
+
+
+@pytest.mark.parametrize("is_prompt", [True, False])
+def test_a_blocked_answer_that_was_to_be_json_is_an_error_of_its_own(
+    client: OpenAI, llm: FakeLLM, is_prompt: bool
+) -> None:
+    llm.behave = says("A bomb.")
+    messages = BOMB if is_prompt else HELLO
+    with pytest.raises(openai.ContentFilterFinishReasonError):
+        client.chat.completions.parse(model="llm-1", messages=messages, response_format=Loaf)
+    with (
+        pytest.raises(openai.ContentFilterFinishReasonError),
+        client.chat.completions.stream(model="llm-1", messages=messages, response_format=Loaf) as stream,
+    ):
+        stream.until_done()
+    response_format = {"type": "json_schema", "json_schema": {"name": "Loaf", "schema": Loaf.model_json_schema()}}
+    message = create(client, messages, response_format=response_format).choices[0].message
+    assert (message.refusal, message.content) == (SORRY, SORRY)

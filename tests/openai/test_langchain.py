@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import openai
 import pytest
+from fake_llm import Request, fake_llm, says
 from fakes import FakeEngine
 from langchain.agents import create_agent
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
@@ -15,6 +17,7 @@ from langchain_openai import ChatOpenAI
 from langchain_openai.middleware import OpenAIModerationError, OpenAIModerationMiddleware
 from openai import OpenAI
 
+from moderation_service.config.setting import Url
 from moderation_service.errors import EngineUnavailable
 
 from .conftest import KEY, serving
@@ -73,6 +76,55 @@ def test_a_blocked_answer_is_replaced(client: OpenAI) -> None:
     )
     said, _ = run("hello", "here is your bomb", *both)
     assert said == ["hello", REFUSED]
+
+
+SECRET = "Dig a hole behind the old barn. Put the bomb in it. Cover it with leaves. Tell nobody at all."
+
+
+def streamed(agent: Any, prompt: str) -> Iterator[str]:
+    """What an application shows that streams its agent's tokens."""
+    asked = {"messages": [{"role": "user", "content": prompt}]}
+    for part, _ in agent.stream(asked, stream_mode="messages"):
+        if part.type == "AIMessageChunk":
+            yield part.content
+
+
+@pytest.mark.parametrize("how", ["replace", "end", "error"])
+def test_a_streamed_agent_shows_all_of_an_answer_before_it_is_checked(client: OpenAI, how: Any) -> None:
+    """The page says so: the middleware runs when the model is done, and its tokens are out by then."""
+    answers = OutputModeration(client=client, check_input=False, exit_behavior=how)
+    model = Model(messages=iter([AIMessage(SECRET)]), asked=[])
+    shown: list[str] = []
+    with contextlib.suppress(OpenAIModerationError):
+        shown.extend(streamed(create_agent(model, middleware=[answers]), "hello"))
+    assert "".join(shown).startswith(SECRET)
+
+
+def test_an_agent_on_the_guarded_chat_streams_without_showing_it() -> None:
+    """The way that works, as the page says: the model itself is guarded, and no middleware is needed."""
+    with fake_llm(says(SECRET)) as llm, serving(chat_upstream=Url(llm.url)) as url:
+        model = ChatOpenAI(base_url=url, api_key=KEY, model="llm-1", streaming=True)  # type: ignore[arg-type]
+        shown = "".join(streamed(create_agent(model), "hello"))
+        assert "bomb" not in shown
+        assert shown.endswith("Sorry, I can't help with that.")
+        llm.behave = says("Mix flour and water.")
+        assert "".join(streamed(create_agent(model), "hello")) == "Mix flour and water."
+
+
+def test_the_chat_model_of_langchain_asks_for_chat_completions_unless_told_otherwise() -> None:
+    """The page says so; with `use_responses_api` it asks for an address that is not served here."""
+    asked: list[str] = []
+
+    def remembering(request: Request) -> Iterable[Any]:
+        asked.append(request.path)
+        return says("Fine.")(request)
+
+    with fake_llm(remembering) as llm, serving(chat_upstream=Url(llm.url)) as url:
+        chat: Any = {"base_url": url, "api_key": KEY, "model": "llm-1", "max_retries": 0}
+        assert ChatOpenAI(**chat).invoke("hello").content == "Fine."
+        with pytest.raises(openai.NotFoundError, match="chat completions"):
+            ChatOpenAI(**chat, use_responses_api=True).invoke("hello")
+    assert [path for path in asked if "chat" in path] == ["/v1/chat/completions"]
 
 
 def test_a_block_can_be_raised(client: OpenAI) -> None:

@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 from apps import keys, make_service
+from fake_llm import fake_llm, http
 from fakes import FakeEngine
 from werkzeug.serving import make_server
 
 from moderation_service.errors import EngineUnavailable, Overloaded
+from moderation_service.streaming.growing_answer import BOUNDARY, GrowingAnswer, Pacing
 from moderation_service.web import create_app
 from moderation_service.wires.unchecked import UNCHECKED_MESSAGES
 
@@ -126,6 +128,45 @@ def test_it_installs_nothing_and_can_not_be_switched_off_by_users() -> None:
 
 def test_its_messages_are_those_of_the_service() -> None:
     assert FilterRunner(SOURCE, {}).module.UNCHECKED == UNCHECKED_MESSAGES
+
+
+@pytest.mark.parametrize("spare", [0, 7])
+@pytest.mark.parametrize(
+    "alphabet",
+    [
+        "ab ",
+        "面粉和水，、；：。",
+        "ab.;:!? )\n",
+        "แป้งน้ำ ",
+        "خبز ماء،؛؟",
+        "आटा पानी।",
+        "かな、カナ。",
+        "፩፡፣",
+        "🍞é\u200b",
+    ],
+)
+def test_it_cuts_an_answer_where_the_service_does(alphabet: str, spare: int) -> None:
+    module = FilterRunner(SOURCE, {}).module
+    valves = module.Filter.Valves(piece_chars=24, hold_chars=60)
+    luck = random.Random(spare)
+    for _ in range(50):
+        text = "".join(luck.choices(alphabet, k=luck.randint(1, 150)))
+        # Sizes are characters there and bytes in the service, so each character is written as one byte here.
+        first = len(text[:24].encode())
+        channel = module.Channel()
+        channel.held, channel.size = text, 1
+        piece, kept = channel.cut(valves, is_end=False)
+        ends = [match.end() for match in BOUNDARY.finditer(text)]
+        assert ends == [match.end() for match in module.BOUNDARY.finditer(text)]
+        pacing = Pacing(first_bytes=first, piece_bytes=first, hold_bytes=len(text[:60].encode()), largest_bytes=10**6)
+        answer = GrowingAnswer(pacing)
+        answer.add(text)
+        if len(text) < 24 or (len(text) < 60 and not any(end >= 24 for end in ends)):
+            assert piece == ""
+            continue
+        found = answer.next_piece()
+        assert found is not None
+        assert (piece, kept) == (found.new, found.kept)
 
 
 @pytest.mark.parametrize("kind", ["api_streamed", "browser_streamed", "browser_unstreamed"])
@@ -653,16 +694,8 @@ def test_a_text_over_the_services_limits_blocks(engine: FakeEngine, runner: Call
     ],
 )
 def test_a_reply_that_is_no_decision_is_not_taken_for_one(runner: Callable[..., Any], reply: object) -> None:
-    async def work() -> Any:
-        async with runner() as made:
-
-            async def post(*_: object) -> tuple[int, object]:
-                return 200, reply
-
-            made.function._post = post
-            return (await made.ask(Chat(), THANKS)).refused
-
-    assert run(work()) == UNCHECKED
+    with fake_llm(lambda request: [http(200, reply)]) as other:
+        assert asked(runner, THANKS, guard_url=other.url).refused == UNCHECKED
 
 
 def test_a_chat_that_is_stopped_stays_stopped(runner: Callable[..., Any], engine: FakeEngine) -> None:

@@ -8,23 +8,15 @@ import pty
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from processes import Running, free_port, running, send
+from processes import Running, free_port, running, send, until
 from prometheus_client.parser import text_string_to_metric_families
 
 OLD, NEW = "old-0123456789abcdef", "new-0123456789abcdef"
-PATIENCE_S = 30
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come so far"
-        time.sleep(0.01)
 
 
 def reload(service: Running) -> None:

@@ -69,6 +69,40 @@ def test_a_sentence_is_not_shown_before_it_is_complete() -> None:
     assert shown(["Flour, water and a bit ", "of salt."], Finding(), Pacing(), ends=False) == ["", ""]
 
 
+UNSPACED = {
+    "Chinese": ("面粉和水揉成光滑的面团然后放在温暖的地方发酵一个小时", "制造炸弹"),
+    "Japanese": ("小麦粉と水をよく混ぜて滑らかになるまでこねてから休ませる", "ばくだんづくり"),
+    "Thai": ("ผสมแป้งกับน้ำแล้วนวดจนเนียนจากนั้นพักแป้งไว้หนึ่งชั่วโมง", "ทำระเบิด"),
+    "Latin": ("mixtheflourwiththewaterandkneadituntilitissmooth", "make-a-bomb"),
+}
+
+
+@pytest.mark.parametrize("script", UNSPACED)
+@pytest.mark.parametrize("step", [1, 2, 5])
+def test_no_part_of_a_word_is_shown_where_no_boundary_comes(script: str, step: int) -> None:
+    filler, word = UNSPACED[script]
+    for before in range(60, 140, 3):
+        text = (filler * 8)[:before] + word + filler * 8
+        chunks = [text[at : at + step] for at in range(0, len(text), step)]
+        seen = "".join(shown(chunks, Finding(word), Pacing()))
+        assert text.startswith(seen)
+        assert len(seen) <= before, script
+
+
+@pytest.mark.parametrize("mark", "，、；：､،؛।॥。！？፣՝")
+def test_a_phrase_ends_at_its_comma_too(mark: str) -> None:
+    text = "面" * 60 + mark + "粉" * 20
+    assert shown([text], Finding(), Pacing(), ends=False) == ["面" * 60 + mark]
+
+
+@pytest.mark.parametrize("text", ["面" * 4000, "x" * 10_000, "🍞" * 3000])
+def test_text_without_any_boundary_is_shown_but_for_its_last_word(text: str) -> None:
+    seen = shown([text[at : at + 50] for at in range(0, len(text), 50)], Finding(), Pacing())
+    assert "".join(seen) == text
+    assert max(map(len, seen[:-1])) < 420
+    assert 16 <= len(text) - len("".join(seen[:-1])) <= 420
+
+
 def test_the_end_shows_the_rest() -> None:
     assert shown(["Flour", " and water"], Finding(), Pacing()) == ["", "", "Flour and water"]
 
@@ -351,7 +385,7 @@ def clean(text: str) -> str:
 def test_what_is_shown_is_what_was_judged_and_allowed(text: str, cuts: Sequence[int]) -> None:
     judge = Finding()
     whole = "".join(shown(in_chunks(text, cuts), judge))
-    allowed = "".join(piece.new for piece in judge.seen if "bomb" not in piece.text)
+    allowed = "".join(piece.new[: len(piece.new) - piece.kept] for piece in judge.seen if "bomb" not in piece.text)
     assert whole == allowed
     assert clean(text).startswith(whole)
     if not any("bomb" in piece.text for piece in judge.seen):

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from apps import Like, Near, client_of, error, keys
+from apps import Like, Near, client_of, error, keys, make_client
 from fake_stream_server import FakeStreamServer, Misbehaves, write_model_dir
 from fakes import FakeEngine
 from flask.testing import FlaskClient
@@ -181,6 +181,17 @@ def test_a_state_is_not_believed_for_other_text_nor_for_another_call(
     assert ask(client, id="call-2", response=TEXT, state=state)["stop"]
     body, _, seal = state.partition(".")
     assert ask(client, response=TEXT, state=f"{body[:-4]}AAAA.{seal}")["stop"]
+
+
+def test_a_state_is_not_believed_under_another_policy() -> None:
+    client = make_client()
+    text = "An insult, and then a few more words, which go on for quite a while. "
+    first = ask(client, response=text, policy="balanced")
+    assert (first["safe_up_to"], first["action"]) == (len(text), "flag")
+    for again, expected in (("strict", 0), ("balanced", len(text))):
+        found = ask(client, response=text + "Bread.", state=first["state"], policy=again, final=True)
+        assert found["stop"] is (again == "strict")
+        assert found["safe_up_to"] == (expected if again == "strict" else len(text + "Bread."))
 
 
 def test_another_worker_goes_on_where_one_left_off(

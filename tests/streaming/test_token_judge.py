@@ -12,14 +12,14 @@ from fakes import FakeEngine
 
 from moderation_service.config.settings import Settings, Url
 from moderation_service.core.conversation import Message, Role
-from moderation_service.core.moderator import Moderator
+from moderation_service.core.moderator import Moderator, Record
 from moderation_service.core.policy import BUILT_IN, Policy, Rules, Thresholds
 from moderation_service.core.question import Question
 from moderation_service.core.verdict import Action, Severity, Target
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.engines import create_engine
 from moderation_service.engines.stream import StreamEngine
-from moderation_service.errors import EngineUnavailable, ModerationError
+from moderation_service.errors import AuditUnavailable, EngineUnavailable, ModerationError
 from moderation_service.streaming.growing_answer import GrowingAnswer, Ruling, advance
 from moderation_service.streaming.piece_judge import AnswerJudge
 from moderation_service.streaming.token_judge import TokenJudge, token_pacing
@@ -78,9 +78,15 @@ def tokens(upstream: FakeStreamServer, tmp_path: Path) -> Iterator[StreamEngine]
 
 
 def judge_of(
-    tokens: StreamEngine, *, engine: object = None, policy: Policy = BUILT_IN["balanced"], begun: str = ""
+    tokens: StreamEngine,
+    *,
+    engine: object = None,
+    policy: Policy = BUILT_IN["balanced"],
+    begun: str = "",
+    record: Record | None = None,
 ) -> TokenJudge:
-    moderator = Moderator(engine=engine or tokens, cache=VerdictCache(size=0, ttl_s=1))  # type: ignore[arg-type]
+    cache = VerdictCache(size=0, ttl_s=1)
+    moderator = Moderator(engine=engine or tokens, cache=cache, record=record)  # type: ignore[arg-type]
     question = Question((Message(Role.USER, "How?"),), begun)
     return TokenJudge(AnswerJudge(moderator, question, policy), tokens, deadline_s=20, begun=begun)
 
@@ -92,6 +98,32 @@ def test_a_harmless_answer_is_shown_whole(tokens: StreamEngine) -> None:
     assert decision is not None
     assert (decision.action, decision.engine, decision.target) == (Action.ALLOW, "stream", Target.RESPONSE)
     assert follower.answer.is_settled
+
+
+class FullDisk:
+    """A record that can't be written, until there is room."""
+
+    def __init__(self) -> None:
+        self.has_room = False
+
+    def write(self, check: object, outcome: object, fingerprint: bytes) -> None:
+        if not self.has_room:
+            raise AuditUnavailable("No room.")
+
+
+def test_what_was_found_and_could_not_be_recorded_is_not_forgotten(tokens: StreamEngine) -> None:
+    disk = FullDisk()
+    judge = judge_of(tokens, record=disk)
+    answer = GrowingAnswer(token_pacing(4))
+    answer.add(UNSAFE_TEXT)
+    answer.end()
+    piece = answer.next_piece()
+    assert piece is not None
+    with pytest.raises(AuditUnavailable):
+        judge(piece)
+    disk.has_room = True
+    with pytest.raises(AuditUnavailable):
+        judge(piece)
 
 
 def flagged_from(tokens: StreamEngine, text: str) -> int:

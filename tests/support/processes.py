@@ -2,21 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
+import random
 import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-__all__ = ["SERVE_FAKE", "SERVE_LITE", "Reply", "Running", "environment", "free_port", "run_command", "running"]
+__all__ = [
+    "SERVE_FAKE",
+    "SERVE_LITE",
+    "Reply",
+    "Running",
+    "environment",
+    "free_port",
+    "run_command",
+    "running",
+    "until",
+]
 
 SERVE_LITE = (sys.executable, "-m", "moderation_service", "serve")
 """The service as a user starts it."""
@@ -39,9 +52,24 @@ def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProces
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port on which nobody listens, and that nobody is given by chance before it is used.
+
+    The system hands out ports from 32768 on, for outgoing connections too; two processes of a test run, or two runs,
+    that looked in order would find the same one.
+    """
+    while True:
+        port = random.randint(10_000, 32_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+def until(condition: Callable[[], object], *, within_s: float = 30) -> None:
+    """Wait until it is so; for what happens in other processes."""
+    ends_at = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < ends_at, "it did not come so far"
+        time.sleep(0.01)
 
 
 class Reply:
@@ -157,6 +185,7 @@ def running(
     command: Sequence[str] = SERVE_FAKE,
     new_session: bool = False,
     stdin: IO[str] | None = None,
+    preexec_fn: Callable[[], None] | None = None,
     **variables: str,
 ) -> Iterator[Running]:
     """A service that is ready, on a port of its own, and that has ended afterwards."""
@@ -167,6 +196,7 @@ def running(
         stderr=subprocess.PIPE,
         env=environment(**variables),
         start_new_session=new_session,
+        preexec_fn=preexec_fn,
     )
     service = Running(process, port)
     try:

@@ -32,9 +32,9 @@ def client() -> FlaskClient:
 
 @pytest.mark.parametrize(
     "path",
-    ["/nowhere", "/moderate/", "/policies/", "/Moderate", "/static/", "/static/none.js", "/static//page.js",
-     "/static/../app.py", "/static/%2e%2e/app.py", "/static/%00", "/%ff%fe", "/é", "/a/../policies", "/healthz/x",
-     "/policies//", "/."],
+    ["/nowhere", "/moderate/x", "/policies/x", "/Moderate", "/static/", "/static/none.js", "/static//page.js",
+     "/static/../app.py", "/static/%2e%2e/app.py", "/static/%00", "/%ff%fe", "/é", "/policies/..", "/healthz/x",
+     "/healthz//", "/."],
 )  # fmt: skip
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_an_unknown_address_is_404_in_json(client: FlaskClient, path: str, method: str) -> None:
@@ -201,6 +201,7 @@ def test_every_error_has_a_status_a_type_and_a_name_in_the_module() -> None:
     assert statuses == {
         "invalid_request": 400,
         "unauthorized": 401,
+        "forbidden": 403,
         "not_found": 404,
         "method_not_allowed": 405,
         "too_large": 413,
@@ -208,6 +209,7 @@ def test_every_error_has_a_status_a_type_and_a_name_in_the_module() -> None:
         "overloaded": 429,
         "content_filter": 400,
         "client_gone": 499,
+        "audit_unavailable": 503,
         "chat_model_error": 502,
         "chat_model_unavailable": 503,
         "chat_model_timeout": 504,

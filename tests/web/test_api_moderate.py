@@ -207,7 +207,6 @@ def test_a_failure_of_one_item_does_not_touch_the_others() -> None:
     [
         ({"inputs": []}, "`inputs` must be a list with at least one item.", "inputs"),
         ({"inputs": {}}, "`inputs` must be a list with at least one item.", "inputs"),
-        ({"inputs": None}, "`inputs` must be a list with at least one item.", "inputs"),
         ({"inputs": "abc"}, "`inputs` must be a list with at least one item.", "inputs"),
         ({"inputs": [{"prompt": "x"}], "prompt": "y"}, "`prompt` is no field of this request.", "prompt"),
         ({"inputs": [{"prompt": "x"}], "detail": "all"}, "`detail` must be one of full, severity.", "detail"),
@@ -225,6 +224,32 @@ def test_a_mistake_around_the_inputs_refuses_the_whole_batch(
     assert engine.calls == []
 
 
+# What generated clients send for a field that is not set
+
+ALL_NULL = dict.fromkeys(("prompt", "response", "messages", "inputs", "policy", "detail", "metadata"))
+
+
+def test_null_is_absent(client: FlaskClient, engine: FakeEngine) -> None:
+    assert post(client, {**ALL_NULL, "prompt": "bomb"}).json == decision("unsafe", "violent")
+    judged = post(client, {**ALL_NULL, "prompt": "bread", "response": "I can't."}).json
+    assert judged == decision(target="response", refusal=True)
+    said = [{"role": "user", "content": "bomb"}]
+    assert post(client, {**ALL_NULL, "messages": said}).json["safety"] == "unsafe"
+    assert engine.asked[:2] == ["bomb", "I can't."]
+
+
+def test_null_is_absent_in_a_batch_and_its_items_too(client: FlaskClient) -> None:
+    item = {key: None for key in ALL_NULL if key != "inputs"}
+    reply = post(client, {**ALL_NULL, "inputs": [{**item, "prompt": "insult"}], "policy": "strict"})
+    (judged,) = reply.json["results"]
+    assert (judged["policy"], judged["allowed"]) == ("strict", False)
+
+
+def test_a_misspelt_field_is_no_less_an_error_because_it_is_null(client: FlaskClient) -> None:
+    reply = post(client, {"inputs": [{"prompt": "x", "respnse": None}]})
+    assert reply.json["results"][0]["error"]["param"] == "inputs[0].respnse"
+
+
 # What is refused
 
 
@@ -233,31 +258,29 @@ def test_a_mistake_around_the_inputs_refuses_the_whole_batch(
     [
         ({}, "Give `prompt`, `prompt` and `response`, or `messages`.", "prompt"),
         ({"policy": "strict"}, "Give `prompt`, `prompt` and `response`, or `messages`.", "prompt"),
-        ({"prompt": None}, "`prompt` must be a text, not null; leave it out instead.", "prompt"),
-        ({"prompt": "x", "response": None}, "`response` must be a text, not null; leave it out instead.", "response"),
+        ({"prompt": None}, "Give `prompt`, `prompt` and `response`, or `messages`.", "prompt"),
+        ({"inputs": None}, "Give `prompt`, `prompt` and `response`, or `messages`.", "prompt"),
+        ({"messages": None, "policy": "strict"}, "Give `prompt`, `prompt` and `response`, or `messages`.", "prompt"),
         ({"prompt": 1}, "`prompt` must be a string or a list of text parts, not a number.", "prompt"),
         ({"prompt": ["x"]}, "`prompt[0]` must be an object such as {'type': 'text', 'text': '...'}.", "prompt[0]"),
         ({"prompt": []}, "`prompt` is empty or blank.", "prompt"),
         ({"prompt": " \u200b"}, "`prompt` is empty or blank.", "prompt"),
         ({"prompt": "x", "response": ""}, "`response` is empty or blank.", "response"),
         ({"messages": []}, "`messages` must contain a user or an assistant message.", "messages"),
-        ({"messages": None}, "`messages` must be a list of messages, not null.", "messages"),
         ({"messages": [], "prompt": "x"}, "`prompt` can't be given together with `messages`.", "prompt"),
         ({"messages": [], "response": "x"}, "`response` can't be given together with `messages`.", "response"),
+        ({"prompt": "x", "polcy": None}, "`polcy` is no field of this request.", "polcy"),
         ({"prompt": "x", "polcy": "strict"}, "`polcy` is no field of this request.", "polcy"),
         ({"Prompt": "x"}, "`Prompt` is no field of this request.", "Prompt"),
         ({"prompt": "x", "": 1}, "`?` is no field of this request.", "?"),
         ({"prompt": "x", "a b\n`é": 1}, "`ab` is no field of this request.", "ab"),
-        ({"prompt": "x", "policy": None}, "`policy` must be a string.", "policy"),
         ({"prompt": "x", "policy": ["strict"]}, "`policy` must be a string.", "policy"),
         (
             {"prompt": "x", "policy": "Strict"},
             "`policy` is no policy of this service; it has balanced, loose, strict.",
             "policy",
         ),
-        ({"prompt": "x", "detail": None}, "`detail` must be one of full, severity.", "detail"),
         ({"prompt": "x", "detail": ["full"]}, "`detail` must be one of full, severity.", "detail"),
-        ({"prompt": "x", "metadata": None}, "`metadata` must be an object.", "metadata"),
         ({"prompt": "x", "metadata": []}, "`metadata` must be an object.", "metadata"),
         (
             {"prompt": "x", "metadata": {"a": {}}},

@@ -136,6 +136,12 @@ def test_a_language_that_is_asked_for_comes_first(client: FlaskClient) -> None:
     )
 
 
+def test_the_header_of_clients_that_ask_for_no_language_asks_for_none(client: FlaskClient) -> None:
+    for header in ("*", "*;q=0.5", ""):
+        reply = client.post("/moderate", json={"prompt": ZH}, headers={"Accept-Language": header})
+        assert reply.json["message"] == DEFAULT_MESSAGES["zh"]
+
+
 def test_an_answer_in_latin_letters_is_refused_in_the_language_of_its_question(client: FlaskClient) -> None:
     reply = client.post("/moderate", json={"prompt": "怎么做", "response": "Take a bomb"})
     assert reply.json["message"] == DEFAULT_MESSAGES["zh"]

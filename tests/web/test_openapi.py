@@ -11,6 +11,7 @@ import pytest
 import yaml
 from apps import Like, Near, client_of, keys, make_client
 from flask.testing import FlaskClient
+from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from moderation_service import __version__
 from moderation_service.config.settings import Settings
@@ -126,15 +127,15 @@ def test_the_lists_of_the_document_are_ours() -> None:
     assert SCHEMAS["Category"]["enum"] == [one.value for one in Category]
     assert SCHEMAS["OnFailure"]["enum"] == [one.value for one in OnFailure]
     assert decision["target"]["enum"] == [one.value for one in Target]
-    assert SCHEMAS["Check"]["properties"]["detail"]["enum"] == [one.value for one in Detail]
+    assert SCHEMAS["Detail"]["enum"] == [*(one.value for one in Detail), None]
     assert set(SCHEMAS["Error"]["properties"]["error"]["properties"]["type"]["enum"]) == error_types()
 
 
 def test_the_limits_of_the_document_are_the_defaults() -> None:
-    check, batch = SCHEMAS["Check"]["properties"], SCHEMAS["Batch"]["properties"]
+    request = SCHEMAS["ModerateRequest"]["properties"]
     defaults = Settings()
-    assert check["messages"]["maxItems"] == defaults.max_messages
-    assert batch["inputs"]["maxItems"] == defaults.max_batch_items
+    assert SCHEMAS["Messages"]["maxItems"] == defaults.max_messages
+    assert request["inputs"]["maxItems"] == defaults.max_batch_items
     assert f"{defaults.max_metadata_bytes} bytes" in SCHEMAS["Metadata"]["description"]
 
 
@@ -163,3 +164,89 @@ def test_every_documented_field_of_a_message_is_accepted(field: str) -> None:
 def test_every_documented_role_is_accepted(role: str) -> None:
     messages = [{"role": "user", "content": "hello"}, {"role": role, "content": "hello"}]
     assert make_client().post("/moderate", json={"messages": messages}).status_code == 200
+
+
+# What generators of clients need
+
+
+def schemas_of(node: Any, *, place: str = "") -> Iterator[tuple[str, Any]]:
+    """Every schema below a node, with its place."""
+    if isinstance(node, dict):
+        if {"type", "anyOf", "$ref", "properties", "enum", "const"} & node.keys() and "in" not in node:
+            yield place, node
+        for key, value in node.items():
+            if key not in ("examples", "example"):
+                yield from schemas_of(value, place=f"{place}/{key}")
+    elif isinstance(node, list):
+        for index, value in enumerate(node):
+            yield from schemas_of(value, place=f"{place}/{index}")
+
+
+REQUEST_SCHEMAS = {"Check", "ModerateRequest", "Message", "TextPart"}
+"""The closed ones: a misspelt field of a request must not weaken a check."""
+
+
+def test_the_document_is_valid_openapi() -> None:
+    assert [error.message for error in OpenAPIV31SpecValidator(DOCUMENT).iter_errors()] == []
+
+
+def test_no_comma_cut_a_description_short() -> None:
+    """In a flow mapping an unquoted comma ends the text, and what follows becomes a key of its own, without a value."""
+    waiting: list[Any] = [DOCUMENT]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, dict):
+            assert not [key for key in node if not isinstance(key, str) or key.endswith(".") or " " in key], node
+            waiting += [value for key, value in node.items() if key not in ("examples", "example")]
+        elif isinstance(node, list):
+            waiting += node
+
+
+def test_every_list_says_what_is_in_it() -> None:
+    """Generators leave an operation out whose lists have no items."""
+    lists = [(place, one) for place, one in schemas_of(DOCUMENT) if "array" in (one.get("type") or "")]
+    assert [place for place, one in lists if "items" not in one] == []
+
+
+def test_the_body_of_every_operation_that_judges_has_fields() -> None:
+    """Without them generators make it an untyped object; Dify's is whatever Dify sends."""
+    for path, item in DOCUMENT["paths"].items():
+        for operation in item.values():
+            body = operation.get("requestBody")
+            if body is None or path == "/dify/moderation":
+                continue
+            schema = body["content"]["application/json"]["schema"]
+            if "$ref" in schema:
+                schema = SCHEMAS[schema["$ref"].rpartition("/")[2]]
+            assert (schema["type"], bool(schema["properties"])) == ("object", True), path
+
+
+def test_replies_are_open_and_requests_are_closed() -> None:
+    closed = {place.split("/")[1] for place, one in schemas_of(SCHEMAS) if one.get("additionalProperties") is False}
+    assert closed == REQUEST_SCHEMAS
+    for path, item in DOCUMENT["paths"].items():
+        for operation in item.values():
+            for place, one in schemas_of(operation["responses"]):
+                assert one.get("additionalProperties") is not False, (path, place)
+
+
+def test_every_optional_field_of_a_request_may_be_null(client: FlaskClient) -> None:
+    for name in ("ModerateRequest", "Check"):
+        fields = SCHEMAS[name]["properties"]
+        assert client.post("/moderate", json={**dict.fromkeys(fields), "prompt": "Hello"}).status_code == 200
+        for field, schema in fields.items():
+            if "$ref" in schema:
+                schema = SCHEMAS[schema["$ref"].rpartition("/")[2]]
+            assert "null" in schema.get("type", ()) or {"type": "null"} in schema["anyOf"], field
+            assert None in schema.get("enum", [None])
+
+
+def test_every_field_of_a_reply_is_in_the_document(client: FlaskClient) -> None:
+    """The schemas are open, so nothing else would notice one that is missing there."""
+    decision = client.post("/moderate", json={"prompt": "Hello"}).json
+    assert decision.keys() == SCHEMAS["Decision"]["properties"].keys() == set(SCHEMAS["Decision"]["required"])
+    body = {"id": "call-1", "response": "Mix flour."}
+    assert client.post("/moderate/stream", json=body).json.keys() == SCHEMAS["SoFar"]["properties"].keys()
+    judged = client.post("/v1/moderations", json={"input": "Hello"}).json
+    assert judged["results"][0].keys() == SCHEMAS["OpenAIModerationResult"]["properties"].keys()
+    assert client.get("/policies").json["policies"][0].keys() == SCHEMAS["Policy"]["properties"].keys()

@@ -12,14 +12,13 @@ from bisect import bisect_right
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...config.extras import install_command
 from ...errors import ConfigurationError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as HuggingFaceTokenizer
 
 __all__ = ["Control", "Tokenizer", "Word"]
-
-_INSTALL = "Token-level judging needs the package `tokenizers`: pip install 'moderation-service[stream]'."
 
 Word = tuple[str, int, int]
 """A word with one character per byte, and where it begins and ends in the text."""
@@ -57,7 +56,8 @@ class Tokenizer:
         try:
             from tokenizers import Tokenizer as HuggingFaceTokenizer
         except ImportError:
-            raise ConfigurationError(_INSTALL) from None
+            needed = "Token-level judging needs the package `tokenizers`. To install it: "
+            raise ConfigurationError(needed + install_command("stream")) from None
         try:
             content = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:

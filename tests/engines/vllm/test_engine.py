@@ -171,11 +171,15 @@ def test_connections_are_kept_and_used_again(upstream, engine_for) -> None:
     assert upstream.connections == 1
 
 
-def test_the_key_is_sent_and_never_shown(upstream, engine_for) -> None:
+def test_the_key_is_sent_and_never_logged(upstream, engine_for, caplog) -> None:
+    caplog.set_level("DEBUG")
     engine = engine_for(upstream, api_key=Secret("sk-hidden"))
     verdict(engine, SAFE)
     assert {request.headers.get("authorization") for request in upstream.requests} == {"Bearer sk-hidden"}
-    assert "sk-hidden" not in repr(engine._options)
+    upstream.stop()
+    engine.judge([SAFE])
+    assert caplog.records
+    assert "sk-hidden" not in caplog.text + "".join(str(vars(record)) for record in caplog.records)
 
 
 def test_proxies_of_the_environment_are_ignored(upstream, engine_for, monkeypatch) -> None:

@@ -1,0 +1,55 @@
+"""Whether a policy can let more out than another. No I/O.
+
+Somebody who is guarded may ask for a stricter policy, never for a milder one. `why_milder` compares two policies in
+every point that can let text out; what it can't compare counts as milder.
+"""
+
+from __future__ import annotations
+
+from itertools import product
+
+from .policy import OnFailure, Policy, Rules, Streaming, Thresholds
+from .verdict import Action, Category, Severity, Target
+
+__all__ = ["why_milder"]
+
+_FAILURES = {OnFailure.ALLOW: 0, OnFailure.FLAG: 1, OnFailure.LITE: 2, OnFailure.BLOCK: 3, OnFailure.ERROR: 3}
+_STREAMING = {Streaming.SHOW_THEN_CUT: 0, Streaming.HOLD: 1}
+_DONE = {Action.ALLOW: "allows", Action.FLAG: "flags", Action.BLOCK: "blocks"}
+
+
+def why_milder(choice: Policy, default: Policy) -> str | None:
+    """What `choice` lets out that `default` would not, as a sentence; None if it may stand in for it."""
+    for target in Target:
+        reason = _why_milder(choice.rules[target], default.rules[target])
+        if reason is not None:
+            return f"For a {target.value}, `{choice.name}` {reason}."
+    if _STREAMING[choice.streaming] < _STREAMING[default.streaming]:
+        return f"`{choice.name}` shows answers before they are judged."
+    return None
+
+
+def _why_milder(choice: Rules, default: Rules) -> str | None:
+    if _FAILURES[choice.on_failure] < _FAILURES[default.on_failure]:
+        return f"has the milder `on_failure`: {choice.on_failure.value} instead of {default.on_failure.value}"
+    for name in Thresholds.__slots__:
+        ours, theirs = getattr(choice.thresholds, name), getattr(default.thresholds, name)
+        if (ours is None) != (theirs is None):
+            return f"finds severities in another way: only one of the two policies has a threshold for {name}"
+        if ours is not None and ours > theirs:
+            return f"has the higher threshold for {name}"
+    # With a lower threshold the same text can count as more severe: then also that severity's action must do.
+    is_same = choice.thresholds == default.thresholds
+    categories: tuple[Category | None, ...] = (None, *Category)
+    for severity, counted, category in product(Severity, Severity, categories):
+        if counted is severity or (not is_same and counted.rank > severity.rank):
+            ours, theirs = _action(choice, counted, category), _action(default, severity, category)
+            if ours.rank < theirs.rank:
+                what = f"{counted.value} text" + (f" of category {category.value}" if category else "")
+                return f"{_DONE[ours]} {what}, which the default policy {_DONE[theirs]}"
+    return None
+
+
+def _action(rules: Rules, severity: Severity, category: Category | None) -> Action:
+    default = rules.actions[severity]
+    return default if category is None else rules.categories.get(category, {}).get(severity, default)

@@ -1,0 +1,130 @@
+"""The guarded chat's request beside what its messages say: what of it a chat model could read. No I/O.
+
+The request goes on to the chat model's server, and servers read more than the contract has: templates see every field
+of a message, proxies take text from fields of their own. So all text is judged, as one prompt, unless its field is on
+one of the lists here; a field by which a server would take another prompt altogether is refused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+from ..core.conversation import Conversation, Message, Role, says_nothing
+from ..errors import InvalidRequest
+
+__all__ = ["APPLICATION", "REFUSED", "UNREAD", "other_text", "refuse_unseen"]
+
+REFUSED = ("chat_template", "documents", "prompt", "input", "prompt_embeds", "prompt_token_ids")
+"""By these, servers such as vLLM take text for the prompt from elsewhere than the messages, or a template for it."""
+APPLICATION = frozenset(
+    {"tools", "functions", "tool_choice", "function_call", "response_format", "structured_outputs", "guided_json"}
+    | {"guided_regex", "guided_choice", "guided_grammar", "grammar", "json_schema", "regex", "ebnf"}
+)
+"""Written by the application, as system messages are: they say what the answer may look like, which is judged."""
+UNREAD = frozenset(
+    {"model", "messages", "moderation", "stop", "metadata", "user", "safety_identifier", "prompt_cache_key"}
+    | {"logit_bias", "stream_options"}
+)
+"""Never put before the model; the messages are judged for themselves."""
+
+_WRAPPERS = ("extra_body", "fallbacks")
+_OTHER_PROMPTS = frozenset({*REFUSED, "messages"})
+_TEMPLATE_OPTIONS = "chat_template_kwargs"
+_OPTION_WORD = re.compile(r"[A-Za-z0-9_.-]{0,32}")
+_NAME = re.compile(r"[A-Za-z0-9_.@-]{0,64}")
+# Names and values of common options, which say nothing.
+_OPTIONS = frozenset(
+    {"effort", "summary", "type", "budget_tokens", "enabled", "exclude", "enable_thinking", "thinking", "format"}
+    | {"reasoning_effort", "thinking_budget", "voice", "detail", "ttl", "max_tokens", "ephemeral", "low", "medium"}
+    | {"high", "minimal", "none", "max", "xhigh", "auto", "default", "concise", "detailed", "flex", "priority", "text"}
+    | {"audio", "disabled", "adaptive", "alloy", "wav", "mp3", "opus", "flac", "pcm16", "in_memory", "24h", "5m", "1h"}
+    | {"scale", "standard", "user_location", "approximate", "search_context_size", "include_reasoning", "content"}
+)
+_PLAIN_IN_MESSAGE = frozenset({"role", "content", "refusal", "tool_call_id", "cache_control", "prefix", "partial"})
+_OF_THE_MODEL = frozenset(
+    {"tool_calls", "function_call", "annotations", "audio", "reasoning_content", "reasoning", "thinking"}
+    | {"reasoning_details", "thinking_blocks", "provider_specific_fields", "parsed", "images"}
+)
+_PLAIN_IN_PART = frozenset({"type", "text", "refusal", "cache_control", "annotations"})
+
+
+def refuse_unseen(body: Mapping[object, object]) -> None:
+    """Refuse what would put another prompt before the model than the messages. Raises InvalidRequest."""
+    for key, value in body.items():
+        name = key.casefold() if isinstance(key, str) else ""
+        if name in REFUSED and value is not None:
+            raise InvalidRequest(f"`{name}` is not let through: what it says could not be judged.", param=name)
+        if name in _WRAPPERS and (found := _other_prompt(value)) is not None:
+            reason = f"`{name}` may not have `{found}`: what it says could not be judged."
+            raise InvalidRequest(reason, param=name)
+        options = value if name == _TEMPLATE_OPTIONS else None
+        values = options.values() if isinstance(options, Mapping) else () if options is None else (options,)
+        if any(isinstance(one, (list, dict)) or not _OPTION_WORD.fullmatch(str(one)) for one in values):
+            reason = f"`{_TEMPLATE_OPTIONS}` may have numbers, true, false and single words; text could not be judged."
+            raise InvalidRequest(reason, param=_TEMPLATE_OPTIONS)
+
+
+def _other_prompt(value: object) -> str | None:
+    """The name of a field within a value that is another prompt."""
+    for item in value if isinstance(value, list) else ():
+        if (found := _other_prompt(item)) is not None:
+            return found
+    for key, item in value.items() if isinstance(value, Mapping) else ():
+        name = str(key).casefold()
+        if name in _OTHER_PROMPTS and item is not None:
+            return name
+        if (found := _other_prompt(item)) is not None:
+            return found
+    return None
+
+
+def other_text(body: Mapping[str, object]) -> tuple[Conversation, ...]:
+    """What the request says outside of what its messages say, as a prompt; empty when it says nothing."""
+    found: list[str] = []
+    for key, value in body.items():
+        found += [] if _OPTION_WORD.fullmatch(key) else [key]
+        if key not in UNREAD and key not in APPLICATION and not isinstance(value, (int, float)):
+            found += _texts(value)
+    messages = body.get("messages")
+    for message in messages if isinstance(messages, list) else ():
+        if isinstance(message, Mapping):
+            found += _texts_of_message(message)
+    text = "\n".join(found)
+    return () if says_nothing(text) else (Conversation((Message(Role.USER, _well_formed(text)),)),)
+
+
+def _texts_of_message(message: Mapping[str, object]) -> Iterator[str]:
+    is_models = message.get("role") == Role.ASSISTANT.value
+    for key, value in message.items():
+        if key in _PLAIN_IN_MESSAGE or (is_models and key in _OF_THE_MODEL):
+            continue
+        if not _OPTION_WORD.fullmatch(key):
+            yield key
+        if not (key == "name" and isinstance(value, str) and _NAME.fullmatch(value)):
+            yield from _texts(value)
+    parts = message.get("content")
+    for part in parts if isinstance(parts, list) else ():
+        if isinstance(part, Mapping) and part.get("type") in ("text", "refusal"):
+            for key, value in part.items():
+                if key not in _PLAIN_IN_PART:
+                    yield from _texts(value)
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every string in a value, with the names of its fields, but for those of common options."""
+    if isinstance(value, str):
+        if value not in _OPTIONS:
+            yield value
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, Mapping):
+        for key, item in value.items():
+            if key not in _OPTIONS:
+                yield key
+            yield from _texts(item)
+
+
+def _well_formed(text: str) -> str:
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
