@@ -205,13 +205,26 @@ class Choice:
         event.chunk = {**event.chunk, "choices": [choice]}
         marks: dict[str, int] = {}
         content = only_content(choice)
-        if content is not None and not self._early:
+        if content is None:
+            said = self._add_parts(event, choice, marks)
+        else:
+            said = content
             if content:
                 self._mark(CONTENT, content, marks)
                 self._last = CONTENT
-            event.marks = marks
-            self.waiting.append(event)
-            return
+        tokens = tokens_of(choice)
+        if tokens is not None:
+            self._add_tokens(tokens, said, marks)
+            event.is_untied = event.is_untied or tokens.is_numbers
+        event.marks, event.is_end = marks, bool(choice.get("finish_reason"))
+        self.waiting.append(event)
+        if tokens is not None or self._early:
+            self._tie_ids(event, tokens.ids if tokens is not None else 0)
+        if event.is_end:
+            self.end()
+
+    def _add_parts(self, event: Event, choice: Mapping[str, object], marks: dict[str, int]) -> str:
+        """All text of an event but its tokens; returns what it says together."""
         said: list[str] = []
         for part in parts_of(choice, tools=self._told.tools, stops=self._told.stops):
             if part.is_numbers:
@@ -228,15 +241,7 @@ class Choice:
                 else:
                     said.append(part.text)
                     self._last = part.channel
-        tokens = tokens_of(choice)
-        if tokens is not None:
-            self._add_tokens(tokens, "".join(said), marks)
-            event.is_untied = event.is_untied or tokens.is_numbers
-        event.marks, event.is_end = marks, bool(choice.get("finish_reason"))
-        self.waiting.append(event)
-        self._tie_ids(event, tokens.ids if tokens is not None else 0)
-        if event.is_end:
-            self.end()
+        return "".join(said)
 
     def _mark(self, channel: str, text: str, marks: dict[str, int], *, before: str = "") -> None:
         self._refuse_after_end(text)

@@ -60,12 +60,12 @@ class Tokens:
 
 
 def only_content(choice: Mapping[str, object]) -> str | None:
-    """The text of a choice of a stream that has nothing in it but some content, as most of them; None for any other."""
+    """The text of a choice of a stream that has no part but some content, as most of them; None for any other."""
     delta = choice.get("delta")
     if not isinstance(delta, dict) or len(delta) != 1 or not isinstance(text := delta.get(CONTENT), str):
         return None
     for key, value in choice.items():
-        if key != "delta" and ((key not in CHOICE and key != LOGPROBS) or (value is not None and key != "index")):
+        if key not in ("delta", "index", LOGPROBS) and (value is not None or key not in CHOICE):
             return None
     return text
 
@@ -103,7 +103,7 @@ def tokens_of(choice: Mapping[str, object]) -> Tokens | None:
         found.ids = len(ids)
     elif ids:
         _other_tokens(found, {TOKENS: ids})
-    if not isinstance(logprobs, Mapping):
+    if not isinstance(logprobs, dict):
         _other_tokens(found, logprobs)
         return found
     for key, value in logprobs.items():
@@ -125,7 +125,7 @@ def tokens_of(choice: Mapping[str, object]) -> Tokens | None:
 
 def _add_entry(found: Tokens, entry: object) -> None:
     """A token as the chat contract tells of it."""
-    if not isinstance(entry, Mapping) or not isinstance(token := entry.get("token"), str):
+    if not isinstance(entry, dict) or not isinstance(token := entry.get("token"), str):
         _other_tokens(found, entry)
         return
     raw = _bytes(entry.get("bytes"))
