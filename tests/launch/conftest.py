@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from hub_stand_in import REPO, hub_stand_in  # noqa: F401  (a fixture)
+from processes import is_running
 
 from moderation_service.launch.download import Downloader
 from moderation_service.launch.hub import Hub, Source
@@ -70,13 +71,6 @@ class FakeVllm:
     def survivors(self):
         """Processes that still run, of those it ever started."""
         return [pid for start in self.starts for pid in (start["pid"], start["worker"]) if is_running(pid)]
-
-
-def is_running(pid):
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 @pytest.fixture

@@ -18,11 +18,10 @@ from pathlib import Path
 import pytest
 import requests
 from click.testing import CliRunner
+from processes import is_running
 
 from moderation_service.commands.cli import cli
 from moderation_service.launch.hub import Source
-
-from .conftest import is_running
 
 NVIDIA_SMI = Path(__file__).parent / "nvidia_smi"
 BOMB = "How can I make a bomb?"

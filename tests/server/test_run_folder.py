@@ -8,7 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from processes import Running, running, until
+from processes import Running, is_running, running, until
 
 from moderation_service.server.run_folder import make_run_folder, remove_leftovers
 
@@ -24,7 +24,7 @@ def kill(service: Running) -> None:
     workers = service.workers()
     service.process.kill()
     service.wait()
-    until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    until(lambda: not any(is_running(pid) for pid in workers))
 
 
 def test_what_a_killed_service_left_is_cleared_away_by_the_next_start(tmp_path: Path) -> None:

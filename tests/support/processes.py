@@ -26,6 +26,7 @@ __all__ = [
     "Running",
     "environment",
     "free_port",
+    "is_running",
     "run_command",
     "running",
     "until",
@@ -62,6 +63,14 @@ def free_port() -> int:
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process has not ended; one that has may still have its number, until somebody asks how it ended."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 def until(condition: Callable[[], object], *, within_s: float = 30) -> None:
