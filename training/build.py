@@ -21,7 +21,8 @@ from .check import refuse_leaks
 from .embed import EmbeddingCache
 from .encoder_source import EncoderSource, kept_pieces, read_source
 from .export import RESPONSE_SHARES, VERSION, assemble
-from .train import EPOCHS, SEEDS, train_prompt_heads, train_response_heads
+from .train import EPOCHS, SEEDS, train_prompt_heads, train_response_heads, train_unit_heads
+from .units import unit_rows
 
 __all__ = ["main"]
 
@@ -55,11 +56,19 @@ def build(folder: Path, out: Path, prompts: Sequence[data.Row], responses: Seque
     cache = EmbeddingCache(source.tokenizer(), Encoder(source.arrays), out / "embeddings.npz")
     prompt_train, prompt_held = _split(prompts)
     response_train, response_held = _split(responses)
-    heads = train_prompt_heads(prompt_train, cache), train_response_heads(response_train, cache)
+    sentences = unit_rows(prompt_train, response_train)
+    heads = (
+        train_prompt_heads(prompt_train, cache),
+        train_response_heads(response_train, cache),
+        train_unit_heads(sentences, cache),
+    )
     print("trained")
     model = LiteModel(*assemble(source, *heads, calibrate.UNSET))
     thresholds = calibrate.prompt_thresholds(model, data.calibration_rows(folder))
     thresholds |= calibrate.response_thresholds(model, response_held)
+    thresholds |= calibrate.unit_thresholds(
+        LiteModel(*assemble(source, *heads, calibrate.UNSET | thresholds)), data.calibration_rows(folder)
+    )
     arrays, meta = assemble(source, *heads, thresholds)
     weights = _write(out / WEIGHTS.name, arrays, meta)
     model = LiteModel.load(weights)

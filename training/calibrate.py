@@ -11,7 +11,7 @@ from moderation_service.engines.lite.text import clean, language
 
 from .data import Row
 
-__all__ = ["FLAGGED_SHARES", "UNSET", "prompt_thresholds", "response_thresholds"]
+__all__ = ["FLAGGED_SHARES", "UNSET", "prompt_thresholds", "response_thresholds", "unit_thresholds"]
 
 # Share of harmless rows above each threshold. The English calibration prompts are harder than ordinary traffic: there,
 # about half as many are flagged.
@@ -24,9 +24,11 @@ _WIDTH_SHARE = 0.3
 # Response scores are blended log-odds: below 0 they favour safe, whatever the quantile says. The held-out answers are
 # easier than what a chat assistant says about a delicate question, and their quantile alone would flag much of it.
 _RESPONSE_FLOOR, _MIN_BAND = 0.0, 0.8
+# Of the harmless texts with a middle that nothing else flags: which share their worst sentence may flag.
+UNIT_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.02, 0.005), "zh": (0.04, 0.01)}
 UNSET = {
     f"{target}_{tongue}": {"strict": 0.0, "loose": 1.0, "width": 0.3}
-    for target in FLAGGED_SHARES
+    for target in (*FLAGGED_SHARES, "unit")
     for tongue in ("en", "zh")
 }
 # Held-out harmless answers that read like an assistant's; the dialogue corpora would set the thresholds too low.
@@ -49,8 +51,8 @@ _ASSISTANT_SOURCES = frozenset(
 
 
 def prompt_thresholds(model: LiteModel, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return the thresholds of prompts, from calibration rows."""
-    return _thresholds("prompt", [(row["prompt"], model.score_prompt(clean(row["prompt"])).score) for row in rows])
+    """Return the thresholds of prompts, from calibration rows; single sentences have their own."""
+    return _thresholds("prompt", [(row["prompt"], model.prompt_parts(clean(row["prompt"])).whole) for row in rows])
 
 
 def response_thresholds(model: LiteModel, held_out: Sequence[Row]) -> dict[str, dict[str, float]]:
@@ -65,6 +67,26 @@ def response_thresholds(model: LiteModel, held_out: Sequence[Row]) -> dict[str, 
             score = model.score_response(clean(row["prompt"] or ""), answer, refusal=False).score
             scores.append((row["response"], score))
     return _thresholds("response", scores)
+
+
+def unit_thresholds(model: LiteModel, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    """Return the thresholds of single sentences, from calibration rows that have a middle and are not flagged already.
+
+    Generated documents alone would set them far too low: they are easier than what people write.
+    """
+    scores: dict[str, list[float]] = {"en": [], "zh": []}
+    for row in rows:
+        cleaned = clean(row["prompt"])
+        tongue = language(cleaned)
+        parts = model.prompt_parts(cleaned)
+        if parts.unit is not None and parts.whole < model.thresholds("prompt", tongue).strict:
+            scores[tongue].append(parts.unit_score)
+    found = {}
+    for tongue, shares in UNIT_SHARES.items():
+        strict, loose = (round(float(np.quantile(scores[tongue], 1 - share)), 4) for share in shares)
+        found[f"unit_{tongue}"] = {"strict": strict, "loose": loose, "width": round(_WIDTH_SHARE * (loose - strict), 4)}
+        print(f"unit_{tongue}: {len(scores[tongue])} calibration rows have a middle")
+    return found
 
 
 def _thresholds(target: str, scored: Sequence[tuple[str, float]]) -> dict[str, dict[str, float]]:

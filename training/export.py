@@ -12,11 +12,11 @@ from moderation_service.engines.lite.model import RESPONSE_SEEDS
 
 from .encoder_source import EncoderSource
 from .heads import Net, Quantised
-from .train import PromptHeads, ResponseHeads
+from .train import PromptHeads, ResponseHeads, UnitHeads
 
 __all__ = ["VERSION", "assemble"]
 
-VERSION = "lite-1"
+VERSION = "lite-1.1"
 
 # How the response score is put together; see LiteModel.score_response.
 RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.0}
@@ -24,13 +24,17 @@ REFUSAL_THRESHOLD = 0.0
 
 
 def assemble(
-    source: EncoderSource, prompt: PromptHeads, response: ResponseHeads, thresholds: Mapping[str, Mapping[str, float]]
+    source: EncoderSource,
+    prompt: PromptHeads,
+    response: ResponseHeads,
+    unit: UnitHeads,
+    thresholds: Mapping[str, Mapping[str, float]],
 ) -> tuple[Arrays, dict[str, Any]]:
     """Return what `LiteModel(arrays, meta)` takes."""
     arrays: Arrays = dict(source.arrays)
     arrays["pieces"] = np.frombuffer("\n".join(source.pieces).encode(), dtype=np.uint8)
     arrays["piece_scores"] = source.scores
-    arrays |= _nets("prompt", prompt.nets) | _nets("response", response.nets)
+    arrays |= _nets("prompt", prompt.nets) | _nets("response", response.nets) | _nets("unit", unit.nets)
     heads = {
         "prompt": (prompt.linear, 0),
         "response": (response.linear_response, RESPONSE_SEEDS[0]),
@@ -38,9 +42,11 @@ def assemble(
         "refusal": (response.refusal, 0),
     }
     arrays |= {f"{name}_ngrams": head.weights for name, (head, _) in heads.items()}
+    arrays["unit_ngrams"] = unit.linear.weights
     meta = {
         "version": VERSION,
         "linear": {name: _settings(head, seed) for name, (head, seed) in heads.items()},
+        "unit_linear": {"scale": unit.linear.scale, "bias": unit.linear.bias},
         "response_shares": RESPONSE_SHARES | {"refusal_linear": response.linear_refusal_weight},
         "refusal_threshold": REFUSAL_THRESHOLD,
         "thresholds": {key: dict(values) for key, values in thresholds.items()},

@@ -23,8 +23,16 @@ from moderation_service.engines.lite.text import clean
 from .data import Row
 from .embed import EmbeddingCache
 from .heads import CONTROVERSIAL_TARGET, Net, Quantised, fit_linear, fit_nets, hashed, joined, quantise
+from .units import UnitRow
 
-__all__ = ["PromptHeads", "ResponseHeads", "train_prompt_heads", "train_response_heads"]
+__all__ = [
+    "PromptHeads",
+    "ResponseHeads",
+    "UnitHeads",
+    "train_prompt_heads",
+    "train_response_heads",
+    "train_unit_heads",
+]
 
 SEEDS = (0, 1, 2)
 EPOCHS = 8
@@ -52,6 +60,31 @@ class ResponseHeads:
     linear_refusal_weight: float
     nets: Sequence[Net]
     refusal: Quantised
+
+
+@dataclass(frozen=True)
+class UnitHeads:
+    """What judges a sentence or line of a long prompt; severity only."""
+
+    linear: Quantised
+    nets: Sequence[Net]
+
+
+def train_unit_heads(rows: Sequence[UnitRow], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> UnitHeads:
+    """Fit the n-gram head and the nets on single sentences."""
+    targets = np.array([_TARGETS[row.label] for row in rows])
+    weights = np.array([row.weight for row in rows], dtype=np.float64)
+    texts = [row.text for row in rows]
+    linear = quantise(*fit_linear(hashed(texts, bits), targets, weights))
+    nets = fit_nets(
+        net_inputs(cache.embed(texts)),
+        targets[:, None].astype(np.float32),
+        np.zeros((len(rows), 1), dtype=np.float32),
+        weights.astype(np.float32),
+        seeds=SEEDS,
+        epochs=EPOCHS,
+    )
+    return UnitHeads(linear, nets)
 
 
 def train_prompt_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> PromptHeads:

@@ -46,8 +46,6 @@ PENDING: dict[str, tuple[str, ...]] = {
         "dotted-letters",
         "look-alikes-of-cyrillic",
         "leet-letters",
-        "harmful-line-between-harmless-ones",
-        "harmful-beginning-of-a-long-text",
     ),
 }
 """The cases that do not hold yet, by the reason. One that holds must leave this list."""

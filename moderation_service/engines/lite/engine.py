@@ -41,7 +41,7 @@ class LiteEngine:
 
     @property
     def model(self) -> str:
-        """Name and version of the weights, such as `lite-1`."""
+        """Name and version of the weights, such as `lite-1.1`."""
         return self._model.version
 
     def judge(

@@ -1,8 +1,9 @@
 """The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
 
-Score of a prompt: n-gram logit / 4 + net logit / 2. A text is scored in windows and by its edge sentences; the worst of
-them counts, all but the first window at a discount. Two thresholds per language turn the score into a severity; where
-they come from, and what "controversial" means here, is in docs/lite-model-card.md.
+Score of a text: n-gram logit / 4 + net logit / 2. A prompt is scored by its beginning, by its edge sentences at a
+discount, and by its sentences and lines one by one, with a head and thresholds of their own (`units`); the worst
+counts. A response is scored in windows. Two thresholds per language turn the score into a severity; where they come
+from, and what "controversial" means here, is in docs/lite-model-card.md.
 """
 
 import math
@@ -22,8 +23,18 @@ from .refusal import RefusalHead
 from .severity import SeverityName, Thresholds
 from .text import WINDOW_CHARS, Language, clean, edge_sentences, language, windows
 from .tokenizer import Tokenizer
+from .units import Unit, UnitLinear, units
 
-__all__ = ["CATEGORIES", "CATEGORY_NAMES", "PROMPT_BITS", "RESPONSE_SEEDS", "Judgement", "LiteModel", "Scored"]
+__all__ = [
+    "CATEGORIES",
+    "CATEGORY_NAMES",
+    "PROMPT_BITS",
+    "RESPONSE_SEEDS",
+    "Judgement",
+    "LiteModel",
+    "PromptParts",
+    "Scored",
+]
 
 Floats = NDArray[np.float32]
 Checkpoint = Callable[[], None]
@@ -64,6 +75,8 @@ _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
 # What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
 # the highest of many harmless scores would else flag every long text.
 _SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.75, 0.5, 0.25
+# Units that go through the encoder. With 4 and with 16 the figures were the same.
+_BEST_UNITS = 8
 # Windows per pass through the encoder: bounds the memory of a long text and how late a deadline is noticed.
 _BATCH_SPANS = 32
 
@@ -88,7 +101,7 @@ class Judgement:
 
 
 class Scored(NamedTuple):
-    """A raw score, the net's ten outputs where it was highest, and the number of windows it is the worst of.
+    """A raw score, the net's ten outputs where it was highest, and the number of windows that the text fills.
 
     `place` is where in the cleaned text that was; None: no single place.
     """
@@ -97,6 +110,21 @@ class Scored(NamedTuple):
     outputs: Floats
     windows: int
     place: tuple[int, int] | None = None
+
+
+class PromptParts(NamedTuple):
+    """The two scores of a prompt, with the net's outputs at each: of the whole, and of its worst sentence or line.
+
+    They come from different heads and are compared with different thresholds. `place` is where the whole's is from;
+    `unit` is None for a text without a middle.
+    """
+
+    whole: float
+    outputs: Floats
+    place: tuple[int, int] | None
+    unit: Unit | None
+    unit_score: float
+    unit_outputs: Floats
 
 
 class _Span(NamedTuple):
@@ -129,6 +157,8 @@ class LiteModel:
         self._encoder = Encoder(arrays)
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
+        self._unit_nets = Nets(arrays, "unit")
+        self._unit_linear = UnitLinear(arrays["unit_ngrams"], meta["unit_linear"])
         heads = {name: LinearHead(arrays[f"{name}_ngrams"], **values) for name, values in meta["linear"].items()}
         self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
         self._refusal = RefusalHead(heads["refusal"], meta["refusal_threshold"])
@@ -162,20 +192,40 @@ class LiteModel:
         return self._refusal.refuses(cleaned)
 
     def score_prompt(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> Scored:
-        """Score a cleaned user message: its windows and edge sentences, the worst of all."""
-        found = windows(cleaned)
-        spans = _window_spans(found, TEXT_CHARS)
-        spans += [
-            _Span(segment, None, _SEGMENT_DISCOUNT, start if (start := cleaned.rfind(segment)) >= 0 else None)
-            for segment in edge_sentences(cleaned)
+        """Score a cleaned user message: by its beginning and edges, or by its worst sentence if that is worse."""
+        parts = self.prompt_parts(cleaned, checkpoint=checkpoint)
+        count = len(windows(cleaned))
+        if parts.unit is not None:
+            tongue = language(cleaned)
+            found = self._thresholds[f"unit_{tongue}"].on_scale_of(self.thresholds("prompt", tongue), parts.unit_score)
+            if found > parts.whole:
+                return Scored(found, parts.unit_outputs, count, (parts.unit.start, parts.unit.end))
+        return Scored(parts.whole, parts.outputs, count, parts.place)
+
+    def prompt_parts(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> PromptParts:
+        """The scores of a cleaned user message before they are compared; see `PromptParts`."""
+        checkpoint()
+        spans = _beginning_and_edges(cleaned)
+        found = units(cleaned)
+        linear = self._unit_linear.logits([unit.text for unit in found], checkpoint)
+        best = np.argsort(-linear, kind="stable")[:_BEST_UNITS]
+        checkpoint()
+        # In one pass: the encoder reads its weights once per call.
+        vectors = self._embed([*(span.text for span in spans), *(found[index].text for index in best)])
+        outputs = self._prompt_nets.outputs(vectors)
+        blocks = _Blocks(cleaned, TEXT_CHARS, self._linear)
+        scores = [
+            blocks.logit(span) * _NGRAM_SHARE + float(row[0]) * _NET_SHARE - span.discount
+            for span, row in zip(spans, outputs, strict=False)
         ]
-        linear = _Blocks(cleaned, TEXT_CHARS, self._linear)
-        worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
-        for span, _, outputs in self._read(spans, checkpoint):
-            score = linear.logit(span) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE - span.discount
-            if score > worst:
-                worst, at, place = score, outputs, span.place
-        return Scored(worst, at, len(found), place)
+        worst = int(np.argmax(scores))
+        whole = scores[worst], outputs[worst], spans[worst].place
+        if not found:
+            return PromptParts(*whole, None, -math.inf, outputs[worst])
+        nets = self._unit_nets.outputs(vectors[len(spans) :])[:, 0]
+        unit_scores = linear[best] * _NGRAM_SHARE + nets * _NET_SHARE
+        top = int(np.argmax(unit_scores))
+        return PromptParts(*whole, found[best[top]], float(unit_scores[top]), outputs[len(spans) + top])
 
     def score_response(
         self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check
@@ -254,6 +304,16 @@ class _Blocks:
         if span.block not in self._known:
             self._known[span.block] = self._head.logit(self._text[span.block : span.block + self._size])
         return self._known[span.block]
+
+
+def _beginning_and_edges(cleaned: str) -> list[_Span]:
+    """The first window of a prompt, and its edge sentences where they stand."""
+    beginning = windows(cleaned[: 2 * WINDOW_CHARS])[0][1]
+    edges = [(segment, cleaned.rfind(segment)) for segment in edge_sentences(cleaned)]
+    return [
+        _Span(beginning, 0, 0.0, 0),
+        *(_Span(segment, None, _SEGMENT_DISCOUNT, at if at >= 0 else None) for segment, at in edges),
+    ]
 
 
 def _window_spans(found: list[tuple[int, str]], size: int) -> list[_Span]:

@@ -27,6 +27,10 @@ class Thresholds:
             return "unsafe"
         return "controversial" if score >= self.strict else "safe"
 
+    def on_scale_of(self, other: "Thresholds", score: float) -> float:
+        """The score that is as far between or beyond the other thresholds as this one is between or beyond these."""
+        return other.strict + (score - self.strict) * (other.loose - other.strict) / (self.loose - self.strict)
+
     def probabilities(self, score: float) -> Probabilities:
         """Return safe, controversial and unsafe: an ordered logit with the two thresholds as its cut points.
 

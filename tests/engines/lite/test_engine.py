@@ -26,7 +26,7 @@ def test_verdicts_come_back_in_order(engine):
     assert (bomb.target, bomb.severity, bomb.categories) == (Target.PROMPT, Severity.UNSAFE, (Category.VIOLENT,))
     assert (capital.severity, capital.categories, capital.refusal) == (Severity.SAFE, (), None)
     assert (refused.target, refused.refusal) == (Target.RESPONSE, True)
-    assert {(verdict.engine, verdict.model) for verdict in (bomb, capital, refused)} == {("lite", "lite-1")}
+    assert {(verdict.engine, verdict.model) for verdict in (bomb, capital, refused)} == {("lite", "lite-1.1")}
 
 
 def test_scores_are_probabilities(engine):

@@ -1,0 +1,128 @@
+"""Sentences and lines of a long text, and the head that scores each of them.
+
+A request in the middle of harmless text is found by looking at every sentence on its own. Scoring all of them with the
+nets would cost as much as the whole text does; hashed n-grams are cheap. So all units get the n-gram score, and only
+the best few go through the encoder and a net. The head is trained on single sentences, harmless ones of documents,
+code and mails among them, and has thresholds of its own: a prompt's head finds something odd in one of many sentences.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .ngrams import buckets
+
+__all__ = ["Unit", "UnitLinear", "units"]
+
+# A shorter text has no middle; nor has one of a single sentence, nor of two unless something was repeated around them.
+_MIN_TEXT, _MIN_UNITS = 120, 3
+_UNIT_CHARS = 300
+_OVERLAP = 40
+_CUT_SEARCH = 60
+_MIN_WIDTH = 12
+_HASHED_AT_ONCE = 512
+_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+# A Han character, a kana or a syllable of Hangul says about as much as two letters.
+_WIDE = re.compile(f"[{_HAN}\u3040-\u30ff\uac00-\ud7af]")
+_BORDER = re.compile(rf"(?<=[.!?])\s+|(?<=[。！？；;])|(?<=[!?])(?=[{_HAN}])|(?<=[{_HAN}][.!?])|\n+")
+
+
+class Unit(NamedTuple):
+    """A sentence or a line, and where it stands in the text."""
+
+    start: int
+    end: int
+    text: str
+
+
+def units(cleaned: str) -> list[Unit]:
+    """The distinct sentences and lines of a cleaned text in order; none for a short text, which has no middle.
+
+    A very short one joins the next; a long one is cut, with an overlap, so that no unit is over 300 characters. They
+    cover the text but for white space and repetitions.
+    """
+    if len(cleaned) <= _MIN_TEXT:
+        return []
+    places = [unit for start, end in _joined(cleaned) for unit in _cut(cleaned, start, end)]
+    if len(places) < _MIN_UNITS:
+        return []
+    found: dict[str, Unit] = {}
+    for unit in places:
+        found.setdefault(unit.text, unit)
+    return list(found.values())
+
+
+def _joined(cleaned: str) -> Iterator[tuple[int, int]]:
+    """Sentences and lines as places, each at least 12 letters wide; a short one at the end stands alone."""
+    begun: int | None = None
+    ended = 0
+    for start, end in _pieces(cleaned):
+        ended = end
+        begun = start if begun is None else begun
+        if _width(cleaned[begun:end]) >= _MIN_WIDTH:
+            yield begun, end
+            begun = None
+    if begun is not None:
+        yield begun, ended
+
+
+def _pieces(cleaned: str) -> Iterator[tuple[int, int]]:
+    """What lies between borders, without the white space around it."""
+    start = 0
+    for border in _BORDER.finditer(cleaned):
+        yield from _stripped(cleaned, start, border.start())
+        start = border.end()
+    yield from _stripped(cleaned, start, len(cleaned))
+
+
+def _stripped(cleaned: str, start: int, end: int) -> Iterator[tuple[int, int]]:
+    piece = cleaned[start:end]
+    text = piece.strip()
+    if text:
+        start += len(piece) - len(piece.lstrip())
+        yield start, start + len(text)
+
+
+def _width(text: str) -> int:
+    return len(text) + len(_WIDE.findall(text)) if len(text) < _MIN_WIDTH else len(text)
+
+
+def _cut(cleaned: str, start: int, end: int) -> Iterator[Unit]:
+    while end - start > _UNIT_CHARS:
+        stop = start + _UNIT_CHARS
+        space = cleaned.rfind(" ", stop - _CUT_SEARCH, stop)
+        stop = space if space > start else stop
+        yield Unit(start, stop, cleaned[start:stop])
+        start = stop - _OVERLAP
+    yield Unit(start, end, cleaned[start:end])
+
+
+class UnitLinear:
+    """The n-gram part of the head: one int8 weight per bucket."""
+
+    def __init__(self, weights: NDArray[np.int8], settings: Mapping[str, float]) -> None:
+        self._weights = weights
+        self._bits = len(weights).bit_length() - 1
+        self._scale, self._bias = settings["scale"], settings["bias"]
+
+    def logits(self, texts: Sequence[str], checkpoint: Callable[[], None]) -> NDArray[np.float32]:
+        """Log-odds of many short texts; `checkpoint` is called between parts of them and may raise."""
+        found = np.empty(len(texts), dtype=np.float32)
+        for start in range(0, len(texts), _HASHED_AT_ONCE):
+            checkpoint()
+            part = texts[start : start + _HASHED_AT_ONCE]
+            found[start : start + len(part)] = self._some(part)
+        return found
+
+    def _some(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        hashed = [buckets(text, self._bits) for text in texts]
+        counts = np.array([len(one) for one in hashed])
+        # One gather for all; a text without features adds a stand-in, whose weight is taken out again.
+        flat = np.fromiter((bucket for one in hashed for bucket in (one or (0,))), dtype=np.int64)
+        starts = np.concatenate(([0], np.cumsum(np.maximum(counts, 1))[:-1]))
+        totals = np.add.reduceat(self._weights[flat].astype(np.int32), starts)
+        totals = np.where(counts > 0, totals, 0)
+        return np.asarray(totals * self._scale / np.sqrt(np.maximum(counts, 1)) + self._bias, dtype=np.float32)
