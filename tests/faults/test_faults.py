@@ -46,6 +46,8 @@ SETTINGS = {
     "--workers": "2",
     "--threads": "40",
     "--cache-size": "0",
+    # The mildest: callers of guarded chats may choose any that is as strict.
+    "--default-policy": "allow",
     "--deadline-s": "4",
     "--upstream-timeout-s": "1.5",
     "--chat-first-token-timeout-s": "1",
