@@ -15,14 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-import yaml
-
-from ..errors import ConfigurationError
 from .chat_settings import ChatSettings
 from .setting import ENV_PREFIX, Secret, Setting, Url
 from .setting import declare as _declare
+from .settings_file import read_settings_file
 from .stream_settings import StreamSettings
-from .yaml_file import compose_file
 
 __all__ = [
     "ENGINES",
@@ -40,7 +37,6 @@ __all__ = [
 ENGINES = ("lite", "vllm", "stream")
 UPSTREAM_DIALECTS = ("auto", "vllm", "sglang", "llamacpp", "ollama", "openai")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
-_NULL = "tag:yaml.org,2002:null"
 
 
 class Source(enum.Enum):
@@ -343,7 +339,7 @@ def load_settings(
     known = {setting.name: setting for setting in declarations()}
     values: dict[str, Any] = {}
     sources = dict.fromkeys(known, Source.DEFAULT)
-    for name, (raw, where) in (_read_file(file, known) if file is not None else {}).items():
+    for name, (raw, where) in (read_settings_file(file, known) if file is not None else {}).items():
         values[name] = known[name].parse(raw, where=where)
         sources[name] = Source.FILE
     environ = environ or {}
@@ -369,36 +365,3 @@ def _warnings(environ: Mapping[str, str], known: Mapping[str, Setting], links: C
     odd = {name: "no such setting" for name in environ if name.startswith(ENV_PREFIX) and name not in names}
     odd |= dict.fromkeys(links, "what Kubernetes sets for a Service of that name")
     return tuple(f"{name}: {reason}; ignored." for name, reason in sorted(odd.items()))
-
-
-def _read_file(path: Path, known: Mapping[str, Setting]) -> dict[str, tuple[object, str]]:
-    """The file's values with their places. Lists are kept for secrets; everything else is text or a scalar."""
-    root = compose_file(path)
-    if root is None:
-        return {}
-    if not isinstance(root, yaml.MappingNode):
-        raise ConfigurationError(f"{path}:1: must be a mapping of settings.")
-    found: dict[str, tuple[object, str]] = {}
-    for key_node, value_node in root.value:
-        line = key_node.start_mark.line + 1
-        if not isinstance(key_node, yaml.ScalarNode):
-            raise ConfigurationError(f"{path}:{line}: the name of a setting must be a single word.")
-        name = str(key_node.value)
-        if name not in known:
-            raise ConfigurationError(f"{path}:{line}: there is no setting {name!r}.")
-        if name in found:
-            raise ConfigurationError(f"{path}:{line}: {name} is set twice.")
-        where = f"{path}:{line}: {name}"
-        values = value_node.value if isinstance(value_node, yaml.SequenceNode) else [value_node]
-        if any(node.tag == _NULL or node.value == "" for node in values):
-            # Read as text it would be the file "null" or the home folder "~"; read as "no keys" it would be open.
-            raise ConfigurationError(f"{where}: has no value; leave the line out for the default.")
-        if isinstance(value_node, yaml.ScalarNode):
-            found[name] = (str(value_node.value), where)
-        elif isinstance(value_node, yaml.SequenceNode) and all(
-            isinstance(item, yaml.ScalarNode) for item in value_node.value
-        ):
-            found[name] = ([str(item.value) for item in value_node.value], where)
-        else:
-            raise ConfigurationError(f"{where}: must be a single value or a list of values.")
-    return found
