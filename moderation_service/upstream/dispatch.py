@@ -73,6 +73,8 @@ class Dispatch(Generic[AnyServer]):
             if replica is None and failure is not None and failure.kind is FailureKind.CLOSED:
                 replica = self._replicas.choose()
             left_s = deadline.remaining_s()
+            if replica is None and not tried and left_s > 0:
+                replica = self._replicas.recalled(timeout_s=left_s)
             if replica is None or left_s <= 0:
                 break
             tried.add(replica)

@@ -117,6 +117,7 @@ class ReplicaSet(Generic[AnyServer]):
         self._lock = threading.Lock()
         self._turn = 0
         self._stopping = threading.Event()
+        self._recalling = threading.Lock()
         self._probers: set[threading.Thread] = set()
 
     def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
@@ -193,24 +194,44 @@ class ReplicaSet(Generic[AnyServer]):
 
         Raises EngineError.
         """
-        error: Exception | None = None
-        for replica in self.replicas:
-            is_in_use = replica.is_proven and not replica.is_ejected
-            if is_in_use and replica.last_ok is not None and self._clock() - replica.last_ok < within_s:
-                return
         pause_s = self.pause_s()
-        if pause_s is not None:
+        if pause_s is not None and not any(self._is_recent(replica, within_s) for replica in self.replicas):
             raise resting(pause_s)
+        is_ready, error = False, None
+        # One that is not proven is asked even if another one is ready: requests would go to it too.
+        for replica in sorted(self.replicas, key=lambda one: not self._is_recent(one, within_s)):
+            if self._is_recent(replica, within_s):
+                is_ready = True
+            elif not (replica.is_ejected or self._rests(replica) or (is_ready and replica.is_proven)):
+                try:
+                    self.probe(replica, timeout_s=self._timeout_s)
+                except UpstreamFailure as failure:
+                    error = failure.error
+                else:
+                    is_ready = True
+        if not is_ready:
+            raise error or self.unavailable()
+
+    def _is_recent(self, replica: Replica[AnyServer], within_s: float) -> bool:
+        is_in_use = replica.is_proven and not replica.is_ejected
+        return is_in_use and replica.last_ok is not None and self._clock() - replica.last_ok < within_s
+
+    def recalled(self, *, timeout_s: float) -> Replica[AnyServer] | None:
+        """A server that is out of use for a wrong verdict only, if it judges rightly now; None if there is none.
+
+        Such a server answers at once, so a request can wait for that. One thread asks; others do without.
+        """
         for replica in self.replicas:
-            if replica.is_ejected or self._rests(replica):
-                continue
-            try:
-                self.probe(replica)
-            except UpstreamFailure as failure:
-                error = failure.error
-            else:
-                return
-        raise error or self.unavailable()
+            if replica.ejected_for is FailureKind.MISJUDGES and self._recalling.acquire(blocking=False):
+                try:
+                    self.probe(replica, timeout_s=min(timeout_s, self._timeout_s))
+                except UpstreamFailure:
+                    continue
+                finally:
+                    self._recalling.release()
+                self._take_back(replica)
+                return replica
+        return None
 
     def unavailable(self) -> EngineUnavailable:
         """The error for a call that no server is there for: all are out of use."""
@@ -219,11 +240,11 @@ class ReplicaSet(Generic[AnyServer]):
             return EngineUnavailable(message, retry_after_s=1.0, reason=FailureReason.MISJUDGES)
         return EngineUnavailable("No model server can be reached.", retry_after_s=1.0, reason=FailureReason.EJECTED)
 
-    def probe(self, replica: Replica[AnyServer]) -> None:
+    def probe(self, replica: Replica[AnyServer], *, timeout_s: float) -> None:
         """Ask real questions. Raises UpstreamFailure."""
         started = self._clock()
         try:
-            replica.server.learn_again(timeout_s=self._timeout_s)
+            replica.server.learn_again(timeout_s=timeout_s)
         except UpstreamFailure as failure:
             self.failed(replica, failure, self._clock() - started)
             raise
@@ -266,18 +287,25 @@ class ReplicaSet(Generic[AnyServer]):
         asked_for_s = 0.0
         while not self._stopping.wait(max(next(pauses), asked_for_s)):
             try:
-                self.probe(replica)
+                if replica.is_ejected:
+                    self.probe(replica, timeout_s=self._timeout_s)
             except UpstreamFailure as failure:
                 asked_for_s = failure.pause_s
                 continue
-            with self._lock:
-                replica.is_ejected, replica.ejected_for = False, None
-            log_event(_log, logging.WARNING, "upstream_back", upstream=replica.label)
-            if self._events is not None:
-                self._events.upstream_ejected(replica.label, False)
+            self._take_back(replica)
             break
         with self._lock:
             self._probers.discard(threading.current_thread())
+
+    def _take_back(self, replica: Replica[AnyServer]) -> None:
+        """Use the server again, if nobody has seen to that yet."""
+        with self._lock:
+            if not replica.is_ejected:
+                return
+            replica.is_ejected, replica.ejected_for = False, None
+        log_event(_log, logging.WARNING, "upstream_back", upstream=replica.label)
+        if self._events is not None:
+            self._events.upstream_ejected(replica.label, False)
 
 
 def probe_pauses(chance: random.Random) -> Iterator[float]:

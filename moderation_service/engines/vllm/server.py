@@ -184,6 +184,11 @@ class GuardServer(Discovery[Facts]):
         except PromptTooLong:
             error = EngineUnavailable("The model server's context is too small for a verdict.")
             raise UpstreamFailure(FailureKind.REFUSED, error) from None
+        except UpstreamFailure as failure:
+            if failure.kind is not FailureKind.GARBLED:
+                raise
+            # An answer to this one question that is none proves nothing, either way.
+            raise UpstreamFailure(FailureKind.NO_VERDICT, failure.error) from None
         if _read(text, _chat_tokens(choice), Target.PROMPT).answer.severity is Severity.SAFE:
             error = EngineUnavailable("The model server calls a plainly harmful question safe; it is not used.")
             raise UpstreamFailure(FailureKind.MISJUDGES, error)

@@ -245,3 +245,35 @@ def test_a_rendered_prompt_that_hides_harm_is_given_up(upstream, engine_for) -> 
     engine.check_ready()
     assert verdict(engine, Conversation.of(prompt=BOMB), Detail.SEVERITY).severity is Severity.UNSAFE
     assert upstream.questions[-1]["max_tokens"] == 3
+
+
+def test_a_server_that_knows_harm_again_is_used_by_the_next_question(upstream, engine_for) -> None:
+    upstream.behave = always_safe
+    engine = engine_for(upstream)
+    with pytest.raises(EngineUnavailable):
+        engine.check_ready()
+    upstream.behave = guard
+    assert verdict(engine, Conversation.of(prompt=BOMB)).severity is Severity.UNSAFE
+
+
+def test_a_server_beside_a_good_one_is_proven_too(upstream, second, engine_for) -> None:
+    second.behave = always_safe
+    engine = engine_for(upstream, second)
+    engine.check_ready()
+    for _ in range(6):
+        assert verdict(engine, Conversation.of(prompt=BOMB)).severity is Severity.UNSAFE
+    assert second.questions == []
+
+
+def test_an_odd_answer_to_the_harmful_question_is_not_ready_but_puts_nothing_out_of_use(upstream, engine_for) -> None:
+    engine = engine_for(upstream)
+    verdict(engine, SAFE)
+
+    def odd(request):
+        return reply(200, {"choices": []}) if "Hello!" in str(request.body) else guard(request)
+
+    upstream.behave = odd
+    for _ in range(5):
+        with pytest.raises(EngineAnswerInvalid):
+            engine.check_ready()
+    assert verdict(engine, SAFE).severity is Severity.SAFE
