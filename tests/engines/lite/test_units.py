@@ -29,8 +29,8 @@ def test_a_short_chinese_question_is_not_glued_to_its_neighbour():
 
 
 def test_what_is_too_short_to_mean_anything_joins_the_next():
-    rest = "This sentence is long enough by itself. Another one, which differs from it, comes next. And a third one ends it."
-    first, *others = texts(f"A. B. {rest}")
+    rest = "Another one, which differs from it, comes next. And a third one is here, so that it can end."
+    first, *others = texts(f"A. B. This sentence is long enough by itself. {rest}")
     assert first == "A. B. This sentence is long enough by itself."
     assert len(others) == 2
 
