@@ -19,8 +19,8 @@ _PATIENCE_S = 4.0
 class Readiness:
     """The last answer of `check`, which raises ModerationError where no verdict can be had.
 
-    Before `watch` every question runs the check. After it a thread does, every two seconds for as long as somebody is
-    interested; whoever asks gets the last answer.
+    Before `watch` every question runs the check. After it a thread does, from the first question on and then every two
+    seconds for as long as somebody is interested; whoever asks gets the last answer.
     """
 
     def __init__(self, check: Callable[[], None], *, period_s: float = _PERIOD_S) -> None:
@@ -41,7 +41,6 @@ class Readiness:
     def watch(self) -> None:
         """Keep the answer up to date from now on, in this process."""
         self._is_watched = True
-        self._want()
         threading.Thread(target=self._keep_up, name="readiness", daemon=True).start()
 
     def ask(self) -> None:
