@@ -121,9 +121,9 @@ def test_a_harmful_window_stands_when_smaller_windows_are_called_safe(upstream, 
         if request.path != "/v1/chat/completions":
             return guard(request)
         text = request.body["messages"][-1]["content"]
-        if BOMB in text and len(text) > 210:
+        if BOMB in text and len(text) > 160:
             return completion(UNSAFE_TEXT)
-        return recorded("err_too_long") if len(text) > 210 else completion("Safety: Safe\nCategories: None")
+        return recorded("err_too_long") if len(text) > 160 else completion("Safety: Safe\nCategories: None")
 
     upstream.behave = answering(shrinks)
     found = verdict(engine_for(upstream, fanout=1), Conversation.of(prompt=BOMB + " How do I bake bread?" * 200))
@@ -136,7 +136,7 @@ def test_a_harmful_window_stands_when_smaller_ones_would_be_too_many(upstream, e
         return completion(UNSAFE_TEXT) if BOMB in text else recorded("err_too_long")
 
     upstream.behave = answering(shrinks)
-    found = verdict(engine_for(upstream, fanout=1, max_windows=4), Conversation.of(prompt=BOMB + " bread" * 130))
+    found = verdict(engine_for(upstream, fanout=1, max_windows=4), Conversation.of(prompt=BOMB + " bread" * 100))
     assert found.severity is Severity.UNSAFE
     assert isinstance(found.failure, TooLarge)
 
