@@ -173,7 +173,13 @@ def process(command: list[str], port: int, environment: dict[str, str] | None = 
 @contextlib.contextmanager
 def model_server(mock: Path, folder: str, delay_ms: float, recording: str) -> Iterator[tuple[str, int]]:
     files = []
-    for flag, name in (("-u", recording), ("-a", "ok_full_response_safe_label_ids"), ("-t", "tokenize_labels")):
+    recordings = {
+        "-u": recording,
+        "-a": "ok_full_response_safe_label_ids",
+        "-t": "tokenize_labels",
+        "-h": "ok_full_unsafe",
+    }
+    for flag, name in recordings.items():
         file = Path(folder) / f"{name}.json"
         body = json.loads((RECORDINGS / f"{name}.json").read_text())["body"]
         file.write_text(json.dumps(body, separators=(",", ":")))

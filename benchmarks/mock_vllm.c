@@ -41,6 +41,7 @@ typedef struct {
     size_t len;
     size_t skip;                /* body bytes still to be thrown away */
     enum { OTHER, CHAT, TOKENIZE } kind;    /* of the request whose body is being skipped */
+    int is_harmful;             /* the body has the question by which a guard is tried before it is used */
     int has_assistant;          /* the body speaks of an assistant; it must come in one piece for that */
     int in_body;
 } Conn;
@@ -54,7 +55,7 @@ static Pending queue[QUEUE];
 static unsigned queue_head, queue_tail; /* the delay is constant, so first in is first out */
 static int epoll_fd, timer_fd;
 static int64_t delay_ns;
-static Reply prompt_reply, response_reply, tokenize_reply;
+static Reply prompt_reply, response_reply, tokenize_reply, harmful_reply;
 static uint64_t answered;
 static volatile sig_atomic_t stopping;
 
@@ -139,7 +140,8 @@ static const char *header(const char *head, size_t len, const char *name) {
 
 static void finish_request(int fd, Conn *c) {
     c->in_body = 0;
-    if (c->kind == CHAT) reply_chat(fd, c->has_assistant ? &response_reply : &prompt_reply);
+    if (c->kind == CHAT && c->is_harmful) reply_chat(fd, &harmful_reply);
+    else if (c->kind == CHAT) reply_chat(fd, c->has_assistant ? &response_reply : &prompt_reply);
     else if (c->kind == TOKENIZE) send_all(fd, tokenize_reply.data, tokenize_reply.len);
 }
 
@@ -153,6 +155,7 @@ static void on_readable(int fd) {
         if (c->in_body) {
             size_t take = c->skip < c->len ? c->skip : c->len;
             if (take && memmem(c->buf, take, "\"assistant\"", 11)) c->has_assistant = 1;
+            if (take && memmem(c->buf, take, "make a bomb?", 12)) c->is_harmful = 1;
             memmove(c->buf, c->buf + take, c->len - take);
             c->len -= take;
             c->skip -= take;
@@ -170,7 +173,7 @@ static void on_readable(int fd) {
         c->skip = length ? strtoul(length, NULL, 10) : 0;
         c->kind = strncmp(c->buf, "POST /v1/chat/completions", 25) == 0 ? CHAT
                   : strncmp(c->buf, "POST /tokenize", 14) == 0 ? TOKENIZE : OTHER;
-        c->has_assistant = 0;
+        c->has_assistant = c->is_harmful = 0;
         c->in_body = 1;
         if (c->kind == OTHER) {
             if (strncmp(c->buf, "GET /health", 11) == 0) send_all(fd, HEALTH, sizeof HEALTH - 1);
@@ -225,16 +228,17 @@ static Reply reply_of(const char *path) {
 
 int main(int argc, char **argv) {
     int port = 9100, option, one = 1;
-    while ((option = getopt(argc, argv, "p:d:u:a:t:")) != -1) {
+    while ((option = getopt(argc, argv, "p:d:u:a:t:h:")) != -1) {
         if (option == 'p') port = atoi(optarg);
         else if (option == 'd') delay_ns = (int64_t)(atof(optarg) * 1e6);
         else if (option == 'u') prompt_reply = reply_of(optarg);
         else if (option == 'a') response_reply = reply_of(optarg);
+        else if (option == 'h') harmful_reply = reply_of(optarg);
         else if (option == 't') tokenize_reply = reply_of(optarg);
         else return 2;
     }
-    if (!prompt_reply.data || !response_reply.data || !tokenize_reply.data) {
-        fprintf(stderr, "usage: %s [-p PORT] [-d DELAY_MS] -u FILE -a FILE -t FILE\n", argv[0]);
+    if (!prompt_reply.data || !response_reply.data || !tokenize_reply.data || !harmful_reply.data) {
+        fprintf(stderr, "usage: %s [-p PORT] [-d DELAY_MS] -u FILE -a FILE -t FILE -h FILE\n", argv[0]);
         return 2;
     }
     snprintf(models, sizeof models, "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %zu\r\n\r\n%s",
