@@ -496,7 +496,7 @@ def test_a_question_is_known_to_workers_that_were_not_asked_it() -> None:
         assert service.request("POST", PATH, response("Take two spoons. ", litellm_call_id="other")).json == NONE
         assert service.request("POST", PATH, request(HELLO, **params(policy="srict"))).status == 400
         service.stop()
-        lines = [line for line in service.log if line.get("route") == PATH]
+        lines = sorted((line for line in service.log if line.get("route") == PATH), key=lambda line: line["time"])
     known = [line.get("question_known") for line in lines]
     # Before these come the questions, but for what the killed workers had not written down yet.
     assert known[-12:] == [True] * 10 + [False, None]
