@@ -22,7 +22,7 @@ from .embed import EmbeddingCache
 from .encoder_source import EncoderSource, kept_pieces, read_source
 from .export import RESPONSE_SHARES, VERSION, assemble
 from .train import EPOCHS, SEEDS, train_prompt_heads, train_response_heads, train_unit_heads
-from .units import unit_rows
+from .units import harmless_sentences, real_units, unit_rows
 
 __all__ = ["main"]
 
@@ -43,9 +43,13 @@ def main() -> None:
             )
     options = parser.parse_args()
     prompts, responses = data.prompt_rows(options.data), data.response_rows(options.data)
-    data.check_hashes([*prompts, *responses, *data.calibration_rows(options.data)])
-    refuse_leaks(options.data, prompts, responses)
-    print(f"checked: {len(prompts)} prompts, {len(responses)} responses; none is an evaluation item or close to one")
+    data.check_hashes([*prompts, *responses, *data.calibration_rows(options.data), *real_units()])
+    sentences = harmless_sentences()
+    refuse_leaks(options.data, [*prompts, *sentences], responses)
+    print(
+        f"checked: {len(prompts)} prompts, {len(responses)} responses, {len(sentences)} sentences of harmless texts; "
+        "none is an evaluation item or close to one"
+    )
     if options.command == "build":
         build(options.data, options.out, prompts, responses)
 
@@ -123,7 +127,7 @@ def _card(weights: Path, thresholds: dict[str, dict[str, float]], measures: dict
         "epochs": EPOCHS,
         "response_shares": RESPONSE_SHARES,
         "thresholds": thresholds,
-        "flagged_shares": {target: dict(shares) for target, shares in calibrate.FLAGGED_SHARES.items()},
+        "flagged_shares": {**calibrate.FLAGGED_SHARES, "unit": calibrate.UNIT_SHARES},
         "measures": measures,
         "tools": {
             "python": platform.python_version(),

@@ -11,7 +11,14 @@ from moderation_service.engines.lite.text import clean, language
 
 from .data import Row
 
-__all__ = ["FLAGGED_SHARES", "UNSET", "prompt_thresholds", "response_thresholds", "unit_thresholds"]
+__all__ = [
+    "FLAGGED_SHARES",
+    "UNIT_SHARES",
+    "UNSET",
+    "prompt_thresholds",
+    "response_thresholds",
+    "unit_thresholds",
+]
 
 # Share of harmless rows above each threshold. The English calibration prompts are harder than ordinary traffic: there,
 # about half as many are flagged.

@@ -18,7 +18,7 @@ from moderation_service.engines.lite.units import units
 from .data import HERE, Row, read_jsonl
 from .generate.documents import documents
 
-__all__ = ["REAL_UNITS", "UnitRow", "real_units", "unit_rows"]
+__all__ = ["REAL_UNITS", "UnitRow", "harmless_sentences", "real_units", "unit_rows"]
 
 _Item = TypeVar("_Item")
 
@@ -29,7 +29,7 @@ _SEED = 5
 _REQUESTS = {"en": 9000, "zh": 7000}
 _ANSWERS = {"en": 8000, "zh": 6000}
 _PASSAGES = {"en": 4000, "zh": 3000}
-_DOCUMENTS, _GENERATED = 900, {"en": 3500, "zh": 3500}
+_DOCUMENTS, _GENERATED_SENTENCES = 900, {"en": 3500, "zh": 3500}
 # Sources of the safe prompts whose sentences are statements, not requests.
 _PROSE = frozenset(
     {"apisix_docs", "gutenberg", "pubmedqa", "bbh", "mmlu_med", "complexbench", "oasst1_replies", "safetybench_zh"}
@@ -50,6 +50,14 @@ def real_units() -> list[Row]:
     return read_jsonl(REAL_UNITS)
 
 
+def harmless_sentences() -> list[Row]:
+    """The sentences that are in no other training row, real ones and those of generated documents, as prompts."""
+    real = [{"id": row["id"], "prompt": row["text"]} for row in real_units()]
+    return real + [
+        {"id": f"documents-{number}", "prompt": text} for number, text in enumerate(_sentences(_generated()))
+    ]
+
+
 def unit_rows(prompts: Sequence[Row], responses: Sequence[Row]) -> list[UnitRow]:
     """All rows, in an order that depends on the rows given and on nothing else."""
     pick = random.Random(_SEED)
@@ -62,13 +70,16 @@ def unit_rows(prompts: Sequence[Row], responses: Sequence[Row]) -> list[UnitRow]
             rows += [UnitRow(clean(row["prompt"]), row["label"], row["weight"]) for row in chosen]
     answers = [row["response"] for row in responses if row["label"] == "safe" and row["refusal"] != "Yes"]
     passages = [row["prompt"] for row in prompts if row["source"] in _PROSE]
-    generated = [text for _, text in documents(_DOCUMENTS, seed=_SEED)]
-    for texts, counts in ((answers, _ANSWERS), (passages, _PASSAGES), (generated, _GENERATED)):
+    for texts, counts in ((answers, _ANSWERS), (passages, _PASSAGES), (_generated(), _GENERATED_SENTENCES)):
         cut = _sentences(texts)
         for tongue, count in counts.items():
             chosen_texts = _sample(pick, [text for text in cut if language(text) == tongue], count)
             rows += [UnitRow(text, "safe") for text in chosen_texts]
     return rows + [UnitRow(row["text"], "safe") for row in real_units()]
+
+
+def _generated() -> list[str]:
+    return [text for _, text in documents(_DOCUMENTS, seed=_SEED)]
 
 
 def _sentences(texts: Iterable[str]) -> list[str]:

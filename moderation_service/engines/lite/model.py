@@ -77,7 +77,7 @@ _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
 _SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.75, 0.5, 0.25
 # Units that go through the encoder. With 4 and with 16 the figures were the same.
 _BEST_UNITS = 8
-# Windows per pass through the encoder: bounds the memory of a long text and how late a deadline is noticed.
+# A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
 _BATCH_SPANS = 32
 
 
@@ -171,7 +171,7 @@ class LiteModel:
         return cls(*read(path))
 
     def judge_prompt(self, text: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
-        """Judge a user message. `checkpoint` is called between batches of windows and may raise to stop the work."""
+        """Judge a user message. `checkpoint` is called between parts of the work and may raise to stop it."""
         cleaned = clean(text)
         scored = self.score_prompt(cleaned, checkpoint=checkpoint)
         return self._judgement("prompt", cleaned, scored, refusal=None, named=CATEGORIES)

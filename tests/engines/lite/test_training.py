@@ -50,8 +50,26 @@ def test_generated_rows_are_what_the_generators_print(training, name, module):
 
 def test_own_rows_are_the_ones_of_the_manifest(training):
     from training import data
+    from training.units import real_units
 
-    data.check_hashes([*data.prompt_rows(None), *data.response_rows(None)])
+    data.check_hashes([*data.prompt_rows(None), *data.response_rows(None), *real_units()])
+
+
+def test_a_row_that_is_not_the_manifests_is_refused(training):
+    from training import data
+    from training.units import real_units
+
+    first, *rest = real_units()
+    with pytest.raises(ValueError, match="real_units"):
+        data.check_hashes([{**first, "text": "Another sentence."}, *rest])
+
+
+def test_the_manifest_counts_the_real_sentences(training):
+    from training import data
+    from training.units import real_units
+
+    (entry,) = [entry for entry in data.read_jsonl(data.MANIFEST) if entry["id"] == "real_units"]
+    assert entry["rows"] == entry["labels"]["safe"] == len(real_units())
 
 
 def test_every_source_names_its_licence_and_origin(training):
@@ -73,22 +91,38 @@ def test_the_model_card_names_the_manifest(training):
 
     card = json.loads(MODEL_CARD.read_text(encoding="utf-8"))
     assert card["manifest_sha256"] == hashlib.sha256(data.MANIFEST.read_bytes()).hexdigest()
+    entries = data.read_jsonl(data.MANIFEST)
+    assert [source["id"] for source in card["sources"]] == [entry["id"] for entry in entries]
+    for source, entry in zip(card["sources"], entries, strict=True):
+        assert source.items() <= entry.items()
+
+
+def test_the_model_card_says_which_shares_were_flagged(training):
+    from moderation_service.engines.lite.assets import MODEL_CARD
+    from training.calibrate import FLAGGED_SHARES, UNIT_SHARES
+
+    card = json.loads(MODEL_CARD.read_text(encoding="utf-8"))
+    shares = {**FLAGGED_SHARES, "unit": UNIT_SHARES}
+    assert card["flagged_shares"] == json.loads(json.dumps(shares))
 
 
 @pytest.mark.training
 def test_no_training_row_is_an_evaluation_item_or_close_to_one(training, data_folder):
     from training.check import refuse_leaks
     from training.data import prompt_rows, response_rows
+    from training.units import harmless_sentences
 
-    refuse_leaks(data_folder, prompt_rows(data_folder), response_rows(data_folder))
+    prompts = [*prompt_rows(data_folder), *harmless_sentences()]
+    refuse_leaks(data_folder, prompts, response_rows(data_folder))
 
 
 @pytest.mark.training
 def test_own_rows_are_not_evaluation_items(training):
     from training.check import exact_hits
     from training.data import prompt_rows, response_rows
+    from training.units import harmless_sentences
 
-    assert exact_hits([*prompt_rows(None), *response_rows(None)]) == []
+    assert exact_hits([*prompt_rows(None), *response_rows(None), *harmless_sentences()]) == []
 
 
 @pytest.mark.training
@@ -119,16 +153,22 @@ def test_training_on_own_rows_gives_the_same_model_bit_by_bit(training, tmp_path
     from training.embed import EmbeddingCache
     from training.encoder_source import EncoderSource
     from training.export import assemble
-    from training.train import train_prompt_heads, train_response_heads
+    from training.train import train_prompt_heads, train_response_heads, train_unit_heads
+    from training.units import unit_rows
 
     shipped, _ = read()
     pieces = shipped["pieces"].tobytes().decode().split("\n")
     source = EncoderSource(pieces, shipped["piece_scores"], shipped)
     cache = EmbeddingCache(source.tokenizer(), Encoder(shipped), tmp_path / "embeddings.npz")
     prompts, responses = prompt_rows(None)[::20], response_rows(None)[::10]
+    sentences = unit_rows(prompts, responses)[::20]
 
     def trained():
-        heads = train_prompt_heads(prompts, cache), train_response_heads(responses, cache)
+        heads = (
+            train_prompt_heads(prompts, cache),
+            train_response_heads(responses, cache),
+            train_unit_heads(sentences, cache),
+        )
         return assemble(source, *heads, UNSET)
 
     (first, first_meta), (second, second_meta) = trained(), trained()
