@@ -176,10 +176,10 @@ def test_nothing_that_was_sent_is_in_a_span(collector: Collector) -> None:
         service.request("GET", f"/{MARKER}?{MARKER}", User_Agent=MARKER, baggage=f"a={MARKER}")
         service.raw(f"{MARKER.upper()} /moderate HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
         service.request("POST", "/moderate", {"prompt": "bread"}, X_Request_Id=f"{MARKER} with spaces")
-        spans = [span for span in collector.wait_for(9) if span.kind == SERVER]
+        spans = [span for span in collector.wait_for(8) if span.kind == SERVER]
         assert not any(MARKER in line.lower() for line in service.lines)
     assert not any(MARKER.encode() in raw.lower() for raw in collector.raw)
-    assert {span.name for span in spans} == {"POST /moderate", "GET unmatched", "_OTHER unmatched"}
+    assert {span.name for span in spans} == {"POST /moderate", "GET unmatched"}
     assert [span.attributes["http.response.status_code"] for span in spans if span.failed] == [500]
     assert {span.events for span in spans} == {0}
 

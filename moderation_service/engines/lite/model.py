@@ -75,8 +75,9 @@ _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
 # What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
 # the highest of many harmless scores would else flag every long text.
 _SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.75, 0.5, 0.25
-# Units that go through the encoder. With 4 and with 16 the figures were the same.
-_BEST_UNITS = 8
+# Units that go through the encoder, of a text that the first window holds whole and of a longer one. With 4 and with 16
+# the figures were the same.
+_BEST_OF_FEW, _BEST_OF_MANY = 3, 8
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
 _BATCH_SPANS = 32
 
@@ -208,7 +209,8 @@ class LiteModel:
         spans = _beginning_and_edges(cleaned)
         found = units(cleaned)
         linear = self._unit_linear.logits([unit.text for unit in found], checkpoint)
-        best = np.argsort(-linear, kind="stable")[:_BEST_UNITS]
+        most = _BEST_OF_FEW if len(cleaned) <= WINDOW_CHARS else _BEST_OF_MANY
+        best = np.argsort(-linear, kind="stable")[:most]
         checkpoint()
         # In one pass: the encoder reads its weights once per call.
         vectors = self._embed([*(span.text for span in spans), *(found[index].text for index in best)])
