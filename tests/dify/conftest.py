@@ -175,8 +175,18 @@ def plugin_url(dify_python):
         yield plugin.url
 
 
+@pytest.fixture(scope="session")
+def built_plugin(dify_python, tmp_path_factory):
+    """The folder that the built package unpacks to: what an installation runs."""
+    folder = tmp_path_factory.mktemp("built")
+    for arguments in (("pack", PLUGIN, "plugin.difypkg"), ("unpack", "plugin.difypkg", "plugin")):
+        command = [dify_python, str(PLUGIN.parent / "tools/dify/difypkg.py"), *map(str, arguments)]
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    return folder / "plugin"
+
+
 @pytest.fixture
-def run_flow(runner, plugin_url, live):
+def run_flow(runner, plugin_url, live, built_plugin):
     """Runs an app as a user would: authorized, or with the environment variables filled in."""
 
     def one(name, query, llm="never asked", *, service=live, **changes):
@@ -186,7 +196,7 @@ def run_flow(runner, plugin_url, live):
             "llm": llm,
             "credentials": service.credentials(),
             "environment": {"moderation_url": service.url, "moderation_key": service.key},
-            "plugin": str(PLUGIN),
+            "plugin": str(built_plugin),
             "plugin_url": plugin_url,
             **changes,
         }

@@ -78,7 +78,7 @@ def test_a_changed_package_does_not_verify(difypkg, signed):
     assert "bad signature" in difypkg("verify", "changed.difypkg", "mine.public.pem").stderr
 
 
-def test_the_unpacked_package_runs_both_tools(difypkg, signed, dify_python, live):
+def test_the_unpacked_package_runs_all_tools(difypkg, signed, dify_python, live):
     assert difypkg("unpack", "signed.difypkg", "unpacked").returncode == 0
     with StdioPlugin(difypkg.folder / "unpacked", python=dify_python) as plugin:
         plugin.validate_credentials(NAME, live.credentials())
@@ -87,3 +87,5 @@ def test_the_unpacked_package_runs_both_tools(difypkg, signed, dify_python, live
         parameters = {"query": SAFE, "answer": SAFE_ANSWER}
         output = plugin.invoke_tool(NAME, "output_check", live.credentials(), parameters)
         assert output.variables["safe_text"] == SAFE_ANSWER
+        output = plugin.invoke_tool(NAME, "check_texts", live.credentials(), {"texts": [SAFE, UNSAFE]})
+        assert output.variables["safe_texts"] == [SAFE]
