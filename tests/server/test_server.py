@@ -535,30 +535,34 @@ def test_sigterm_under_load_answers_every_request_that_was_read(tmp_path: Path) 
     assert logged == [200] * len(answered)
 
 
+def asked(service: Running, text: str) -> http.client.HTTPConnection:
+    """A connection on which a prompt was sent, and whose reply is still to be read."""
+    connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+    connection.request("POST", "/moderate", json.dumps({"prompt": text}), {"Content-Type": "application/json"})
+    return connection
+
+
 def test_a_client_that_comes_while_it_ends_is_answered_or_refused_and_never_left_hanging() -> None:
-    with running("--workers", "1") as started, ThreadPoolExecutor(1) as pool:
+    with running("--workers", "1") as started:
         started.moderate("bread")
-        slow = pool.submit(started.moderate, "slow bomb")
+        slow = asked(started, "slow bomb")
         assert started.moderate("bread")["action"] == "allow"
         started.process.send_signal(signal.SIGTERM)
         with contextlib.suppress(ConnectionRefusedError):
             while True:
                 assert started.moderate("bread")["action"] == "allow"
-        assert slow.result()["action"] == "block"
+        assert json.load(slow.getresponse())["action"] == "block"
+        slow.close()
         assert started.wait() == 0
 
 
 def test_sigterm_waits_for_a_request_in_flight() -> None:
-    with running("--workers", "1") as started, ThreadPoolExecutor(1) as pool:
-        connection = http.client.HTTPConnection("127.0.0.1", started.port, timeout=30)
-        send(connection, "GET", "/healthz")
-        connection.close()
-        slow = pool.submit(started.moderate, "slow bomb")
-        while not slow.running():
-            pass
+    with running("--workers", "1") as started:
+        slow = asked(started, "slow bomb")
         started.moderate("bread")
         assert started.stop() == 0
-        assert slow.result()["action"] == "block"
+        assert json.load(slow.getresponse())["action"] == "block"
+        slow.close()
 
 
 def test_a_request_that_hangs_does_not_keep_it_from_ending() -> None:
