@@ -12,7 +12,7 @@ from ..ids import random_hex
 from .conversation import Conversation
 from .engine import Deadline, Engine
 from .languages import written_in
-from .never_milder import merged
+from .never_milder import at_least, merged
 from .policy import OnFailure, Policy
 from .verdict import Action, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
@@ -191,7 +191,8 @@ class Moderator:
             for index, answer in self._ask(self.fallback, checks, details, prints, retry, late).items():
                 if isinstance(answer, Verdict):
                     found[index] = _with_fallback(found[index], answer)
-        return [one for one in found if one is not None]
+        judged = [one for one in found if one is not None]
+        return judged if len(judged) == 1 else _reconciled(judged, prints)
 
     def _ask(
         self,
@@ -266,6 +267,19 @@ class Moderator:
             latency_ms=latency_ms,
             reason=reason,
         )
+
+
+def _reconciled(found: Sequence[_Found], prints: Sequence[bytes]) -> list[_Found]:
+    """A text that stands several times in a batch is nowhere judged milder than elsewhere, whatever was asked of it."""
+    strictest: dict[bytes, Verdict] = {}
+    for one, fingerprint in zip(found, prints, strict=True):
+        if one.verdict is not None:
+            known = strictest.get(fingerprint, one.verdict)
+            strictest[fingerprint] = at_least(one.verdict, known)
+    return [
+        one if one.verdict is None else replace(one, verdict=at_least(one.verdict, strictest[fingerprint]))
+        for one, fingerprint in zip(found, prints, strict=True)
+    ]
 
 
 def _with_fallback(found: _Found | None, answer: Verdict) -> _Found:

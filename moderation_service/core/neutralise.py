@@ -79,6 +79,7 @@ _LINES = (
     (("assessment", "ASSESSMENT"), re.compile(r"([Pp])(?i:rovide\s++your\s++safety\s++assessment)")),
     (("line",), re.compile(r"([-*])\s*+The\s++(?:first|second|third)\s++line\s++(?:must|should)\s")),
 )
+_PLAIN_WORDS = ("assessment", "ASSESSMENT", "line")
 _BREAK = re.compile("[\n\r\x0b\x0c\x1c\x1d\x1e\x85\u2028\u2029]")
 # Characters that show nothing and are no white space: control characters, those that Unicode calls "default ignorable"
 # (DerivedCoreProperties.txt), marks of annotations, and the blank of Braille.
@@ -95,11 +96,9 @@ _TO_FULL_WIDTH = 0xFEE0
 def neutralise(text: str) -> str:
     """`text`, as long as it was, with the characters swapped that could make it structure."""
     # Most texts have none of these, and no structure is without.
-    if "<" not in text and ":" not in text and ")" not in text and "assessment" not in text:
+    if "<" not in text and ":" not in text and ")" not in text and not _may_instruct(text):
         return text
-    if text.isascii() and text.replace("\n", "").isprintable():
-        return _swapped(text, _places(text))
-    if _HIDDEN.search(text) is None:
+    if not _has_hidden(text):
         return _swapped(text, _places(text))
     hidden = [match.span() for match in _HIDDEN_RUN.finditer(text)]
     # Looked for without what nobody sees, and swapped where it stands.
@@ -109,6 +108,21 @@ def neutralise(text: str) -> str:
     ends = list(accumulate(map(len, shown)))
     found = ((place, bisect_right(ends, place)) for place in places)
     return _swapped(text, [starts[part] + place - ends[part] + len(shown[part]) for place, part in found])
+
+
+def _may_instruct(text: str) -> bool:
+    """Whether one of the instructions that have none of those characters may be in a text.
+
+    Unlike a character, a word can have others in it that show nothing.
+    """
+    return any(word in text for word in _PLAIN_WORDS) or _has_hidden(text)
+
+
+def _has_hidden(text: str) -> bool:
+    """Whether there are characters that show nothing."""
+    if text.isascii() and text.replace("\n", "").isprintable():
+        return False
+    return _HIDDEN.search(text) is not None
 
 
 def _places(text: str) -> list[int]:

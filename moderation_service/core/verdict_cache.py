@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable
 from time import monotonic
 
 from cachetools import TTLCache
 
+from ..ids import random_hex
 from .conversation import Conversation
 from .never_milder import at_least
 from .verdict import Detail, Verdict
@@ -25,7 +25,7 @@ class Fingerprint:
     """
 
     def __init__(self, key: bytes | None = None) -> None:
-        self._key = key or os.urandom(32)
+        self._key = key or bytes.fromhex(random_hex(64))
 
     def of(self, conversation: Conversation) -> bytes:
         """16 bytes for the turns of this conversation: their roles, order, and exact text."""

@@ -201,6 +201,23 @@ def test_the_severity_alone_is_asked_with_its_own_detail_and_full_detail_answers
     assert [detail for _, detail in engine.calls] == [Detail.SEVERITY, Detail.FULL]
 
 
+class Wavering(FakeEngine):
+    """Calls a text safe when only its severity is asked for."""
+
+    def judge(self, conversations: Sequence[Conversation], **asked: Any) -> list[Verdict | ModerationError]:
+        if asked["detail"] is Detail.SEVERITY:
+            conversations = [Conversation.of(prompt="bread") for _ in conversations]
+        return super().judge(conversations, **asked)
+
+
+@pytest.mark.parametrize("size", [0, 100])
+@pytest.mark.parametrize("order", [(Detail.SEVERITY, Detail.FULL), (Detail.FULL, Detail.SEVERITY)])
+def test_a_text_that_stands_twice_in_a_batch_is_nowhere_judged_milder(order: tuple[Detail, Detail], size: int) -> None:
+    made = moderator(Wavering(), cache=VerdictCache(size=size, ttl_s=60))
+    found = decide(made, *(check("bomb", detail=detail) for detail in order), check("bread"))
+    assert [one.action for one in found] == [Action.BLOCK, Action.BLOCK, Action.ALLOW]
+
+
 def test_details_may_be_mixed_in_a_batch() -> None:
     engine = FakeEngine()
     details = [Detail.FULL, Detail.SEVERITY, Detail.FULL]

@@ -23,7 +23,7 @@ from .refusal import RefusalHead
 from .severity import SeverityName, Thresholds
 from .text import WINDOW_CHARS, Language, clean, edge_sentences, language, windows
 from .tokenizer import Tokenizer
-from .units import Unit, UnitLinear, units
+from .units import Unit, units
 
 __all__ = [
     "CATEGORIES",
@@ -159,7 +159,7 @@ class LiteModel:
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
         self._unit_nets = Nets(arrays, "unit")
-        self._unit_linear = UnitLinear(arrays["unit_ngrams"], meta["unit_linear"])
+        self._unit_linear = LinearHead(arrays["unit_ngrams"], **meta["unit_linear"])
         heads = {name: LinearHead(arrays[f"{name}_ngrams"], **values) for name, values in meta["linear"].items()}
         self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
         self._refusal = RefusalHead(heads["refusal"], meta["refusal_threshold"])

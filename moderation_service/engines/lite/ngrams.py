@@ -7,7 +7,7 @@ n-grams catch spelling variants, Han n-grams stand in for words in Chinese.
 import math
 import re
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -25,6 +25,7 @@ _WORD_LETTERS = 20
 _CHARACTER_SIZES = (3, 4, 5)
 _HAN_SIZES = (1, 2, 3, 4)
 _CACHED_WORDS = 8192
+_HASHED_AT_ONCE = 512
 
 
 def normalise(cleaned: str) -> str:
@@ -59,6 +60,25 @@ class LinearHead:
             return 0.0
         total = int(self._weights[np.array(found)].sum(dtype=np.int64))
         return total * self._scale / math.sqrt(len(found))
+
+    def logits(self, texts: Sequence[str], checkpoint: Callable[[], None]) -> NDArray[np.float32]:
+        """`logit` of many short texts; `checkpoint` is called between parts of them and may raise."""
+        found = np.empty(len(texts), dtype=np.float32)
+        for start in range(0, len(texts), _HASHED_AT_ONCE):
+            checkpoint()
+            part = texts[start : start + _HASHED_AT_ONCE]
+            found[start : start + len(part)] = self._some(part)
+        return found
+
+    def _some(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        hashed = [buckets(text, self._bits, seed=self._seed) for text in texts]
+        counts = np.array([len(one) for one in hashed])
+        # One gather for all; a text without features adds a stand-in, whose weight is taken out again.
+        flat = np.fromiter((bucket for one in hashed for bucket in (one or (0,))), dtype=np.int64)
+        starts = np.concatenate(([0], np.cumsum(np.maximum(counts, 1))[:-1]))
+        totals = np.add.reduceat(self._weights[flat].astype(np.int32), starts)
+        totals = np.where(counts > 0, totals, 0)
+        return np.asarray(totals * self._scale / np.sqrt(np.maximum(counts, 1)) + self._bias, dtype=np.float32)
 
 
 def _hashes(text: str, seed: int) -> Iterator[int]:

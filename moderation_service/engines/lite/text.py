@@ -11,6 +11,7 @@ from typing import Literal
 from ...core.normal_form import place_before
 
 __all__ = [
+    "HAN",
     "SEGMENT_CHARS",
     "SEGMENT_MIN_TEXT",
     "WINDOW_CHARS",
@@ -34,8 +35,8 @@ SEGMENT_MIN_TEXT = 260
 SEGMENT_CHARS = 400
 """Longer edge sentences are scored by their outer part; the windows still cover all of them."""
 
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
-_HAN_CHARACTER = re.compile(f"[{_HAN}]")
+HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
+_HAN_CHARACTER = re.compile(f"[{HAN}]")
 # Characters that show nothing and are used to break words apart: soft hyphen, joiners, zero-width spaces, direction
 # marks, variation selectors, invisible operators.
 _INVISIBLE = re.compile(

@@ -7,15 +7,12 @@ code and mails among them, and has thresholds of its own: a prompt's head finds 
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+from .text import HAN
 
-from .ngrams import buckets
-
-__all__ = ["Unit", "UnitLinear", "units"]
+__all__ = ["Unit", "units"]
 
 # A shorter text has no middle; nor has one of a single sentence, nor of two unless something was repeated around them.
 _MIN_TEXT, _MIN_UNITS = 120, 3
@@ -23,11 +20,9 @@ _UNIT_CHARS = 300
 _OVERLAP = 40
 _CUT_SEARCH = 60
 _MIN_WIDTH = 12
-_HASHED_AT_ONCE = 512
-_HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
 # A Han character, a kana or a syllable of Hangul says about as much as two letters.
-_WIDE = re.compile(f"[{_HAN}\u3040-\u30ff\uac00-\ud7af]")
-_BORDER = re.compile(rf"(?<=[.!?])\s+|(?<=[。！？；;])|(?<=[!?])(?=[{_HAN}])|(?<=[{_HAN}][.!?])|\n+")
+_WIDE = re.compile(f"[{HAN}\u3040-\u30ff\uac00-\ud7af]")
+_BORDER = re.compile(rf"(?<=[.!?])\s+|(?<=[。！？；;])|(?<=[!?])(?=[{HAN}])|(?<=[{HAN}][.!?])|\n+")
 
 
 class Unit(NamedTuple):
@@ -98,31 +93,3 @@ def _cut(cleaned: str, start: int, end: int) -> Iterator[Unit]:
         yield Unit(start, stop, cleaned[start:stop])
         start = stop - _OVERLAP
     yield Unit(start, end, cleaned[start:end])
-
-
-class UnitLinear:
-    """The n-gram part of the head: one int8 weight per bucket."""
-
-    def __init__(self, weights: NDArray[np.int8], settings: Mapping[str, float]) -> None:
-        self._weights = weights
-        self._bits = len(weights).bit_length() - 1
-        self._scale, self._bias = settings["scale"], settings["bias"]
-
-    def logits(self, texts: Sequence[str], checkpoint: Callable[[], None]) -> NDArray[np.float32]:
-        """Log-odds of many short texts; `checkpoint` is called between parts of them and may raise."""
-        found = np.empty(len(texts), dtype=np.float32)
-        for start in range(0, len(texts), _HASHED_AT_ONCE):
-            checkpoint()
-            part = texts[start : start + _HASHED_AT_ONCE]
-            found[start : start + len(part)] = self._some(part)
-        return found
-
-    def _some(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        hashed = [buckets(text, self._bits) for text in texts]
-        counts = np.array([len(one) for one in hashed])
-        # One gather for all; a text without features adds a stand-in, whose weight is taken out again.
-        flat = np.fromiter((bucket for one in hashed for bucket in (one or (0,))), dtype=np.int64)
-        starts = np.concatenate(([0], np.cumsum(np.maximum(counts, 1))[:-1]))
-        totals = np.add.reduceat(self._weights[flat].astype(np.int32), starts)
-        totals = np.where(counts > 0, totals, 0)
-        return np.asarray(totals * self._scale / np.sqrt(np.maximum(counts, 1)) + self._bias, dtype=np.float32)
