@@ -173,15 +173,18 @@ class Poller:
             write_access_lines()
 
     def _attend(self, connection: Connection) -> None:
-        """Do what is to be done for a connection, if it is ours."""
-        state = connection.state
-        if state is State.READING:
-            self._read(connection)
-        elif state is State.ANSWERED:
-            self._go_on(connection)
-        elif state is State.WRITING:
-            self._write(connection)
-        elif state is State.CLOSING and not connection.discard_input():
+        """Do what is to be done for a connection, if it is ours. A fault costs this connection, not the worker."""
+        try:
+            if connection.state is State.READING:
+                self._read(connection)
+            elif connection.state is State.ANSWERED:
+                self._go_on(connection)
+            elif connection.state is State.WRITING:
+                self._write(connection)
+            elif connection.state is State.CLOSING and not connection.discard_input():
+                self._clients.close(connection)
+        except Exception as error:
+            log_event(_log, logging.ERROR, "connection_failed", error=type(error).__name__)
             self._clients.close(connection)
 
     # Requests are read
@@ -252,7 +255,8 @@ class Poller:
         if exchange.entry.body_bytes == 0 or exchange.is_too_large():
             self._answer_from_head(exchange)
             return False
-        if not connection.hold_body(request.size, self._memory_of(exchange)):
+        memory = self._bodies if exchange.entry.place is Place.THREAD else self._strangers_bodies
+        if not connection.hold_body(request.size, memory):
             exchange.environ[OVERLOADED] = True
             self._answer_from_head(exchange)
             return False
@@ -263,9 +267,6 @@ class Poller:
                 self._clients.close(connection)
                 return False
         return True
-
-    def _memory_of(self, exchange: Exchange) -> BodyMemory:
-        return self._bodies if exchange.entry.place is Place.THREAD else self._strangers_bodies
 
     # Requests are answered
 
