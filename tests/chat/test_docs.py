@@ -6,11 +6,11 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import Any
 
 import pytest
 from apps import client_of
 from fake_llm import FakeLLM
+from shown_replies import steady
 
 from moderation_service.config.chat_settings import ChatSettings
 from moderation_service.config.setting import Url
@@ -22,17 +22,8 @@ from moderation_service.web.service import build_service
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = [(DOCS / name).read_text(encoding="utf-8") for name in ("guarded-chat.md", "guarded-chat.zh-CN.md")]
 CALLS = re.findall(r"```console\n\$ (curl .*)\n(.*)\n```", PAGES[0])
-VARIES = {"id", "created", "latency_ms", "cached", "model", "scores"}
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=["english", "chinese"])
-
-
-def steady(document: Any) -> Any:
-    if isinstance(document, list):
-        return [steady(one) for one in document]
-    if isinstance(document, dict):
-        return {key: "varies" if key in VARIES else steady(value) for key, value in document.items()}
-    return document
 
 
 @pytest.mark.parametrize(("command", "printed"), CALLS)

@@ -17,12 +17,12 @@ from unittest.mock import ANY
 
 import pytest
 import yaml
+from error_types import error_types
 from processes import SERVE_LITE, Running, run_command, running, send
 
 from moderation_service.config import settings_docs
 from moderation_service.config.policy_file import load_policies
 from moderation_service.config.settings import declarations, load_settings
-from moderation_service.errors import ModerationError
 from moderation_service.observability.metrics import METRIC_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -189,15 +189,6 @@ def page(name: str) -> str:
 
 
 _ENDS = (".md", ".zh-CN.md")
-
-
-def error_types() -> set[str]:
-    found, waiting = set(), [ModerationError]
-    while waiting:
-        kind = waiting.pop()
-        found.add(kind.type)
-        waiting += kind.__subclasses__()
-    return found
 
 
 def test_the_page_of_settings_is_what_the_declarations_say() -> None:

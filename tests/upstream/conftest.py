@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from fake_guard_server import FakeServer
+from fake_guard_server import FakeServer, running
 
 
 @pytest.fixture
 def upstream() -> Iterator[FakeServer]:
-    fake = FakeServer()
-    fake.start()
-    yield fake
-    fake.stop()
+    with running() as fake:
+        yield fake

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 from apps import Like, Near, client_of, keys, make_client
+from error_types import error_types
 from flask.testing import FlaskClient
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
@@ -18,7 +19,6 @@ from moderation_service.config.settings import Settings
 from moderation_service.core.policy import OnFailure
 from moderation_service.core.verdict import Action, Category, Detail, Severity, Target
 from moderation_service.engines.lite.engine import LiteEngine
-from moderation_service.errors import ModerationError
 from moderation_service.web.pages import openapi_document
 from moderation_service.web.service import build_service
 
@@ -109,15 +109,6 @@ def test_the_routes_that_need_no_key_are_those_the_document_opens() -> None:
         for method, operation in item.items():
             is_open = operation.get("security") == [{}]
             assert (client.open(path, method=method.upper()).status_code != 401) is is_open, path
-
-
-def error_types() -> set[str]:
-    found, waiting = set(), [ModerationError]
-    while waiting:
-        kind = waiting.pop()
-        found.add(kind.type)
-        waiting += kind.__subclasses__()
-    return found
 
 
 def test_the_lists_of_the_document_are_ours() -> None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from fake_guard_server import FakeServer
+from fake_guard_server import FakeServer, running
 
 from moderation_service.engines.vllm import UpstreamOptions, VllmEngine
 
@@ -14,19 +14,15 @@ from moderation_service.engines.vllm import UpstreamOptions, VllmEngine
 @pytest.fixture
 def upstream() -> Iterator[FakeServer]:
     """A healthy fake server."""
-    fake = FakeServer()
-    fake.start()
-    yield fake
-    fake.stop()
+    with running() as fake:
+        yield fake
 
 
 @pytest.fixture
 def second() -> Iterator[FakeServer]:
     """Another one."""
-    fake = FakeServer()
-    fake.start()
-    yield fake
-    fake.stop()
+    with running() as fake:
+        yield fake
 
 
 @pytest.fixture
