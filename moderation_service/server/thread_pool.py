@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable
-from queue import SimpleQueue
 from time import monotonic
 
 from ..observability.logs import write_access_lines
@@ -21,8 +21,30 @@ _ASIDE_PLACES = 32
 _ASIDE_PATIENCE_S = 5.0
 
 
+class _Seat:
+    """Where one thread waits for an exchange of its own; None is the end."""
+
+    __slots__ = ("_given", "_is_given")
+
+    def __init__(self) -> None:
+        self._is_given = threading.Lock()
+        self._is_given.acquire()
+        self._given: Exchange | None = None
+
+    def give(self, exchange: Exchange | None) -> None:
+        self._given = exchange
+        self._is_given.release()
+
+    def wait(self) -> Exchange | None:
+        self._is_given.acquire()
+        return self._given
+
+
 class ThreadPool:
     """`answer` is called for each exchange by one of the threads, in the order in which they came.
+
+    Of several threads that are free the one that was busy last is woken: what it needs is still in the caches, and
+    those that are not needed keep no memory of earlier work.
 
     At most `places` wait, and none for longer than `patience_s`: under more load than there is room for, those that
     are taken are answered about as quickly as ever, and the others know at once.
@@ -34,7 +56,10 @@ class ThreadPool:
         self._answer = answer
         self._places = places
         self._patience_s = patience_s
-        self._queue: SimpleQueue[Exchange | None] = SimpleQueue()
+        # Nothing is in the queue while a thread is free, and no thread is free while something is in it.
+        self._lock = threading.Lock()
+        self._queue: deque[Exchange | None] = deque()
+        self._free: list[_Seat] = []
         # Who takes an exchange out of here, in one step, is the only one to touch it. In order of arrival.
         self._waiting: dict[Exchange, None] = {}
         self._running: dict[Exchange, None] = {}
@@ -60,7 +85,7 @@ class ThreadPool:
     def end(self) -> None:
         """Let the threads end, each after what it is doing."""
         for _ in self._threads:
-            self._queue.put(None)
+            self._put(None)
 
     def has_waiting(self) -> bool:
         """Whether an exchange waits for a thread."""
@@ -76,7 +101,7 @@ class ThreadPool:
             return False
         exchange.since = monotonic()
         self._waiting[exchange] = None
-        self._queue.put(exchange)
+        self._put(exchange)
         return True
 
     def overdue(self, *, most: int) -> list[Exchange]:
@@ -94,8 +119,24 @@ class ThreadPool:
                 found.append(first)
         return found
 
+    def _put(self, exchange: Exchange | None) -> None:
+        with self._lock:
+            seat = self._free.pop() if self._free else None
+            if seat is None:
+                self._queue.append(exchange)
+        if seat is not None:
+            seat.give(exchange)
+
+    def _next(self, seat: _Seat) -> Exchange | None:
+        with self._lock:
+            if self._queue:
+                return self._queue.popleft()
+            self._free.append(seat)
+        return seat.wait()
+
     def _work(self) -> None:
-        while (exchange := self._queue.get()) is not None:
+        seat = _Seat()
+        while (exchange := self._next(seat)) is not None:
             if self._waiting.pop(exchange, self) is None:
                 self._running[exchange] = None
                 self._answer(exchange)

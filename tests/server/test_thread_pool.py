@@ -87,3 +87,56 @@ def test_those_that_waited_for_too_long_are_given_back_once(crowd: Crowd) -> Non
         if thread.name.startswith("crowd"):
             thread.join(30)
     assert crowd.answered == [busy]
+
+
+def test_of_free_threads_the_one_that_was_busy_last_is_woken() -> None:
+    answered_by: list[str] = []
+    answered = threading.Semaphore(0)
+
+    def answer(exchange: Any) -> None:
+        answered_by.append(threading.current_thread().name)
+        answered.release()
+
+    pool = ThreadPool("few", answer, threads=3, places=10, patience_s=30.0)
+    pool.start()
+    for _ in range(20):
+        pool.offer(Waiting())  # type: ignore[arg-type]
+        assert answered.acquire(timeout=30)
+        while not pool.is_idle():
+            pass
+    pool.end()
+    # A thread is free a moment after it has answered, so that another one may have been woken now and then.
+    assert max(map(answered_by.count, answered_by)) > 10
+
+
+def test_what_waits_is_answered_in_the_order_in_which_it_came() -> None:
+    answered: list[Any] = []
+    is_done = threading.Event()
+    exchanges = [Waiting() for _ in range(200)]
+
+    def answer(exchange: Any) -> None:
+        answered.append(exchange)
+        if len(answered) == len(exchanges):
+            is_done.set()
+
+    pool = ThreadPool("one", answer, threads=1, places=1000, patience_s=30.0)
+    for exchange in exchanges[:100]:
+        pool.offer(exchange)  # type: ignore[arg-type]
+    pool.start()
+    for exchange in exchanges[100:]:
+        pool.offer(exchange)  # type: ignore[arg-type]
+    assert is_done.wait(30)
+    pool.end()
+    assert answered == exchanges
+
+
+def test_every_thread_ends() -> None:
+    before = set(threading.enumerate())
+    pool = ThreadPool("many", lambda exchange: None, threads=8, places=100, patience_s=30.0)
+    pool.start()
+    for _ in range(50):
+        pool.offer(Waiting())  # type: ignore[arg-type]
+    pool.end()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(30)
+        assert not thread.is_alive()
