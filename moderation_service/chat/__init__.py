@@ -9,8 +9,9 @@ from __future__ import annotations
 from .completions import Completions
 from .options import ChatOptions
 from .refusal import ChatModelRefused
+from .responses import Responses
 from .session import GuardedSession
 from .turns import Turns
 from .upstream import ChatUpstream
 
-__all__ = ["ChatModelRefused", "ChatOptions", "ChatUpstream", "Completions", "GuardedSession", "Turns"]
+__all__ = ["ChatModelRefused", "ChatOptions", "ChatUpstream", "Completions", "GuardedSession", "Responses", "Turns"]

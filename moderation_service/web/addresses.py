@@ -27,7 +27,6 @@ _VERSIONS = frozenset({"v1", "v2", "beta"})
 _NOT_DOORS = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """Reached by their exact address only: a proxy may keep them from the world by it."""
 _OTHER_CONTRACTS: Mapping[tuple[str, ...], str] = {
-    ("responses",): f"The Responses API is not served here. Set the client to chat completions (`{_CHAT}`).",
     ("messages",): f"Anthropic's API is not served here. Use an OpenAI client, which asks `{_CHAT}`.",
     ("completions",): f"Completions without roles are not served here; chat completions are (`{_CHAT}`).",
     ("embeddings",): "Embeddings are not served here. Let that client ask its own server.",

@@ -29,6 +29,7 @@ __all__ = [
     "error_reply",
     "event_stream",
     "json_reply",
+    "named_events",
     "native_error",
     "status_line",
 ]
@@ -82,6 +83,12 @@ def event_stream(events: Iterable[object], *, headers: Mapping[str, str] | None 
     """A reply with these values as server-sent events, ended by `[DONE]` as OpenAI's clients expect."""
     lines = [f"data: {_encode(event)}\n\n" for event in events]
     body = "".join([*lines, "data: [DONE]\n\n"]).encode()
+    return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
+
+
+def named_events(events: Iterable[Mapping[str, object]], *, headers: Mapping[str, str] | None = None) -> Reply:
+    """A reply with these values as server-sent events that say what they are, and no end mark."""
+    body = "".join(f"event: {event['type']}\ndata: {_encode(event)}\n\n" for event in events).encode()
     return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
 
 
