@@ -7,6 +7,7 @@ shown yet waits in a `row`, the core of every answer. What differs between the c
 from __future__ import annotations
 
 from .completions import Completions
+from .messages import Messages
 from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .responses import Responses
@@ -14,4 +15,13 @@ from .session import GuardedSession
 from .turns import Turns
 from .upstream import ChatUpstream
 
-__all__ = ["ChatModelRefused", "ChatOptions", "ChatUpstream", "Completions", "GuardedSession", "Responses", "Turns"]
+__all__ = [
+    "ChatModelRefused",
+    "ChatOptions",
+    "ChatUpstream",
+    "Completions",
+    "GuardedSession",
+    "Messages",
+    "Responses",
+    "Turns",
+]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
@@ -10,18 +11,27 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, Completions, GuardedSession, Responses, Turns
+from ..chat import (
+    ChatModelRefused,
+    ChatOptions,
+    ChatUpstream,
+    Completions,
+    GuardedSession,
+    Messages,
+    Responses,
+    Turns,
+)
 from ..chat.contract import Contract
 from ..chat.item_memory import ItemMemory
 from ..core.conversation import Limits
 from ..core.verdict import Decision
-from ..errors import ChatModelError, Overloaded
+from ..errors import ChatModelError, NotFound, Overloaded
 from ..ids import random_hex
 from ..observability.logs import log_event
 from ..observability.propagation import caller_trace
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges, token_pacing
-from ..wires import guarded_chat, responses_requests
+from ..wires import guarded_chat, messages_requests, responses_requests
 from ..wires.guarded_replies import strictest
 from ..wires.openai_models import Headers
 from ..wires.responses_shown import BlockedEnd
@@ -40,6 +50,9 @@ _log = logging.getLogger("moderation.chat")
 # nginx would collect a stream before it passes it on, unless told not to.
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_AFTER_S = 1.0
+_USUAL_VERSION = "2023-06-01"
+_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_BETAS = re.compile(r"[a-z0-9-]{1,64}(?:, ?[a-z0-9-]{1,64}){0,15}")
 # The size of the body bounds a chat: a coding agent sends hundreds of messages, of which only the last are judged.
 _LIMITS = Limits(messages=sys.maxsize)
 
@@ -110,6 +123,42 @@ class GuardedDoor:
             remember=remember if self._service.items.is_on else None,
         )
         return self._answer(contract, environ, state)
+
+    def message(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer a request for a message. Raises ModerationError."""
+        sealer = Sealer(self._service.seal_key, state.key_name)
+        asked = self._parsed_message(body, headers, sealer)
+        contract = Messages(asked, name=random_hex(24), sealer=sealer, version=_version(environ))
+        reply = self._answer(contract, environ, state)
+        return replace(reply, headers={**reply.headers, "request-id": state.request_id})
+
+    def count_tokens(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Have the model's server count a message's tokens: only the number comes back. Raises ModerationError."""
+        sealer = Sealer(self._service.seal_key, state.key_name)
+        asked = self._parsed_message(body, headers, sealer)
+        contract = Messages(asked, name="", sealer=sealer, version=_version(environ))
+        sent = {**self._headers(environ), **contract.headers(self._options.api_key)}
+        status, document = self._upstream.fetch("/v1/messages/count_tokens", asked.forward, headers=sent)
+        count = document.get("input_tokens")
+        if status == 200 and isinstance(count, int):
+            return json_reply({"input_tokens": count})
+        if status in (404, 405):
+            raise NotFound("The chat model's server does not count tokens.")
+        raise ChatModelError(f"The chat model's server answered with status {status}.")
+
+    def _parsed_message(self, body: object, headers: Headers, sealer: Sealer) -> guarded_chat.GuardedChat:
+        return messages_requests.parse(
+            body,
+            policies=self._service.policies,
+            limits=_LIMITS,
+            headers=headers,
+            options=self._options.request,
+            sealer=sealer,
+        )
 
     def _answer(self, contract: Contract, environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         if not self._places.acquire(blocking=False):
@@ -205,6 +254,13 @@ class _Remembered:
 
     def turns(self, response_id: str) -> list[object] | None:
         return self._items.turns(self._caller, response_id)
+
+
+def _version(environ: WSGIEnvironment) -> Mapping[str, str]:
+    """The version of Anthropic's contract that the caller speaks, and what of its future it wants."""
+    version, beta = environ.get("HTTP_ANTHROPIC_VERSION", ""), environ.get("HTTP_ANTHROPIC_BETA", "")
+    sent = {"anthropic-version": version if _VERSION.fullmatch(version) else _USUAL_VERSION}
+    return {**sent, "anthropic-beta": beta} if _BETAS.fullmatch(beta) else sent
 
 
 def _passed_on(refused: ChatModelRefused, shape: Callable[[Mapping[str, object], int], object]) -> Reply:

@@ -120,7 +120,10 @@ def error_reply(error: Exception, *, request_id: str, max_body_bytes: int, shape
         headers["Retry-After"] = str(max(1, math.ceil(ours.retry_after_s)))
     if ours.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="moderation-service"'
-    return json_reply(shape(ours), status=ours.status, headers=headers)
+    document = shape(ours)
+    if isinstance(document, dict) and "request_id" in document:
+        document["request_id"] = request_id
+    return json_reply(document, status=ours.status, headers=headers)
 
 
 def _from_werkzeug(error: HTTPException, *, max_body_bytes: int) -> ModerationError:

@@ -375,8 +375,9 @@ def test_an_item_can_be_referred_to_instead_of_sent(door: Door) -> None:
 
 def test_a_turn_is_judged_with_those_it_refers_to(door: Door) -> None:
     first = door.sends(call("{}")).ask("Tell me of a bo").json
-    assert door.ask([{"type": "function_call_output", "call_id": "c", "output": "1"}, {"role": "user", "content": "mb"}],
-                    previous_response_id=first["id"]).status_code == 200  # fmt: skip
+    output = {"type": "function_call_output", "call_id": "c", "output": "1"}
+    second = door.ask([output, {"role": "user", "content": "mb"}], previous_response_id=first["id"])
+    assert second.status_code == 200
     door.sends(message(BREAD))
     blocked = door.ask("a bomb").json
     assert door.ask("Go on.", previous_response_id=blocked["id"]).json["status"] == "completed"
