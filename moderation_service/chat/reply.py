@@ -165,7 +165,8 @@ class ModelReply:
     @property
     def _is_whole(self) -> bool:
         """Whether a stream has told the end of every choice: not every server sends the end mark after it."""
-        return self._is_stream and self._answer.is_finished
+        is_told = self.translation is not None and self.translation.is_whole()
+        return self._is_stream and (is_told or self._answer.is_finished)
 
     def _finish(self) -> None:
         if self.translation is not None and self._is_stream:
