@@ -111,6 +111,7 @@ class Metrics:
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
+        self._call_children: dict[tuple[Histogram, str], Histogram] = {}
 
     def configured(self, *, slots: int, policies: Iterable[str]) -> None:
         """Settings were read and are in use."""
@@ -170,19 +171,25 @@ class Metrics:
 
     def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
         """Record one call to an engine."""
-        self._engine.labels(engine).observe(seconds)
+        self._call_timer(self._engine, engine).observe(seconds)
         if failures:
             self._engine_failures.labels(engine).inc(failures)
 
     def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
         """Record one call to a model server; `replica` is its configured host and port."""
-        self._upstream.labels(replica).observe(seconds)
+        self._call_timer(self._upstream, replica).observe(seconds)
         if outcome not in ("ok", "too_long"):
             self._upstream_failures.labels(replica, outcome).inc()
 
     def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
+
+    def _call_timer(self, timer: Histogram, label: str) -> Histogram:
+        child = self._call_children.get((timer, label))
+        if child is None:
+            child = self._call_children[timer, label] = timer.labels(label)
+        return child
 
     def audit_failed(self) -> None:
         """An audit record could not be written."""
