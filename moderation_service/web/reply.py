@@ -29,6 +29,7 @@ __all__ = [
     "error_reply",
     "event_stream",
     "json_reply",
+    "named_events",
     "native_error",
     "status_line",
 ]
@@ -84,6 +85,12 @@ def event_stream(events: Iterable[object], *, headers: Mapping[str, str] | None 
     return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
 
 
+def named_events(events: Iterable[Mapping[str, object]], *, headers: Mapping[str, str] | None = None) -> Reply:
+    """A reply with these values as server-sent events that say what they are, and no end mark."""
+    body = "".join(f"event: {event['type']}\ndata: {_encode(event)}\n\n" for event in events).encode()
+    return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
+
+
 def native_error(error: ModerationError) -> object:
     """The native contract's error document."""
     return {"error": error.to_json()}
@@ -112,7 +119,10 @@ def error_reply(error: Exception, *, request_id: str, max_body_bytes: int, shape
         headers["Retry-After"] = str(max(1, math.ceil(ours.retry_after_s)))
     if ours.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="moderation-service"'
-    return json_reply(shape(ours), status=ours.status, headers=headers)
+    document = shape(ours)
+    if isinstance(document, dict) and "request_id" in document:
+        document["request_id"] = request_id
+    return json_reply(document, status=ours.status, headers=headers)
 
 
 def _from_werkzeug(error: HTTPException, *, max_body_bytes: int) -> ModerationError:
