@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -217,6 +219,35 @@ def test_equal_questions_are_asked_once_in_requests_of_eight(scripted: FakeServe
     scripted.behave = verdicts
     assert ask(GuardReward(scripted.url, on_error="raise"), [f"{n % 20}" for n in range(64)]) == [1.0] * 64
     assert sorted(len(request.body["inputs"]) for request in scripted.requests) == [4, 8, 8]
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_no_more_texts_are_under_way_than_was_said(one_by_one: bool, scripted: FakeServer) -> None:
+    under_way, most = 0, 0
+    lock = threading.Lock()
+
+    def counted(request: Request) -> Action:
+        nonlocal under_way, most
+        with lock:
+            under_way += len(request.body["inputs"])
+            most = max(most, under_way)
+        time.sleep(0.01)
+        with lock:
+            under_way -= len(request.body["inputs"])
+        return verdicts(request)
+
+    scripted.behave = counted
+    reward = GuardReward(scripted.url, on_error="raise", in_flight=12)
+    texts = [f"{number}" for number in range(48)]
+
+    async def singly() -> list[list[float | None]]:
+        return await asyncio.gather(*(reward([QUESTION], [text]) for text in texts))
+
+    if one_by_one:
+        asyncio.run(singly())
+    else:
+        ask(reward, texts)
+    assert 8 <= most <= 12
 
 
 def test_long_texts_go_in_requests_that_the_service_takes(service: Running) -> None:

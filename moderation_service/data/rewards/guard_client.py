@@ -11,9 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import math
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Coroutine, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -56,14 +55,29 @@ class Unjudged:
 
 
 class _Session:
-    """The session of a loop, and how many requests it may have under way."""
+    """The session of a loop, and the texts that it has under way: `in_flight` at most."""
 
-    def __init__(self, *, headers: Mapping[str, str], at_once: int) -> None:
+    def __init__(self, *, headers: Mapping[str, str], in_flight: int) -> None:
         self.http = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0), headers=headers, timeout=aiohttp.ClientTimeout(total=None)
         )
-        self.slots = asyncio.Semaphore(at_once)
         self.users = 0
+        self._in_flight = in_flight
+        self._under_way = 0
+        self._changed = asyncio.Condition()
+
+    @asynccontextmanager
+    async def room_for(self, texts: int) -> AsyncIterator[None]:
+        """Wait until there is room for so many, or for any number while nothing else is under way."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._under_way or self._under_way + texts <= self._in_flight)
+            self._under_way += texts
+        try:
+            yield
+        finally:
+            self._under_way -= texts
+            async with self._changed:
+                self._changed.notify_all()
 
 
 class GuardClient:
@@ -78,7 +92,7 @@ class GuardClient:
         self._headers = {"Content-Type": "application/json"} | ({"X-API-Key": api_key} if api_key else {})
         self._policy = policy
         self._timeout_s = timeout_s
-        self._at_once = math.ceil(in_flight / _PER_REQUEST)
+        self._in_flight = in_flight
         self._sessions: dict[asyncio.AbstractEventLoop, _Session] = {}
 
     async def judge(self, items: Sequence[Mapping[str, object]]) -> list[Judged | Unjudged]:
@@ -91,10 +105,12 @@ class GuardClient:
         loop = asyncio.get_running_loop()
         session = self._sessions.get(loop)
         if session is None:
-            session = self._sessions[loop] = _Session(headers=self._headers, at_once=self._at_once)
+            session = self._sessions[loop] = _Session(headers=self._headers, in_flight=self._in_flight)
         session.users += 1
         try:
-            found = await _all([self._judge_group(session, group) for group in _grouped(different)])
+            found = await _all(
+                [self._judge_group(session, group) for group in _grouped(different, most=self._in_flight)]
+            )
         finally:
             session.users -= 1
             if not session.users:
@@ -106,7 +122,7 @@ class GuardClient:
     async def _judge_group(self, session: _Session, items: Sequence[str]) -> list[Judged | Unjudged]:
         """The verdicts of one request; what another try may change is asked again, until time is up."""
         found: list[Judged | Unjudged] = [Unjudged("timeout")] * len(items)
-        async with session.slots:
+        async with session.room_for(len(items)):
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._timeout_s):
                     await self._fill(session, items, found)
@@ -146,11 +162,11 @@ class GuardClient:
             raise ConfigurationError("policy: the service has none of this name.")
 
 
-def _grouped(items: Iterable[str]) -> list[list[str]]:
+def _grouped(items: Iterable[str], *, most: int) -> list[list[str]]:
     groups: list[list[str]] = []
     size = 0
     for item in items:
-        if not groups or len(groups[-1]) == _PER_REQUEST or size + len(item) > _BYTES_PER_REQUEST:
+        if not groups or len(groups[-1]) >= min(most, _PER_REQUEST) or size + len(item) > _BYTES_PER_REQUEST:
             groups.append([])
             size = 0
         groups[-1].append(item)
