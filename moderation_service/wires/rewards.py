@@ -23,7 +23,7 @@ from ..core.verdict import Decision, Detail, Severity
 from ..errors import EngineAnswerInvalid, InvalidRequest, ModerationError
 from .rendered_chat import Rendered
 
-__all__ = ["Given", "RewardOptions", "Sample", "read_options", "reward_of", "sample_of"]
+__all__ = ["OPTIONS", "Given", "RewardOptions", "Sample", "read_options", "reward_of", "sample_of"]
 
 _T = TypeVar("_T")
 
@@ -31,7 +31,8 @@ _MAX_OPTIONS = 16
 _KINDS = {one.value: one for one in RewardKind if one is not RewardKind.HYBRID}
 _SIDES = {"unsafe": False, "safe": True}
 _THINKING = {"separate": True, "strip": False}
-_OPTIONS = frozenset({"kind", "controversial", "thinking", "on_error", "on_blank", "policy", "key"})
+OPTIONS = frozenset({"kind", "controversial", "thinking", "on_error", "on_blank", "policy", "key"})
+"""What may stand in an address; `key` is read where callers are let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +78,8 @@ def read_options(query_string: str, *, policies: Policies) -> RewardOptions:
     options = dict(pairs)
     if len(options) != len(pairs):
         raise InvalidRequest("An option stands in the address twice.")
-    if not options.keys() <= _OPTIONS:
-        raise InvalidRequest(f"The address has an option that is none of {', '.join(sorted(_OPTIONS))}.")
+    if not options.keys() <= OPTIONS:
+        raise InvalidRequest(f"The address has an option that is none of {', '.join(sorted(OPTIONS))}.")
     if options.get("kind") == RewardKind.HYBRID.value:
         raise InvalidRequest(
             "`kind=hybrid` needs a measure of helpfulness, which an address can't have: use GuardReward in a file.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -92,7 +94,9 @@ def test_chats_are_read_with_their_history_thoughts_and_tools(service: Running) 
     history = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "arsenic?"},
-        {"role": "assistant", "content": "What of it?"},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1"}], "token_ids": object()},
+        {"role": "tool", "content": "found"},
+        {"role": "assistant", "content": "What of it?", "token_ids": object()},
         {"role": "user", "content": "How much?"},
     ]
     said = [[{"role": "assistant", "content": text}] for text in ("A little.", "A bomb.")]
@@ -364,3 +368,9 @@ def test_openrlhf_is_given_numbers_for_its_queries(service: Running) -> None:
     for on_error in ("none", "raise"):
         with pytest.raises(ConfigurationError, match="OpenRLHF needs a number"):
             reward_function(GuardReward(service.url, on_error=on_error))
+
+
+def test_without_the_extra_the_error_says_what_to_install() -> None:
+    code = "import sys; sys.modules['aiohttp'] = None; import moderation_service.data.rewards"
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "Rewards need aiohttp: pip install 'aiohttp" in ended.stderr

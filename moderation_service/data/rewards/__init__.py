@@ -2,6 +2,13 @@
 
 from __future__ import annotations
 
-from .guard_reward import GuardReward
+from ...config.extras import install_command
+
+try:
+    from .guard_reward import GuardReward
+except ModuleNotFoundError as missing:
+    if missing.name != "aiohttp":
+        raise
+    raise ModuleNotFoundError(f"Rewards need aiohttp: {install_command('rewards')}", name="aiohttp") from None
 
 __all__ = ["GuardReward"]

@@ -35,7 +35,10 @@ class Completed:
             # A blank prompt is refused where it is named; left out, the answer is judged alone.
             named = {} if is_blank(self.prompt) else {"prompt": self.prompt}
             return {**named, "response": text}
-        return {"messages": [*_messages(self.prompt), {"role": "assistant", "content": text}]}
+        # Trainers keep more beside a message, such as its tokens. An answer that only calls tools says nothing.
+        turns = [{"role": one.get("role"), "content": one.get("content")} for one in _messages(self.prompt)]
+        said = [one for one in turns if one["content"] is not None or one["role"] != "assistant"]
+        return {"messages": [*said, {"role": "assistant", "content": text}]}
 
 
 def read_completion(prompt: object, completion: object) -> Completed:
