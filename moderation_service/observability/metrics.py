@@ -7,7 +7,7 @@ when the module is first imported; `moderation_service.server.gunicorn_app` sets
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -41,6 +41,7 @@ METRIC_NAMES = (
     "moderation_upstream_seconds",
     "moderation_upstream_failures_total",
     "moderation_upstream_ejected",
+    "moderation_rewards_total",
     "moderation_chats_total",
     "moderation_chats_open",
     "moderation_requests_in_flight",
@@ -94,6 +95,7 @@ class Metrics:
                                           ["upstream", "reason"], **make)  # fmt: skip
         self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
+        self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
         self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
@@ -190,6 +192,11 @@ class Metrics:
         if child is None:
             child = self._call_children[timer, label] = timer.labels(label)
         return child
+
+    def rewarded(self, found: Mapping[str, int]) -> None:
+        """Rewards were given: how many for each of `answer`, `refusal`, `unsafe`, `blank` and `error`."""
+        for word, count in found.items():
+            self._rewards.labels(word).inc(count)
 
     def audit_failed(self) -> None:
         """An audit record could not be written."""
