@@ -87,7 +87,7 @@ def event_stream(events: Iterable[object], *, headers: Mapping[str, str] | None 
 
 def named_events(events: Iterable[Mapping[str, object]], *, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply with these values as server-sent events that say what they are, and no end mark."""
-    body = "".join(f"event: {event['type']}\ndata: {_encode(event)}\n\n" for event in events).encode()
+    body = b"".join(b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), write_json(event)) for event in events)
     return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
 
 
