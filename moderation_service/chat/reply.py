@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+from ..core.json_text import read_json
 from ..errors import ChatModelError, ChatModelTimeout
 from ..upstream.sse import DONE, Event, EventReader, EventTooLarge
 from .contract import Answer, Translation
@@ -178,7 +178,7 @@ class ModelReply:
 
 def _object(text: str) -> Mapping[str, object]:
     try:
-        found = json.loads(text)
+        found = read_json(text.encode())
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

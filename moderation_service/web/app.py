@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..config.settings import Settings
-from . import addresses, anthropic, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
+from . import addresses, anthropic, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed, rewards
 from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
@@ -33,6 +33,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **anthropic.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
+        **rewards.direct_routes(service),
     }
     tidy = addresses.register_addresses(app)
     hosts = AllowedHosts(settings, service.keys)
