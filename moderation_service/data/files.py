@@ -10,6 +10,7 @@ import enum
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -39,6 +40,7 @@ STDIN = "-"
 _MAX_LINE_BYTES = 256 * 1024 * 1024
 _MAX_CHUNK_BYTES = 8 * 1024 * 1024
 _PROOF_BYTES = 1024 * 1024
+_CUT_OFF = (EOFError, OSError, zlib.error)
 
 
 class Kind(enum.Enum):
@@ -182,8 +184,11 @@ class LinesFile:
                 self._ahead.append(line)
             lines = self._ahead[:size]
         else:
-            with opened(Path(self.name)) as file:
-                lines = [line for _ in range(size) if (line := self._line(file))]
+            try:
+                with opened(Path(self.name)) as file:
+                    lines = [line for _ in range(size) if (line := self._line(file))]
+            except _CUT_OFF as error:
+                raise DataError(f"{self.name}: can't be read ({type(error).__name__}).") from None
         self._refuse_array(lines)
         return [row for number, line in enumerate(lines) if (row := self._row(line, is_first=number == 0)) is not None]
 
@@ -196,7 +201,7 @@ class LinesFile:
                 self._read += sum(map(len, lines))
                 rows = [self._row(line, is_first=is_first and not number) for number, line in enumerate(lines)]
                 yield Chunk(rows, lines, self._read, self._digest.hexdigest() if self.is_stream else None)
-        except (EOFError, OSError, gzip.BadGzipFile) as error:
+        except _CUT_OFF as error:
             # Of a packed file that was cut off, nothing behind the cut can be read.
             raise DataError(f"{self.name}: can't be read to its end ({type(error).__name__}).") from None
         finally:
