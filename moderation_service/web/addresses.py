@@ -28,7 +28,6 @@ _VERSIONS = frozenset({"v1", "v2", "beta"})
 _NOT_DOORS = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """Reached by their exact address only: a proxy may keep them from the world by it."""
 _OTHER_CONTRACTS: Mapping[tuple[str, ...], str] = {
-    ("messages",): "Anthropic's API is served at `/v1/messages`, where a chat model is set (`chat_upstream`).",
     ("completions",): f"Completions without roles are not served here; chat completions are (`{_CHAT}`).",
     ("embeddings",): "Embeddings are not served here. Let that client ask its own server.",
     ("api", "chat"): f"Ollama's API is not served here. Set the client to an OpenAI connection, which asks `{_CHAT}`.",
