@@ -24,7 +24,7 @@ __all__ = ["ERROR_SHAPES", "hint", "register_addresses"]
 
 _CHAT = "/v1/chat/completions"
 _VERSIONS = frozenset({"v1", "v2", "beta"})
-_NOT_DOORS = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+_NOT_DOORS = ("/", "/health", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """Reached by their exact address only: a proxy may keep them from the world by it."""
 _OTHER_CONTRACTS: Mapping[tuple[str, ...], str] = {
     ("responses",): f"The Responses API is not served here. Set the client to chat completions (`{_CHAT}`).",

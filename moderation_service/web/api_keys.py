@@ -9,7 +9,7 @@ import ipaddress
 import logging
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 from ..observability.logs import log_event
+from ..wires import alibaba, bedrock
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -27,6 +28,7 @@ __all__ = [
     "check_exposure",
     "identify_caller",
     "is_loopback",
+    "keys_of_contract",
     "load_api_keys",
     "sent_key",
     "warn_of_readers",
@@ -185,7 +187,27 @@ def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: 
     name = keys.identify(key) if key is not None else None
     if name is None and passes_keys_on and api_key:
         name = keys.identify(api_key.strip())
+    if name is None:
+        # All places are tried: at some doors one of them may be for somebody else.
+        for other in keys_of_contract(environ):
+            name = name or keys.identify(other)
     return name
+
+
+def keys_of_contract(environ: WSGIEnvironment) -> Sequence[str]:
+    """The keys that a gateway's contract carries elsewhere, by the address that is asked."""
+    path, authorization = environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "")
+    found: list[str | None] = []
+    if path.startswith("/contentsafety/"):
+        found = [environ.get("HTTP_OCP_APIM_SUBSCRIPTION_KEY")]
+    elif path.startswith("/guardrail/"):
+        found = [bedrock.access_key_of(authorization)]
+    elif path in ("", "/"):
+        found = [alibaba.access_key_of(authorization)]
+    elif path.startswith("/authz"):
+        # `Authorization` is the client's there, and so may `X-API-Key` be.
+        found = [environ.get("HTTP_X_MODERATION_KEY"), environ.get("HTTP_X_API_KEY")]
+    return [one.strip() for one in found if one]
 
 
 def sent_key(authorization: str | None, api_key: str | None) -> str | None:

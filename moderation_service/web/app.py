@@ -5,7 +5,21 @@ from __future__ import annotations
 from flask import Flask
 
 from ..config.settings import Settings
-from . import addresses, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
+from . import (
+    addresses,
+    dify,
+    ext_authz,
+    gateways,
+    health,
+    lakera,
+    litellm,
+    moderate,
+    open_webui,
+    openai,
+    pages,
+    relayed,
+    withholding,
+)
 from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
@@ -32,6 +46,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **openai.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
+        **gateways.direct_routes(service),
     }
     tidy = addresses.register_addresses(app)
     hosts = AllowedHosts(settings, service.keys)
@@ -41,7 +56,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         service,
         hosts=hosts,
         direct=direct,
-        error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
+        error_shapes={**gateways.ERROR_SHAPES, **addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
         known_errors=litellm.KNOWN_ERRORS,
     )
     app.extensions["moderation.door"] = Door(
@@ -53,6 +68,10 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.register_blueprint(openai.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(open_webui.blueprint(service))
+    app.register_blueprint(gateways.blueprint(service))
+    app.register_blueprint(withholding.portkey_blueprint(service))
+    app.register_blueprint(withholding.alibaba_blueprint(service))
+    app.register_blueprint(ext_authz.blueprint(service))
     app.register_blueprint(health.blueprint(service, readiness))
     app.register_blueprint(pages.blueprint(service))
     return app

@@ -24,7 +24,7 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "reply_headers"]
+__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "headers_of", "reply_headers"]
 
 ERROR_SHAPES: Mapping[str, ErrorShape] = {"/v1/": render_error}
 """Under this prefix every error has OpenAI's shape, also that of an address which does not exist."""
@@ -40,7 +40,7 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             body,
             policies=service.policies,
             max_items=service.limits.batch_items,
-            headers=_headers_of(environ),
+            headers=headers_of(environ),
             restore=unmangle,
         )
         checks = asked.checks
@@ -52,9 +52,9 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
     def chat(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
         if guarded is not None and not _asks_the_guard(body, service):
-            return guarded.answer(body, _headers_of(environ), environ, state)
+            return guarded.answer(body, headers_of(environ), environ, state)
         asked = openai_chat.parse(
-            body, policies=service.policies, limits=service.limits.conversation, headers=_headers_of(environ)
+            body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
         )
         outcomes = service.moderator.decide([asked.check])
         state.fields = log_fields(outcomes)
@@ -86,7 +86,8 @@ def _asks_the_guard(body: object, service: Service) -> bool:
     return means_guard(model, engine_model=service.moderator.engine.model)
 
 
-def _headers_of(environ: WSGIEnvironment) -> Headers:
+def headers_of(environ: WSGIEnvironment) -> Headers:
+    """What a caller says in headers, for contracts that have no field for it."""
     return Headers(
         policy=environ.get("HTTP_X_MODERATION_POLICY"),
         target=environ.get("HTTP_X_MODERATION_TARGET"),
