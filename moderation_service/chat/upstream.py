@@ -40,12 +40,15 @@ class ChatUpstream:
             lambda: ConnectionPool(options.url, size=options.max_streams, connect_timeout_s=options.connect_timeout_s)
         )
 
-    def chat(self, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
-        """Send a chat; returns as soon as it is sent. Raises ChatModelUnavailable or ChatModelTimeout."""
+    def ask(self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
+        """Send a request for an answer; returns as soon as it is sent.
+
+        Raises ChatModelUnavailable or ChatModelTimeout.
+        """
         content = json.dumps(body, separators=(",", ":")).encode()
         accept = "text/event-stream" if body.get("stream") else "application/json"
         headers = {"Accept": accept, **headers}
-        path, limit = "/v1/chat/completions", self._options.max_answer_bytes
+        limit = self._options.max_answer_bytes
         if self._tracing is None:
             return UpstreamCall(self._send("POST", path, content, headers, limit))
         span, trace = self._tracing.begin_chat()

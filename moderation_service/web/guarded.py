@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
+from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, Completions, GuardedSession, Turns
 from ..core.conversation import Limits
 from ..core.verdict import Decision
 from ..errors import ChatModelError, Overloaded
@@ -109,12 +109,11 @@ class GuardedDoor:
         judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
         by_token = self._by_token(judge)
         return GuardedSession(
-            asked,
+            Completions(asked, created=int(time.time())),
             judge=judge,
             by_token=by_token,
             upstream=self._upstream,
             options=self._options if by_token is None else self._token_options,
-            created=int(time.time()),
             headers=self._headers(environ),
             turns=self._turns,
             client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
