@@ -10,7 +10,16 @@ from .completions import Completions
 from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .session import GuardedSession
+from .text_completions import TextCompletions
 from .turns import Turns
 from .upstream import ChatUpstream
 
-__all__ = ["ChatModelRefused", "ChatOptions", "ChatUpstream", "Completions", "GuardedSession", "Turns"]
+__all__ = [
+    "ChatModelRefused",
+    "ChatOptions",
+    "ChatUpstream",
+    "Completions",
+    "GuardedSession",
+    "TextCompletions",
+    "Turns",
+]

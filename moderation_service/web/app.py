@@ -16,6 +16,7 @@ from . import (
     moderate,
     open_webui,
     openai,
+    other_models,
     pages,
     relayed,
     withholding,
@@ -44,6 +45,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **moderate.direct_routes(service),
         **relayed.direct_routes(service),
         **openai.direct_routes(service, guarded),
+        **other_models.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
         **gateways.direct_routes(service),
@@ -66,6 +68,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))
+    app.register_blueprint(other_models.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(open_webui.blueprint(service))
     app.register_blueprint(gateways.blueprint(service))

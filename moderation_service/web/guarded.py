@@ -6,11 +6,13 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, Completions, GuardedSession, Turns
+from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, Completions, GuardedSession, TextCompletions, Turns
+from ..chat.contract import Contract
 from ..core.conversation import Limits
 from ..core.verdict import Decision
 from ..errors import ChatModelError, Overloaded
@@ -18,7 +20,7 @@ from ..observability.logs import log_event
 from ..observability.propagation import caller_trace
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges, token_pacing
-from ..wires import guarded_chat
+from ..wires import guarded_chat, guarded_completions
 from ..wires.guarded_replies import strictest
 from ..wires.openai_models import Headers
 from .lifecycle import RequestState
@@ -65,7 +67,7 @@ class GuardedDoor:
     def answer(
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
     ) -> Reply | StreamedReply:
-        """Answer one request. Raises ModerationError."""
+        """Answer a request for chat completions. Raises ModerationError."""
         asked = guarded_chat.parse(
             body,
             policies=self._service.policies,
@@ -73,10 +75,51 @@ class GuardedDoor:
             headers=headers,
             options=self._options.request,
         )
+        return self._answer(Completions(asked, created=int(time.time())), environ, state)
+
+    def complete(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer a request for completions without roles. Raises ModerationError."""
+        asked = guarded_completions.parse(
+            body,
+            policies=self._service.policies,
+            limits=_LIMITS,
+            headers=headers,
+            options=self._options.request,
+        )
+        return self._answer(TextCompletions(asked, created=int(time.time())), environ, state)
+
+    def pass_on(
+        self, method: str, path: str, environ: WSGIEnvironment, *, content: bytes = b"", content_type: str = ""
+    ) -> Reply:
+        """The server's own reply to a request of another kind. Raises ModerationError.
+
+        It takes one of the places for chats, so that many of them leave threads for verdicts too.
+        """
+        with self._place():
+            try:
+                status, kind, body = self._upstream.fetch(
+                    method, path, content, headers=self._headers(environ), content_type=content_type
+                )
+            except ChatModelRefused as refused:
+                return _passed_on(refused)
+        return Reply(status, body, content_type=kind)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
             raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
         try:
-            session = self._session(asked, environ, state)
+            yield
+        finally:
+            self._places.release()
+
+    def _answer(self, contract: Contract, environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
+        try:
+            session = self._session(contract, environ, state)
         except BaseException:
             self._places.release()
             raise
@@ -103,13 +146,12 @@ class GuardedDoor:
             return json_reply(begun.document, headers=shown)
         return StreamedReply(session.chunks(), ended, headers={**_STREAM_HEADERS, **shown})
 
-    def _session(
-        self, asked: guarded_chat.GuardedChat, environ: WSGIEnvironment, state: RequestState
-    ) -> GuardedSession:
+    def _session(self, contract: Contract, environ: WSGIEnvironment, state: RequestState) -> GuardedSession:
+        asked = contract.asked
         judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
         by_token = self._by_token(judge)
         return GuardedSession(
-            Completions(asked, created=int(time.time())),
+            contract,
             judge=judge,
             by_token=by_token,
             upstream=self._upstream,

@@ -21,7 +21,7 @@ from .guarded_fields import other_text, refuse_unseen
 from .openai_chat import plain_message, read_flag
 from .openai_models import POLICY_HEADER, Headers
 
-__all__ = ["GuardedChat", "GuardedOptions", "parse"]
+__all__ = ["GuardedChat", "GuardedOptions", "chosen_policy", "parse"]
 
 _MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
 _TOOL_ROLES = ("tool", "function")
@@ -110,7 +110,7 @@ def parse(
         question=Question.of(message for _, message in parsed),
         tool_results=_tool_results(turns, limits) if options.judge_tool_results else (),
         other_text=other_text(body),
-        policy=_chosen(policies, headers.policy, options.policy_choice),
+        policy=chosen_policy(policies, headers.policy, options.policy_choice),
         languages=headers.languages,
         stream=read_flag(body, "stream"),
         include_usage=streamed is not None and read_flag(streamed, "include_usage", at="stream_options."),
@@ -121,7 +121,7 @@ def parse(
     )
 
 
-def _chosen(policies: Policies, name: str | None, choice: str) -> Policy:
+def chosen_policy(policies: Policies, name: str | None, choice: str) -> Policy:
     """The policy of this name. Raises Forbidden for one that the caller, who is guarded by it, may not choose."""
     policy, default = policies.get(name, param=POLICY_HEADER), policies.get(None)
     if policy is default or choice == "any":

@@ -13,7 +13,7 @@ from apps import make_client
 from moderation_service.streaming.growing_answer import Pacing
 
 ROOT = Path(__file__).parents[2]
-UNSERVED = ("/v1/responses", "/v1/messages", "/v1/completions", "/v1/embeddings")
+UNSERVED = ("/v1/responses", "/v1/messages")
 
 
 def pages(name: str) -> list[str]:
