@@ -13,7 +13,7 @@ status=0
 for family in "$@"; do
   folder=tests/clients/$family
   venv=.venv-clients-$family
-  wanted=$(cat "$folder"/requirements.txt "$folder"/package.json pyproject.toml 2>/dev/null | sha256sum)
+  wanted=$({ cat "$folder"/requirements.txt "$folder"/package.json pyproject.toml 2>/dev/null || true; } | sha256sum)
   if [[ "$(cat "$venv/installed" 2>/dev/null)" != "$wanted" ]]; then
     rm -rf "$venv"
     "${PYTHON:-python3}" -m venv "$venv"
