@@ -23,6 +23,7 @@
         └── DeadlineExceeded    504  deadline_exceeded
 
     ConfigurationError          stops the start: a bad setting or policy file, with its place and the reason
+    DataError                   stops a command: a data set that can't be read or written as it was asked for
 
 Raise where the fact is known; `moderation_service.web.reply` turns them into bytes. Messages are written for the
 caller: they name the field and never repeat the text that was sent.
@@ -40,6 +41,7 @@ __all__ = [
     "ChatModelUnavailable",
     "ClientGone",
     "ConfigurationError",
+    "DataError",
     "DeadlineExceeded",
     "EngineAnswerInvalid",
     "EngineError",
@@ -253,3 +255,7 @@ class DeadlineExceeded(EngineError):
 
 class ConfigurationError(Exception):
     """A setting or a policy file that the service refuses to start with."""
+
+
+class DataError(Exception):
+    """A data set that can't be read, or written, as asked for. The message names the place and quotes no text."""

@@ -160,8 +160,8 @@ def test_only_settings_read_the_environment() -> None:
     # prometheus-client reads from there and nowhere else; `up` and `download` read the hubs' variables (HF_TOKEN and
     # its like).
     assert readers <= {
-        "commands.check", "commands.options", "commands.up", "commands.download", "server.gunicorn_app",
-        "observability.metrics",
+        "commands.check", "commands.judging_engine", "commands.options", "commands.up", "commands.download",
+        "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
 

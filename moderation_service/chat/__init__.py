@@ -7,8 +7,10 @@ shown yet waits in a `row`, the core of every answer. What differs between the c
 from __future__ import annotations
 
 from .completions import Completions
+from .messages import Messages
 from .options import ChatOptions
 from .refusal import ChatModelRefused
+from .responses import Responses
 from .session import GuardedSession
 from .text_completions import TextCompletions
 from .turns import Turns
@@ -20,6 +22,8 @@ __all__ = [
     "ChatUpstream",
     "Completions",
     "GuardedSession",
+    "Messages",
+    "Responses",
     "TextCompletions",
     "Turns",
 ]

@@ -41,6 +41,9 @@ class Completions:
         )
         return self._answer
 
+    def tell(self, moderation: Moderation | None) -> None:
+        """It stands in a chunk of its own, at the end."""
+
     def translation(self) -> Translation | None:
         """Every server of OpenAI's API knows this contract."""
         return None
@@ -76,6 +79,14 @@ class Completions:
             head = events[0] if events else (self._answer and self._answer.head) or {}
             events.append(moderation_chunk(head, moderation()))
         return self.write(events) + _END
+
+    def headers(self, api_key: str | None) -> Mapping[str, str]:
+        """Nothing of its own."""
+        return {}
+
+    def error(self, document: Mapping[str, object], status: int) -> Mapping[str, object]:
+        """As it came."""
+        return document
 
     def broken(self, error: Mapping[str, object]) -> bytes:
         """The end of a stream that fails: nothing follows, not even the usual end."""

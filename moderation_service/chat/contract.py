@@ -103,6 +103,9 @@ class Contract(Protocol):
     def answer(self, pacing: Pacing, *, shows_first: bool) -> Answer:
         """The answer that will come. Called once."""
 
+    def tell(self, moderation: Moderation | None) -> None:
+        """Have events of the reply tell what was found, where that was asked for."""
+
     def translation(self) -> Translation | None:
         """What to ask a server that does not know `path`; None for nothing. Raises InvalidRequest by name."""
 
@@ -117,6 +120,12 @@ class Contract(Protocol):
 
     def last(self, refusal: Decision | None, moderation: Moderation | None) -> bytes:
         """The end of a stream, after all events that were released; the whole of one whose prompt was blocked."""
+
+    def headers(self, api_key: str | None) -> Mapping[str, str]:
+        """What the contract wants in the head of a call to the model's server, whose key this is."""
+
+    def error(self, document: Mapping[str, object], status: int) -> Mapping[str, object]:
+        """A refusal in the model server's words, in the client's shape."""
 
     def broken(self, error: Mapping[str, object]) -> bytes:
         """The end of a stream that fails, with an error in OpenAI's shape."""

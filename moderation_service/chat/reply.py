@@ -129,6 +129,9 @@ class ModelReply:
         chunk = _object(event.data)
         if event.name == "error" or chunk.get("error") or chunk.get("type") == "error":
             raise broken_off(chunk)
+        if chunk.get("type") == "response.failed":
+            failed = chunk.get("response")
+            raise broken_off(failed if isinstance(failed, dict) else {})
         self._add(chunk)
 
     def _add(self, chunk: Mapping[str, object]) -> None:

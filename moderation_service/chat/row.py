@@ -20,11 +20,12 @@ from ..errors import ChatModelError
 from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece
 from ..wires.openai_choices import FIELDS, LOGPROBS, Part, Tokens, tool_text
 
-__all__ = ["ALTERNATIVES", "Channels", "Event", "Row", "Told"]
+__all__ = ["ALTERNATIVES", "MAX_CHANNELS", "Channels", "Event", "Row", "Told"]
 
 ALTERNATIVES = "alternatives"
 """The channel of what a model has not said: tokens that were not chosen."""
-_MAX_CHANNELS = 64
+MAX_CHANNELS = 64
+"""The most texts that are judged apart in one row."""
 _TAIL_CHARS = 256
 
 
@@ -62,23 +63,34 @@ class Event:
 class Channels:
     """Texts that grow side by side, each judged apart."""
 
-    def __init__(self, pacing: Pacing) -> None:
+    def __init__(self, pacing: Pacing, *, most: int = MAX_CHANNELS) -> None:
         self._pacing = pacing
+        self._most = most
         self._by_name: dict[str, GrowingAnswer] = {}
+        self._closed: set[str] = set()
 
     def add(self, name: str, text: str, *, before: str = "") -> int:
         """Add to a text; returns up to where it must be cleared. `before` is what the text continues."""
         channel = self._by_name.get(name)
         if channel is None:
-            if len(self._by_name) >= _MAX_CHANNELS:
+            if len(self._by_name) >= self._most:
                 raise ChatModelError("The chat model's answer has too many fields.")
             channel = self._by_name[name] = GrowingAnswer(self._pacing, before=before)
+        elif name in self._closed:
+            raise ChatModelError("The chat model went on with a text that it had ended.")
         channel.add(text)
         return channel.cleared + channel.held
 
     def end(self) -> None:
         """No more text will come."""
         for channel in self._by_name.values():
+            channel.end()
+
+    def close(self, name: str) -> None:
+        """No more of this text will come: what is held of it is judged now, and nothing waits for its next words."""
+        channel = self._by_name.get(name)
+        if channel is not None and name not in self._closed:
+            self._closed.add(name)
             channel.end()
 
     def hurry(self) -> None:
@@ -122,13 +134,15 @@ class Row:
     judged, and the row is cut when the verdict says so.
     """
 
-    def __init__(self, pacing: Pacing, told: Told, *, main: str, shows_first: bool) -> None:
+    def __init__(
+        self, pacing: Pacing, told: Told, *, main: str, shows_first: bool, most_channels: int = MAX_CHANNELS
+    ) -> None:
         self.cut: Decision | None = None
         self.decisions: list[Decision] = []
         self.waiting: deque[Event] = deque()
         self.has_ended = False
         self._told, self._main, self._shows_first = told, main, shows_first
-        self._channels = Channels(pacing)
+        self._channels = Channels(pacing, most=most_channels)
         self._names: set[str] = set()
         self._tools: dict[str, list[str]] = {}
         self._last = ""
@@ -154,6 +168,10 @@ class Row:
         for part in parts:
             if part.is_numbers:
                 event.is_untied = True
+            elif part.waits:
+                event.waits = True
+            elif part.closes:
+                self._channels.close(part.channel)
             elif part.is_tool:
                 self._refuse_after_end(part.text)
                 event.waits = True

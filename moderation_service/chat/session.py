@@ -99,6 +99,7 @@ class GuardedSession:
             options.pacing if asked.stream else _WHOLE,
             shows_first=asked.policy.streaming is Streaming.SHOW_THEN_CUT,
         )
+        contract.tell(self._told)
         self._reply = ModelReply(
             self._answer,
             is_stream=asked.stream,

@@ -64,9 +64,9 @@ class ChatUpstream:
     def models(self, *, headers: Mapping[str, str]) -> list[object]:
         """The entries of the server's list of models. Raises ChatModelError."""
         call = UpstreamCall(self._send("GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES))
-        body = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S)
+        body, status = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S), call.status
         try:
-            entries = json.loads(body)["data"] if call.status == 200 else None
+            entries = json.loads(body)["data"] if status == 200 else None
         except (ValueError, KeyError, TypeError, RecursionError):
             entries = None
         if not isinstance(entries, list):
@@ -74,6 +74,22 @@ class ChatUpstream:
         return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
     def fetch(
+        self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, object]]:
+        """The status and the document of a reply that comes at once; an empty one for what is none.
+
+        Raises ChatModelError.
+        """
+        content = json.dumps(body, separators=(",", ":")).encode()
+        call = UpstreamCall(self._send("POST", path, content, headers, _MAX_LISTING_BYTES))
+        reply, status = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S), call.status or 0
+        try:
+            document = json.loads(reply)
+        except (ValueError, RecursionError):
+            document = None
+        return status, document if isinstance(document, dict) else {}
+
+    def pass_on(
         self, method: str, path: str, content: bytes, *, headers: Mapping[str, str], content_type: str = ""
     ) -> tuple[int, str, bytes]:
         """Status, media type and body of the server's reply to a request of another kind, which is no chat.

@@ -7,7 +7,8 @@ import sys
 import click
 
 from .. import __version__
-from ..errors import ConfigurationError, ModerationError
+from ..errors import ConfigurationError, DataError, ModerationError
+from .annotate import annotate_command
 from .check import check_command
 from .config import config_group
 from .download import download_command
@@ -37,7 +38,7 @@ def main() -> None:
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
-    except (ConfigurationError, ModerationError) as error:
+    except (ConfigurationError, DataError, ModerationError) as error:
         click.echo(f"moderation-service: {error}", err=True)
         sys.exit(EXIT_ERROR)
 
@@ -55,6 +56,7 @@ for _command in (
     check_command,
     eval_command,
     mcp_command,
+    annotate_command,
     policies_group,
     config_group,
 ):

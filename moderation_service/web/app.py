@@ -7,6 +7,7 @@ from flask import Flask
 from ..config.settings import Settings
 from . import (
     addresses,
+    anthropic,
     dify,
     ext_authz,
     gateways,
@@ -19,6 +20,7 @@ from . import (
     other_models,
     pages,
     relayed,
+    rewards,
     withholding,
 )
 from .door import Door
@@ -45,10 +47,12 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **moderate.direct_routes(service),
         **relayed.direct_routes(service),
         **openai.direct_routes(service, guarded),
+        **anthropic.direct_routes(service, guarded),
         **other_models.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
         **gateways.direct_routes(service),
+        **rewards.direct_routes(service),
     }
     tidy = addresses.register_addresses(app)
     hosts = AllowedHosts(settings, service.keys)
@@ -58,7 +62,12 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         service,
         hosts=hosts,
         direct=direct,
-        error_shapes={**gateways.ERROR_SHAPES, **addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
+        error_shapes={
+            **gateways.ERROR_SHAPES,
+            **anthropic.ERROR_SHAPES,
+            **addresses.ERROR_SHAPES,
+            **openai.ERROR_SHAPES,
+        },
         known_errors=litellm.KNOWN_ERRORS,
     )
     app.extensions["moderation.door"] = Door(

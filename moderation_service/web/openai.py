@@ -11,7 +11,7 @@ from flask import Blueprint, Response, request
 from ..core.moderator import Outcome
 from ..core.verdict import Decision
 from ..errors import NotFound
-from ..wires import openai_chat, openai_moderations
+from ..wires import openai_chat, openai_moderations, responses_guard
 from ..wires.dify_mangling import unmangle
 from ..wires.openai_errors import render_error
 from ..wires.openai_models import Headers, means_guard, render_models
@@ -19,7 +19,7 @@ from .body import read_json
 from .guarded import GuardedDoor
 from .lifecycle import DirectRoute, RequestState
 from .moderate import languages_of, log_fields
-from .reply import ErrorShape, Reply, StreamedReply, event_stream, json_reply
+from .reply import ErrorShape, Reply, StreamedReply, event_stream, json_reply, named_events
 from .service import Service
 
 if TYPE_CHECKING:
@@ -72,7 +72,28 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             return event_stream(openai_chat.render_chunks(asked, outcome, created=created), headers=headers)
         return json_reply(openai_chat.render(asked, outcome, created=created), headers=headers)
 
-    return {"/v1/moderations": moderations, "/v1/chat/completions": chat, "/v1/completions": completions}
+    def responses(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
+        body = read_json(environ, max_body_bytes=max_body_bytes)
+        if guarded is not None and not _asks_the_guard(body, service):
+            return guarded.respond(body, headers_of(environ), environ, state)
+        asked = responses_guard.parse(
+            body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
+        )
+        outcomes = service.moderator.decide([asked.check])
+        state.fields = log_fields(outcomes)
+        outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
+        if not isinstance(outcome, Decision):
+            raise outcome
+        if asked.stream:
+            return named_events(responses_guard.render_events(asked, outcome, created=created), headers=headers)
+        return json_reply(responses_guard.render(asked, outcome, created=created), headers=headers)
+
+    return {
+        "/v1/moderations": moderations,
+        "/v1/chat/completions": chat,
+        "/v1/completions": completions,
+        "/v1/responses": responses,
+    }
 
 
 def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
@@ -99,7 +120,7 @@ def _asks_the_guard(body: object, service: Service) -> bool:
 
 
 def headers_of(environ: WSGIEnvironment) -> Headers:
-    """What a caller says in headers, for contracts that have no field for it."""
+    """What a caller says outside the body."""
     return Headers(
         policy=environ.get("HTTP_X_MODERATION_POLICY"),
         target=environ.get("HTTP_X_MODERATION_TARGET"),
