@@ -98,7 +98,7 @@ def _parsed(raw: bytes) -> object:
 def read_bytes(environ: WSGIEnvironment, *, max_body_bytes: int) -> bytes:
     """The body as it was sent. Raises UnsupportedMediaType for a compressed one, InvalidRequest, TooLarge."""
     if environ.get("HTTP_CONTENT_ENCODING", "").strip().lower() not in ("", "identity"):
-        raise UnsupportedMediaType("Compressed bodies are not accepted; send them as they are.")
+        raise UnsupportedMediaType("Compressed bodies are not accepted; send the JSON as it is.")
     stream, length = environ["wsgi.input"], environ.get("CONTENT_LENGTH", "")
     try:
         if isinstance(stream, BytesIO) and length.isdecimal() and int(length) <= max_body_bytes:
