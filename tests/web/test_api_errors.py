@@ -95,7 +95,7 @@ def test_a_second_slash_in_front_changes_nothing(client: FlaskClient) -> None:
 @pytest.mark.parametrize(
     ("path", "headers"),
     [
-        ("/", {"Upgrade": "websocket", "Connection": "upgrade"}),
+        ("/policies", {"Upgrade": "websocket", "Connection": "upgrade"}),
         ("/static/page.js", {"Range": "bytes=999999-"}),
     ],
 )
