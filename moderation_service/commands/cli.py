@@ -13,6 +13,7 @@ from .check import check_command
 from .config import config_group
 from .download import download_command
 from .eval import eval_command
+from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
 from .serve import serve_command
@@ -54,6 +55,7 @@ for _command in (
     download_command,
     check_command,
     eval_command,
+    mcp_command,
     annotate_command,
     policies_group,
     config_group,

@@ -12,7 +12,7 @@ from apps import make_client
 from moderation_service.streaming.growing_answer import Pacing
 
 ROOT = Path(__file__).parents[2]
-UNSERVED = ("/v1/completions", "/v1/embeddings")
+OF_A_CHAT_MODEL = ("/v1/completions", "/v1/embeddings")
 
 
 def pages(name: str) -> list[str]:
@@ -20,8 +20,8 @@ def pages(name: str) -> list[str]:
     return [(ROOT / "docs" / f"{name}{end}").read_text(encoding="utf-8") for end in (".md", ".zh-CN.md")]
 
 
-@pytest.mark.parametrize("path", UNSERVED)
-def test_routes_that_are_called_unserved_are(path: str) -> None:
+@pytest.mark.parametrize("path", OF_A_CHAT_MODEL)
+def test_routes_of_a_chat_model_are_not_there_without_one(path: str) -> None:
     reply = make_client().post(path, json={"model": "m", "input": "bomb", "messages": []})
     assert reply.status_code == 404
     for page in pages("openai"):

@@ -84,7 +84,12 @@ def test_what_a_proxy_may_keep_from_the_world_has_one_address(client: FlaskClien
         ("/responses", "/v1/responses"),
         ("/openai/v1/responses", "/v1/responses"),
         ("/v1/embeddings", "Embeddings"),
-        ("/v1/completions", "chat completions"),
+        ("/v1/completions", "`chat_upstream`"),
+        ("/completions", "/v1/completions"),
+        ("/embeddings", "/v1/embeddings"),
+        ("/v1/batches", "Batches"),
+        ("/v1/files", "Files"),
+        ("/v1/audio/speech", "`chat_upstream`"),
     ],
 )
 def test_openai_clients_are_told_in_their_shape(client: FlaskClient, path: str, meant: str) -> None:
