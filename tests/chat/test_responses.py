@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
 from apps import make_client
 from fake_llm import FakeLLM, http
 from fake_responses import call, events_of, message, reasoning, response, stream_of, whole_of
+from fakes import FakeEngine
 
 from moderation_service.config.setting import Secret, Url
 
@@ -198,6 +200,17 @@ def test_nothing_of_a_call_is_shown_before_the_whole_reply_was_judged(door: Door
     assert SORRY in json.dumps(door.sends(call('{"q": "a bomb"}')).ask(tools=TOOLS).json)
 
 
+def test_shown_first_means_shown_before_the_verdict_and_cut_after_it(llm: FakeLLM, tmp_path: Path) -> None:
+    policies = tmp_path / "policies.yaml"
+    policies.write_text("policies: {quick: {streaming: show-then-cut}}")
+    door = Door(llm, policies_file=policies, default_policy="quick")
+    steps = stream_of(events_of(message("Now the bomb."), call("{}")))
+    llm.behave = gives(*steps[:8], 0.1, *steps[8:])
+    found = door.stream(tools=TOOLS)
+    assert text_of(found).endswith(f"\n\n{SORRY}")
+    assert "function_call" not in json.dumps(found)
+
+
 def test_what_was_found_is_told_where_it_is_asked_for(door: Door) -> None:
     asked = {"moderation": {"model": "omni"}}
     for reply in (door.ask(**asked).json, door.stream(**asked)[-1]["response"]):
@@ -305,6 +318,8 @@ def test_the_users_words_are_judged_in_every_shape(door: Door) -> None:
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
             "input[0].content[0].type",
         ),
+        ({"input": [{"role": "user", "content": [{"type": ["text"], "text": "x"}]}]}, "input[0].content[0].type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": 7}]}]}, "input[0].content[0].text"),
         ({"input": [{"type": "item_reference", "id": "msg_77"}]}, "input[0].id"),
         ({"input": [{"role": "user"}]}, "input[0].content"),
         ({"input": 7}, "input"),
@@ -374,10 +389,13 @@ def test_an_item_can_be_referred_to_instead_of_sent(door: Door) -> None:
 
 
 def test_a_turn_is_judged_with_those_it_refers_to(door: Door) -> None:
-    first = door.sends(call("{}")).ask("Tell me of a bo").json
+    engine = FakeEngine()
+    door = Door(door.llm, engine=engine).sends(call("{}"))
+    first = door.ask("Tell me of a bo").json
     output = {"type": "function_call_output", "call_id": "c", "output": "1"}
     second = door.ask([output, {"role": "user", "content": "mb"}], previous_response_id=first["id"])
     assert second.status_code == 200
+    assert engine.asked[2] == "Tell me of a bo\nmb"
     door.sends(message(BREAD))
     blocked = door.ask("a bomb").json
     assert door.ask("Go on.", previous_response_id=blocked["id"]).json["status"] == "completed"
