@@ -23,6 +23,7 @@ from .refusal import refusal_of
 __all__ = ["ChatUpstream", "UpstreamCall"]
 
 _LISTING_TIMEOUT_S = 3.0
+_UNKNOWN_FOR_S = 300.0
 _MAX_LISTING_BYTES = 4 * 1024 * 1024
 
 
@@ -36,11 +37,20 @@ class ChatUpstream:
         parts = urlsplit(options.url)
         self._options = options
         self._tracing = tracing
+        self._unknown: dict[str, float] = {}
         self._authority = parts.netloc
         self._path = parts.path.rstrip("/")
         self._pool = PerProcess(
             lambda: ConnectionPool(options.url, size=options.max_streams, connect_timeout_s=options.connect_timeout_s)
         )
+
+    def knows(self, path: str) -> bool:
+        """Whether the server may know this address: it was not found to lack it in the last minutes."""
+        return self._unknown.get(path, 0.0) < monotonic()
+
+    def lacks(self, path: str) -> None:
+        """The server does not know this address, but answers at another one."""
+        self._unknown[path] = monotonic() + _UNKNOWN_FOR_S
 
     def ask(self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
         """Send a request for an answer; returns as soon as it is sent.

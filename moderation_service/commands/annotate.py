@@ -159,7 +159,7 @@ def _annotate(inputs: tuple[str, ...], output: str, max_errors: float, given: di
     took = max(time.monotonic() - began, 1e-9)
     found = f"{counts.safe:,} safe, {counts.controversial:,} controversial, {counts.unsafe:,} unsafe"
     _tell(
-        f"{output}: {counts.rows:,} rows: {found}; {counts.errors:,} rows without a label"
+        f"{output}: {counts.rows:,} rows: {found}; without a label: {counts.errors:,}"
         + ("; it was complete already" if was_done else f"; {took:,.1f} s")
     )
     if counts.rows and (not counts.judged or counts.errors > counts.rows * max_errors / 100):

@@ -22,6 +22,8 @@ class Bar:
                 from tqdm import tqdm
             except ImportError:
                 return
+            # It is told often enough; a thread that looks after it is not needed.
+            tqdm.monitor_interval = 0
             self._tqdm = tqdm
 
     def __call__(self, counts: Counts, judged: int, total: int | None) -> None:

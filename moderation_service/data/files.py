@@ -40,6 +40,7 @@ STDIN = "-"
 _MAX_LINE_BYTES = 256 * 1024 * 1024
 _MAX_CHUNK_BYTES = 8 * 1024 * 1024
 _PROOF_BYTES = 1024 * 1024
+_CUT_OFF = (EOFError, OSError, zlib.error)
 
 
 class Kind(enum.Enum):
@@ -185,8 +186,11 @@ class LinesFile:
                 self._ahead.append(line)
             lines = self._ahead[:size]
         else:
-            with opened(Path(self.name)) as file:
-                lines = [line for _ in range(size) if (line := self._line(file))]
+            try:
+                with opened(Path(self.name)) as file:
+                    lines = [line for _ in range(size) if (line := self._line(file))]
+            except _CUT_OFF as error:
+                raise DataError(f"{self.name}: can't be read ({type(error).__name__}).") from None
         self._refuse_array(lines)
         return [row for number, line in enumerate(lines) if (row := self._row(line, is_first=number == 0)) is not None]
 

@@ -179,7 +179,7 @@ class MessagesReader:
             name = found.get("name")
             if isinstance(name, str):
                 yield Part(channel, tool=name)
-            if name not in self._tools:
+            if not (isinstance(name, str) and name in self._tools):
                 yield from self._texts.field("name", name, channel="names of tools")
             yield from self._texts.others(found, _CALL, ("type", "name", "input"))
             yield Part("", waits=True)
