@@ -13,6 +13,7 @@ from .check import check_command
 from .config import config_group
 from .download import download_command
 from .eval import eval_command
+from .filter import filter_command
 from .options import CONTEXT
 from .policies import policies_group
 from .serve import serve_command
@@ -55,6 +56,7 @@ for _command in (
     check_command,
     eval_command,
     annotate_command,
+    filter_command,
     policies_group,
     config_group,
 ):
