@@ -40,12 +40,15 @@ class ChatUpstream:
             lambda: ConnectionPool(options.url, size=options.max_streams, connect_timeout_s=options.connect_timeout_s)
         )
 
-    def chat(self, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
-        """Send a chat; returns as soon as it is sent. Raises ChatModelUnavailable or ChatModelTimeout."""
+    def ask(self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
+        """Send a request for an answer; returns as soon as it is sent.
+
+        Raises ChatModelUnavailable or ChatModelTimeout.
+        """
         content = json.dumps(body, separators=(",", ":")).encode()
         accept = "text/event-stream" if body.get("stream") else "application/json"
         headers = {"Accept": accept, **headers}
-        path, limit = "/v1/chat/completions", self._options.max_answer_bytes
+        limit = self._options.max_answer_bytes
         if self._tracing is None:
             return UpstreamCall(self._send("POST", path, content, headers, limit))
         span, trace = self._tracing.begin_chat()
@@ -58,23 +61,43 @@ class ChatUpstream:
 
     def models(self, *, headers: Mapping[str, str]) -> list[object]:
         """The entries of the server's list of models. Raises ChatModelError."""
-        ends_at = monotonic() + _LISTING_TIMEOUT_S
-        call = UpstreamCall(self._send("GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES))
-        body = bytearray()
+        status, body = self._whole(self._send("GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES))
         try:
-            while not call.is_complete:
-                body += call.receive() or b""
-                if not (call.is_complete or call.wait(ends_at - monotonic())):
-                    raise ChatModelTimeout("The chat model's server did not list its models in time.")
-        finally:
-            call.close()
-        try:
-            entries = json.loads(body)["data"] if call.status == 200 else None
+            entries = json.loads(body)["data"] if status == 200 else None
         except (ValueError, KeyError, TypeError, RecursionError):
             entries = None
         if not isinstance(entries, list):
             raise ChatModelError("The chat model's server did not list its models.")
         return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
+
+    def fetch(
+        self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, object]]:
+        """The status and the document of a reply that comes at once; an empty one for what is none.
+
+        Raises ChatModelError.
+        """
+        content = json.dumps(body, separators=(",", ":")).encode()
+        status, reply = self._whole(self._send("POST", path, content, headers, _MAX_LISTING_BYTES))
+        try:
+            document = json.loads(reply)
+        except (ValueError, RecursionError):
+            document = None
+        return status, document if isinstance(document, dict) else {}
+
+    def _whole(self, open_call: OpenCall) -> tuple[int, bytes]:
+        """Wait for a whole reply, not for long."""
+        ends_at = monotonic() + _LISTING_TIMEOUT_S
+        call = UpstreamCall(open_call)
+        body = bytearray()
+        try:
+            while not call.is_complete:
+                body += call.receive() or b""
+                if not (call.is_complete or call.wait(ends_at - monotonic())):
+                    raise ChatModelTimeout("The chat model's server did not answer in time.")
+        finally:
+            call.close()
+        return call.status or 0, bytes(body)
 
     def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str], max_bytes: int) -> OpenCall:
         lines = [

@@ -96,10 +96,11 @@ class EventReader:
         return Event("\n".join(data), name) if data else None
 
 
-def write_event(value: object) -> bytes:
-    """An event with this value as JSON."""
+def write_event(value: object, *, name: str = "") -> bytes:
+    """An event with this value as JSON; with `name` it says what it is, which some clients go by."""
+    head = f"event: {name}\n" if name else ""
     try:
-        return f"data: {_encode(value)}\n\n".encode()
+        return f"{head}data: {_encode(value)}\n\n".encode()
     except UnicodeEncodeError:
         # Half of a surrogate pair, whose other half comes with the next event: JSON can spell it, UTF-8 can't.
-        return f"data: {_encode_ascii(value)}\n\n".encode()
+        return f"{head}data: {_encode_ascii(value)}\n\n".encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from ..config.settings import Settings
-from . import addresses, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
+from . import addresses, anthropic, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed, rewards
 from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
@@ -30,8 +30,10 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **moderate.direct_routes(service),
         **relayed.direct_routes(service),
         **openai.direct_routes(service, guarded),
+        **anthropic.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
+        **rewards.direct_routes(service),
     }
     tidy = addresses.register_addresses(app)
     hosts = AllowedHosts(settings, service.keys)
@@ -41,7 +43,7 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         service,
         hosts=hosts,
         direct=direct,
-        error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
+        error_shapes={**anthropic.ERROR_SHAPES, **addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
         known_errors=litellm.KNOWN_ERRORS,
     )
     app.extensions["moderation.door"] = Door(

@@ -176,10 +176,8 @@ def test_parquet_is_filtered_with_its_types(tmp_path: Path) -> None:
     assert CliRunner().invoke(cli, words).exit_code == 0
     labelled = pyarrow.parquet.read_table(tmp_path / "labelled.parquet")
     assert pyarrow.parquet.read_table(tmp_path / "kept.parquet").equals(labelled.slice(0, 1))
-    assert pyarrow.parquet.read_table(tmp_path / "rejects.parquet")["guard_reason"].to_pylist() == [
-        "unsafe",
-        "not_judged",
-    ]
+    rejects = pyarrow.parquet.read_table(tmp_path / "rejects.parquet")
+    assert rejects["guard_reason"].to_pylist() == ["unsafe", "not_judged"]
 
 
 @pytest.mark.parametrize(

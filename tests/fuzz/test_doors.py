@@ -76,6 +76,8 @@ DOORS = {
         "/beta/litellm_basic_guardrail_api",
         shape(litellm, structured_messages=messages, litellm_call_id=texts, tool_calls=calls, request_data=anything),
     ),
+    "OpenRLHF's": Door("/rewards/openrlhf", shape({"query": st.lists(texts, max_size=3), "prompts": anything})),
+    "slime's": Door("/rewards/slime", shape({"prompt": texts | messages, "response": texts}, label=anything)),
     "Dify's": Door("/dify/moderation", shape({"point": point, "params": params})),
     "Open WebUI's inlet": Door("/owui/moderation-guard/filter/inlet", shape(owui)),
     "Open WebUI's outlet": Door("/owui/strict/moderation-guard.strict/filter/outlet", shape(owui)),

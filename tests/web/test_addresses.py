@@ -12,7 +12,15 @@ from processes import SERVE_FAKE, running
 
 from moderation_service.web.addresses import hint
 
-DOORS = ("/moderate", "/v1/moderations", "/v1/chat/completions", "/v1/models", "/v2/guard", "/policies")
+DOORS = (
+    "/moderate",
+    "/v1/moderations",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/v2/guard",
+    "/policies",
+    "/rewards/slime",
+)
 CHAT = {"model": "guard-qwen", "messages": [{"role": "user", "content": "bomb"}]}
 
 
