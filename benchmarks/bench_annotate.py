@@ -3,10 +3,10 @@
     python benchmarks/bench_annotate.py files [--rows 1000000]
     python benchmarks/bench_annotate.py client [--seconds-per-verdict 0.05 | --url http://127.0.0.1:8101 --key KEY]
 
-`files` reads, labels and writes JSON lines with the judging left out. `client` asks one server in turn by `annotate` and
-by a bare aiohttp client with the same number of questions in flight; of a real server also by `--detail severity`. The
-server is a stand-in that takes so long for each verdict, or the one at --url. Each figure is the median of the rounds;
-compare figures of one run only.
+`files` reads, labels and writes JSON lines with the judging left out. `client` asks one server in turn by `annotate`
+and by a bare aiohttp client that puts the same questions, as many at a time; of a real server also by
+`--detail severity`. The server is a stand-in that takes so long for each verdict, or the one at --url, a vLLM. Each
+figure is the median of the rounds; compare figures of one run only.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def files(rows: int) -> None:
             all_us = 1e6 * (time.process_time() - cpu) / count
             print(
                 f"{count:>9,} rows, {size / 1e6:.1f} MB: files {files_us:.2f} us CPU per row, "
-                f"{count / files_s:,.0f} rows/s; with formats and labels {all_us:.2f} us; peak memory {peak_mb():.0f} MB"
+                f"{count / files_s:,.0f} rows/s; formats and labels too {all_us:.2f} us; memory {peak_mb():.0f} MB"
             )
 
 
@@ -133,11 +133,15 @@ def stand_in(pipe: Any, seconds: float) -> None:
         json.dumps(_ANSWER).replace("Safety: Safe", "Safety: Unsafe").replace("ies: None", "ies: Violent")
     )
     del harmful["choices"][0]["logprobs"]
+    response = json.loads(json.dumps(_ANSWER).replace("ies: None", r"ies: None\nRefusal: No"))
 
     async def chat(request: web.Request) -> web.Response:
         body = await request.json()
         await asyncio.sleep(seconds)
-        return web.json_response(harmful if "bomb" in body["messages"][-1]["content"] else _ANSWER)
+        last = body["messages"][-1]
+        if last["role"] == "assistant":
+            return web.json_response(response)
+        return web.json_response(harmful if "bomb" in last["content"] else _ANSWER)
 
     async def models(request: web.Request) -> web.Response:
         return web.json_response({"data": [{"id": "guard", "max_model_len": 8192, "owned_by": "other"}]})
@@ -188,11 +192,12 @@ def client(seconds: float, url: str | None, key: str | None, rows: int) -> None:
                 )
                 began, cpu = time.perf_counter(), time.process_time()
                 if way == "aiohttp":
-                    asyncio.run(bare(address, key, source, engine.model))
+                    asyncio.run(bare(address, key, source, engine.model, is_vllm=url is not None))
                 else:
                     detail = Detail.SEVERITY if way.endswith("severity") else Detail.FULL
                     dataset = open_dataset([source])
-                    job = Annotation(dataset=dataset, output=f"{source}.out", labels=Labels(dataset.reading, detail))
+                    labels = Labels(dataset.reading, detail)
+                    job = Annotation(dataset=dataset, output=f"{source}.out.jsonl", labels=labels)
                     with JudgingWindow(engine, WindowOptions(in_flight=IN_FLIGHT, detail=detail)) as window:
                         counts, _ = annotate(job, window, engine=engine.name, model=engine.model)
                         assert counts.errors == 0, counts
@@ -207,7 +212,7 @@ def client(seconds: float, url: str | None, key: str | None, rows: int) -> None:
         print(f"{way:<20} {rate:>8.0f} rows/s   {100 * rate / base:.0f} % of aiohttp   peak memory {peak_mb():.0f} MB")
 
 
-async def bare(address: str, key: str | None, source: Path, model: str) -> None:
+async def bare(address: str, key: str | None, source: Path, model: str, *, is_vllm: bool) -> None:
     """What anybody would write: a session, a semaphore, the chat API, and the label read from the text."""
     import aiohttp
 
@@ -215,6 +220,15 @@ async def bare(address: str, key: str | None, source: Path, model: str) -> None:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     connector = aiohttp.TCPConnector(limit=IN_FLIGHT)
     async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
+        more: dict[str, Any] = {"top_logprobs": 20}
+        if is_vllm:  # what the engine asks of one
+            asked = {"model": model, "prompt": " Safe Unsafe Controversial", "return_token_strs": True}
+            async with session.post(f"{address}/tokenize", json={**asked, "add_special_tokens": False}) as reply:
+                told = await reply.json()
+            pieces = zip(told["tokens"], told["token_strs"], strict=True)
+            ids = [token for token, piece in pieces if piece.startswith("\u0120")]
+            stop = {"stop": ["Safety: Safe"], "include_stop_str_in_output": True}
+            more = {"logprob_token_ids": ids, **stop}
 
         async def one(row: dict[str, Any]) -> str:
             messages = chat_messages(Conversation.of(prompt=row["prompt"]))
@@ -224,7 +238,7 @@ async def bare(address: str, key: str | None, source: Path, model: str) -> None:
                 "temperature": 0,
                 "max_tokens": 64,
                 "logprobs": True,
-                "top_logprobs": 5,
+                **more,
             }
             async with slots, session.post(f"{address}/v1/chat/completions", json=body) as reply:
                 answer = await reply.json()

@@ -96,13 +96,18 @@ class GrowingFile:
         """Write a chunk. It outlives a kill from the next promise on, which is made some times a second."""
         _write(self._file, content)
         self.progress = progress
-        if progress.is_end or monotonic() - self._promised_at >= _PROMISE_EVERY_S:
+        self.settle(at_once=progress.is_end)
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Make the promise that is due; to be called where one waits for the next chunk."""
+        is_due = at_once or monotonic() - self._promised_at >= _PROMISE_EVERY_S
+        if is_due and self._promised != self.progress:
             self._promise()
 
     def close(self) -> None:
         """Leave it as it is, to be gone on with."""
-        if self._promised != self.progress and self._file >= 0:
-            self._promise()
+        if self._file >= 0:
+            self.settle(at_once=True)
         for descriptor in (self._file, self._journal):
             if descriptor >= 0:
                 os.close(descriptor)
