@@ -12,6 +12,7 @@ from .options import ChatOptions
 from .refusal import ChatModelRefused
 from .responses import Responses
 from .session import GuardedSession
+from .text_completions import TextCompletions
 from .turns import Turns
 from .upstream import ChatUpstream
 
@@ -23,5 +24,6 @@ __all__ = [
     "GuardedSession",
     "Messages",
     "Responses",
+    "TextCompletions",
     "Turns",
 ]

@@ -24,6 +24,9 @@ __all__ = ["Beside", "Choice", "Event", "Told"]
 
 _TOKEN_CHARS = 32
 
+# What people read: of a chat, and of a completion without roles.
+_SHOWN = frozenset({CONTENT, "text"})
+
 
 class Beside:
     """The text beside the choices, such as `citations`: it belongs to all of them. The same again says nothing new."""
@@ -148,7 +151,7 @@ class Choice(Row):
         found = super()._take(may_go)
         if found:
             self.has_role = True
-            self.has_text = self.has_text or any(CONTENT in event.marks for event in found)
+            self.has_text = self.has_text or any(not _SHOWN.isdisjoint(event.marks) for event in found)
         return found
 
     def _is_cleared(self, event: Event) -> bool:

@@ -82,13 +82,15 @@ class Translation:
     """The same request in the words of another contract, for a server that does not know the client's.
 
     `events` gives the client's events for one of the server's, and for None those that end the reply; `document` does
-    it for a reply that is not streamed. Both raise ChatModelError.
+    it for a reply that is not streamed. Both raise ChatModelError. `is_whole` tells whether the server's reply has told
+    its end, though not every server sends the end mark.
     """
 
     path: str
     body: Mapping[str, object]
     events: Callable[[Mapping[str, object] | None], Iterable[Mapping[str, object]]]
     document: Callable[[Mapping[str, object]], Mapping[str, object]]
+    is_whole: Callable[[], bool]
 
 
 class Contract(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from ..core.verdict import Decision
 from ..streaming.growing_answer import Pacing
 from ..upstream.sse import write_event
+from ..wires import messages_chat
 from ..wires.anthropic_errors import dress
 from ..wires.guarded_chat import GuardedChat
 from ..wires.messages_events import MAIN, MessagesReader
@@ -19,6 +20,8 @@ from .row import Told
 
 __all__ = ["Messages"]
 
+_CHAT = "/v1/chat/completions"
+
 
 class Messages:
     """One request; `name` is what the id of a reply is made of that is ours, `version` the caller's headers."""
@@ -28,7 +31,7 @@ class Messages:
     main = MAIN
 
     def __init__(self, asked: GuardedChat, *, name: str, sealer: Sealer, version: Mapping[str, str]) -> None:
-        self.asked, self._version = asked, version
+        self.asked, self._version, self._name = asked, version, name
         self._skeleton: Mapping[str, object] = {
             "id": f"msg_{name}",
             "type": "message",
@@ -61,7 +64,9 @@ class Messages:
 
     def translation(self) -> Translation | None:
         """The request as one for chat completions."""
-        return None
+        body = messages_chat.chat_body(self.asked.forward)
+        made = messages_chat.MessagesFromChat(self._skeleton, self._name)
+        return Translation(_CHAT, body, made.events, made.document, lambda: made.is_whole)
 
     def refused(self, decision: Decision, moderation: Moderation | None) -> Mapping[str, object]:
         """The whole reply to a prompt that was blocked."""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+from ..core.json_text import read_json
 from ..errors import ChatModelError, ChatModelTimeout
 from ..upstream.sse import DONE, Event, EventReader, EventTooLarge
 from .contract import Answer, Translation
@@ -165,7 +165,8 @@ class ModelReply:
     @property
     def _is_whole(self) -> bool:
         """Whether a stream has told the end of every choice: not every server sends the end mark after it."""
-        return self._is_stream and self._answer.is_finished
+        is_told = self.translation is not None and self.translation.is_whole()
+        return self._is_stream and (is_told or self._answer.is_finished)
 
     def _finish(self) -> None:
         if self.translation is not None and self._is_stream:
@@ -177,7 +178,7 @@ class ModelReply:
 
 def _object(text: str) -> Mapping[str, object]:
     try:
-        found = json.loads(text)
+        found = read_json(text.encode())
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ..core.verdict import Decision
 from ..streaming.growing_answer import Pacing
 from ..upstream.sse import write_event
+from ..wires import responses_chat
 from ..wires.reply_texts import Reading
 from ..wires.responses_events import ENDS, MAIN, ResponsesReader, texts_of
 from ..wires.responses_requests import ResponsesRequest
@@ -17,6 +18,8 @@ from .events import GuardedEvents
 from .row import Told
 
 __all__ = ["Responses"]
+
+_CHAT = "/v1/chat/completions"
 
 Remember = Callable[[Mapping[str, object]], None]
 """Takes a reply as it was let out."""
@@ -66,7 +69,7 @@ class Responses:
         remember: Remember | None,
     ) -> None:
         self.asked = request.chat
-        self._request, self._end, self._remember = request, end, remember
+        self._request, self._end, self._remember, self._name = request, end, remember, name
         told = {key: value for key in _ECHOED if (value := self.asked.forward.get(key)) is not None}
         self._skeleton: Mapping[str, object] = {
             "id": f"resp_{name}",
@@ -99,7 +102,9 @@ class Responses:
 
     def translation(self) -> Translation | None:
         """The request as one for chat completions."""
-        return None
+        body = responses_chat.chat_body(self.asked.forward, self._request.items)
+        made = responses_chat.ResponsesFromChat(self._skeleton, self._name)
+        return Translation(_CHAT, body, made.events, made.document, lambda: made.is_whole)
 
     def refused(self, decision: Decision, moderation: Moderation | None) -> Mapping[str, object]:
         """The whole reply to a prompt that was blocked."""

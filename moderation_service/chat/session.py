@@ -178,6 +178,9 @@ class GuardedSession:
             self._step(streams_at if is_stream else None)
 
     def _open(self) -> None:
+        if not self._upstream.knows(self._contract.path):
+            self._translate()
+            return
         try:
             self._reply.call = self._upstream.ask(self._contract.path, self._asked.forward, headers=self._headers)
         except ChatModelError as error:
@@ -306,6 +309,8 @@ class GuardedSession:
             self._reply.receive()
             if self._reply.is_unknown:
                 self._translate()
+            elif self._reply.translation is not None and self._reply.is_answered:
+                self._upstream.lacks(self._contract.path)
         elif monotonic() >= ends_at:
             self._reply.time_out()
 

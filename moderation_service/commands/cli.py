@@ -14,6 +14,7 @@ from .config import config_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
+from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
 from .serve import serve_command
@@ -55,6 +56,7 @@ for _command in (
     download_command,
     check_command,
     eval_command,
+    mcp_command,
     annotate_command,
     filter_command,
     policies_group,

@@ -3,33 +3,85 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import click
 
+from .judging_options import gates, in_flight_option, limits_options, mapped_fields, row_options
 from .options import CONTEXT, JUDGING, load, setting_options
 
 __all__ = ["eval_command"]
 
+EXIT_NOTHING_JUDGED = 1
+EXIT_LIMIT = 4
+
 
 @click.command("eval", context_settings=CONTEXT)
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.argument(
+    "files",
+    metavar="FILE...",
+    type=click.Path(path_type=Path, exists=True, allow_dash=True),
+    nargs=-1,
+    required=True,
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@click.option(
+    "--errors",
+    "errors_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the texts that the guard got wrong, or could not judge, to this JSONL file. It has the texts in it.",
+)
+@row_options
+@in_flight_option
+@limits_options
 @setting_options(*JUDGING)
-def eval_command(file: Path, as_json: bool, config_file: Path | None, **flags: object) -> None:
-    """Run a labelled JSONL FILE (or .jsonl.gz) through the engine and print how well it did.
+def eval_command(
+    files: tuple[Path, ...],
+    as_json: bool,
+    errors_file: Path | None,
+    config_file: Path | None,
+    **given: Any,
+) -> None:
+    """Run labelled FILEs through the engine and print how well it did.
 
-    Each line has `prompt`, `prompt` and `response`, or `messages`; `label` (safe, controversial, unsafe); and perhaps
-    `categories` and `refusal`.
+    Each row has a conversation in any shape that `annotate` reads, such as `prompt`, `prompt` and `response`, or
+    `messages`; `label` (safe, controversial, unsafe), or `refusal` (true, false), or both; and perhaps `categories`,
+    `lang` and `source`. JSONL, CSV, Parquet and Arrow, also compressed.
+
+    Exit code: 0 done, 1 failed or nothing could be judged, 2 wrong usage, 4 a figure is beyond --fail-under or
+    --fail-over.
     """
     from ..server.gunicorn_app import prepare_process
 
     prepare_process()
-    from ..engines import create_engine
-    from . import evaluation
+    from ..data.evaluation.reading import open_labelled
+    from ..data.evaluation.text import render_text
+    from .measuring import Measuring
 
-    rows = evaluation.load_rows(file)
-    engine = create_engine(load(config_file, flags).settings)
-    report = evaluation.evaluate(engine, rows)
-    as_text = evaluation.render_text(report)
-    click.echo(json.dumps(report.to_dict(), ensure_ascii=False, indent=2) if as_json else as_text)
+    wanted = gates(given)
+    labelled = open_labelled(
+        [str(file) for file in files],
+        row_format=given.pop("row_format"),
+        fields=mapped_fields(given.pop("fields")),
+        judge=given.pop("judge"),
+    )
+    if not as_json:
+        click.echo(labelled.describe(), err=True)
+    in_flight = given.pop("in_flight")
+    with Measuring.of(load(config_file, given).settings, in_flight=in_flight) as measuring:
+        document = measuring.document(labelled, total=labelled.count, errors_file=errors_file)
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else render_text(document))
+    _end(document, [failure for gate in wanted if (failure := gate.failure(document)) is not None])
+
+
+def _end(document: Mapping[str, Any], failures: list[str]) -> None:
+    if not document["judged"]:
+        click.echo("moderation-service: nothing could be judged.", err=True)
+        sys.exit(EXIT_NOTHING_JUDGED)
+    for failure in failures:
+        click.echo(f"moderation-service: {failure}.", err=True)
+    if failures:
+        sys.exit(EXIT_LIMIT)

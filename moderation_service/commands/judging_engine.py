@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import click
 
-from ..config.setting import Url
+from ..config.setting import ServersUrl
 from ..config.settings import Loaded, Settings, Source
 from ..core.engine import Engine
 from ..launch.ending import Ending
@@ -129,4 +129,4 @@ def _own_vllm(own: Mapping[str, Any], settings: Settings, ending: Ending) -> Ite
     )
     outside = Outside(environ=os.environ, console=Console(), settings=lambda environ: settings, print=click.echo)
     with lent_vllm(options, outside, ending) as server:
-        yield replace(settings, engine="vllm", upstreams=(Url(server.url),), upstream_api_key=server.api_key)
+        yield replace(settings, engine="vllm", upstreams=(ServersUrl(server.url),), upstream_api_key=server.api_key)

@@ -61,8 +61,14 @@ class ChatSettings:
     chat_allow_media: bool = declare(
         False,
         _SECTION,
-        "Let images, sound and files through to the chat model, and sound back. Nothing of them is judged. Otherwise "
-        "a message with any of them is refused.",
+        "Let images, sound and files through to the chat model, and sound back, and pass `/v1/audio/...` and "
+        "`/v1/images/...` on. Nothing of them is judged but the text of a JSON request. Otherwise they are refused.",
+    )
+    chat_judge_embeddings: bool = declare(
+        False,
+        _SECTION,
+        "Judge the texts of `POST /v1/embeddings` as prompts before they are passed on; one that is blocked refuses "
+        "the whole request. Otherwise they are passed on unjudged: their reply has no text. Costs a verdict each time.",
     )
     chat_max_streams: int = declare(
         24,

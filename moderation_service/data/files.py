@@ -188,8 +188,11 @@ class LinesFile:
                 self._ahead.append(line)
             lines = self._ahead[:size]
         else:
-            with opened(Path(self.name)) as file:
-                lines = [line for _ in range(size) if (line := self._line(file))]
+            try:
+                with opened(Path(self.name)) as file:
+                    lines = [line for _ in range(size) if (line := self._line(file))]
+            except _CUT_OFF as error:
+                raise DataError(f"{self.name}: can't be read ({type(error).__name__}).") from None
         self._refuse_array(lines)
         return [row for number, line in enumerate(lines) if (row := self._row(line, is_first=number == 0)) is not None]
 

@@ -114,7 +114,7 @@ def _serve_before_running(options: UpOptions, outside: Outside, ending: Ending) 
         outside.print(_render_service(environment, outside.environ, options.service_args))
         return 0
     for url in settings.upstreams:
-        upstream = Upstream(url, api_key=settings.upstream_api_key)
+        upstream = Upstream(url.base, api_key=settings.upstream_api_key)
         with contextlib.closing(upstream):
             deadline = time.monotonic() + options.start_timeout_s
             while not upstream.is_up():

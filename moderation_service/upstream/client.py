@@ -105,7 +105,10 @@ _STAGES = {
 
 
 class Client:
-    """Calls one server. Safe to use from many threads; made in the process that uses it."""
+    """Calls one server. Safe to use from many threads; made in the process that uses it.
+
+    `address` is the one to connect to, of several that the name in `url` stands for.
+    """
 
     def __init__(
         self,
@@ -115,9 +118,10 @@ class Client:
         pool_size: int,
         connect_timeout_s: float,
         outgoing: Callable[[], bytes] | None = None,
+        address: str | None = None,
     ) -> None:
         self._outgoing = outgoing
-        self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s)
+        self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s, address=address)
         parts = urlsplit(url)
         self._path = parts.path
         self._fields = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"

@@ -9,7 +9,7 @@ import ipaddress
 import logging
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from urllib.parse import parse_qsl
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 from ..observability.logs import log_event
+from ..wires import alibaba, bedrock
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -30,6 +31,7 @@ __all__ = [
     "check_exposure",
     "identify_caller",
     "is_loopback",
+    "keys_of_contract",
     "load_api_keys",
     "sent_key",
     "warn_of_readers",
@@ -194,10 +196,30 @@ def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: 
     name = keys.identify(key) if key is not None else None
     if name is None and passes_keys_on and api_key:
         name = keys.identify(api_key.strip())
+    if name is None:
+        # All places are tried: at some doors one of them may be for somebody else.
+        for other in keys_of_contract(environ):
+            name = name or keys.identify(other)
     if name is None and environ["PATH_INFO"] in _KEY_IN_ADDRESS:
         in_address = _key_in_address(environ.get("QUERY_STRING", ""))
         name = keys.identify(in_address) if in_address else None
     return name
+
+
+def keys_of_contract(environ: WSGIEnvironment) -> Sequence[str]:
+    """The keys that a gateway's contract carries elsewhere, by the address that is asked."""
+    path, authorization = environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "")
+    found: list[str | None] = []
+    if path.startswith("/contentsafety/"):
+        found = [environ.get("HTTP_OCP_APIM_SUBSCRIPTION_KEY")]
+    elif path.startswith("/guardrail/"):
+        found = [bedrock.access_key_of(authorization)]
+    elif path in ("", "/"):
+        found = [alibaba.access_key_of(authorization)]
+    elif path.startswith("/authz"):
+        # `Authorization` is the client's there, and so may `X-API-Key` be.
+        found = [environ.get("HTTP_X_MODERATION_KEY"), environ.get("HTTP_X_API_KEY")]
+    return [one.strip() for one in found if one]
 
 
 def _key_in_address(query_string: str) -> str | None:

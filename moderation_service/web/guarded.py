@@ -7,7 +7,8 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ..chat import (
     GuardedSession,
     Messages,
     Responses,
+    TextCompletions,
     Turns,
 )
 from ..chat.contract import Contract
@@ -31,7 +33,7 @@ from ..observability.logs import log_event
 from ..observability.propagation import caller_trace
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges, token_pacing
-from ..wires import guarded_chat, messages_requests, responses_requests
+from ..wires import guarded_chat, guarded_completions, messages_requests, responses_requests
 from ..wires.guarded_replies import strictest
 from ..wires.openai_models import Headers
 from ..wires.responses_shown import BlockedEnd
@@ -92,6 +94,19 @@ class GuardedDoor:
             options=self._options.request,
         )
         return self._answer(Completions(asked, created=int(time.time())), environ, state)
+
+    def complete(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer a request for completions without roles. Raises ModerationError."""
+        asked = guarded_completions.parse(
+            body,
+            policies=self._service.policies,
+            limits=_LIMITS,
+            headers=headers,
+            options=self._options.request,
+        )
+        return self._answer(TextCompletions(asked, created=int(time.time())), environ, state)
 
     def respond(
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
@@ -159,6 +174,31 @@ class GuardedDoor:
             options=self._options.request,
             sealer=sealer,
         )
+
+    def pass_on(
+        self, method: str, path: str, environ: WSGIEnvironment, *, content: bytes = b"", content_type: str = ""
+    ) -> Reply:
+        """The server's own reply to a request of another kind. Raises ModerationError.
+
+        It takes one of the places for chats, so that many of them leave threads for verdicts too.
+        """
+        with self._place():
+            try:
+                status, kind, body = self._upstream.pass_on(
+                    method, path, content, headers=self._headers(environ), content_type=content_type
+                )
+            except ChatModelRefused as refused:
+                return _passed_on(refused, lambda document, status: document)
+        return Reply(status, body, content_type=kind)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
+        try:
+            yield
+        finally:
+            self._places.release()
 
     def _answer(self, contract: Contract, environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         if not self._places.acquire(blocking=False):

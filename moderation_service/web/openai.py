@@ -10,6 +10,7 @@ from flask import Blueprint, Response, request
 
 from ..core.moderator import Outcome
 from ..core.verdict import Decision
+from ..errors import NotFound
 from ..wires import openai_chat, openai_moderations, responses_guard
 from ..wires.dify_mangling import unmangle
 from ..wires.openai_errors import render_error
@@ -24,7 +25,7 @@ from .service import Service
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "headers_of", "reply_headers"]
+__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "headers_of", "needs_upstream", "reply_headers"]
 
 ERROR_SHAPES: Mapping[str, ErrorShape] = {"/v1/": render_error}
 """Under this prefix every error has OpenAI's shape, also that of an address which does not exist."""
@@ -48,6 +49,12 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         state.fields = log_fields(outcomes)
         reply = openai_moderations.render(asked, outcomes, model=service.moderator.engine.model)
         return json_reply(reply, headers=reply_headers(outcomes))
+
+    def completions(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
+        if guarded is None:
+            raise NotFound(needs_upstream("Completions without roles"))
+        body = read_json(environ, max_body_bytes=max_body_bytes)
+        return guarded.complete(body, headers_of(environ), environ, state)
 
     def chat(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
@@ -81,7 +88,12 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             return named_events(responses_guard.render_events(asked, outcome, created=created), headers=headers)
         return json_reply(responses_guard.render(asked, outcome, created=created), headers=headers)
 
-    return {"/v1/moderations": moderations, "/v1/chat/completions": chat, "/v1/responses": responses}
+    return {
+        "/v1/moderations": moderations,
+        "/v1/chat/completions": chat,
+        "/v1/completions": completions,
+        "/v1/responses": responses,
+    }
 
 
 def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
@@ -95,6 +107,11 @@ def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
         return Response(json_reply(listing).body, mimetype="application/json")
 
     return routes
+
+
+def needs_upstream(what: str) -> str:
+    """What a caller is told of a route that has nobody behind it."""
+    return f"{what} are answered by the models of `chat_upstream` only, which is not set here."
 
 
 def _asks_the_guard(body: object, service: Service) -> bool:

@@ -177,7 +177,7 @@ class MessagesReader:
             told = found.get("input")
             yield from self._texts.again(channel, json.dumps(told) if told else "", is_tool=True)
             name = found.get("name")
-            if name not in self._tools:
+            if not (isinstance(name, str) and name in self._tools):
                 yield from self._texts.field("name", name, channel="names of tools")
             yield from self._texts.others(found, _CALL, ("type", "name", "input"))
             yield Part("", waits=True)

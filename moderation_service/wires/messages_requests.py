@@ -136,7 +136,7 @@ def _texts(content: object, *, at: str, options: GuardedOptions, is_one: bool = 
         kind = block.get("type") if isinstance(block, Mapping) else None
         if isinstance(block, Mapping) and kind == "text":
             yield _text(block, "text", at=where)
-        elif kind not in _MEDIA:
+        elif not isinstance(kind, str) or kind not in _MEDIA:
             raise InvalidRequest(f"`{where}.type`: this kind of block is not let through here.", param=f"{where}.type")
         elif not options.allow_media:
             reason = f"`{where}` is no text and can't be judged; `chat_allow_media` lets it through."

@@ -157,7 +157,7 @@ class ResponsesReader:
         item = self._ids.get(index) if isinstance(index, int) else None
         known = {"type", "delta", "text", "refusal", "arguments", "input", "name", "item", "part", "annotation"}
         known |= {"response", "logprobs", *(("item_id",) if event.get("item_id") in (None, item) else ())}
-        if "item_id" in event and index not in self._ids and is_identifier(event["item_id"]):
+        if item is None and isinstance(index, int) and "item_id" in event and is_identifier(event["item_id"]):
             # Of an item that was never told: its first event tells its id.
             self._ids[place_of(event, "")[0]] = event["item_id"]
             known.add("item_id")
@@ -243,7 +243,7 @@ class ResponsesReader:
 
     def _item(self, index: int, item: object, *, is_done: bool) -> Iterator[Part]:
         found = object_of(item)
-        kind = found.get("type")
+        kind = str(found.get("type"))
         self._ids.setdefault(index, found.get("id"))
         if kind == "message":
             yield from self._texts.others(found, _ITEM, ("type", "content"))
@@ -254,7 +254,7 @@ class ResponsesReader:
             yield from self._parts(index, "thoughts", found.get("content"))
             yield from self._texts.sealed(found.get("encrypted_content"))
         elif kind in _CALLS:
-            field = _CALLS[str(kind)]
+            field = _CALLS[kind]
             yield from self._texts.others(found, _ITEM, ("type", "name", field))
             yield from self._tool_name(found.get("name"))
             yield from self._texts.again(f"{index} call", found.get(field) or "", is_tool=True)
@@ -263,7 +263,7 @@ class ResponsesReader:
             raise ChatModelError(NO_REPLY)
 
     def _tool_name(self, name: object) -> Iterator[Part]:
-        if name is not None and name not in self._tools:
+        if name is not None and not (isinstance(name, str) and name in self._tools):
             yield from self._texts.field("name", name, channel="names of tools")
 
     def _parts(self, item: int, place: str, parts: object) -> Iterator[Part]:

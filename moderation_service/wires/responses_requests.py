@@ -51,6 +51,7 @@ _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _OF_MODEL = frozenset({"arguments", "input", "name", "namespace", "summary", "encrypted_content", "x_moderation"})
 _ITEM_FIELDS = frozenset({"id", "type", "role", "content", "status", "call_id", "phase", "output", "x_moderation"})
 _TOOLS = ("function", "custom")
+_MEDIA = MEDIA | {"input_file"}
 _REFERENCE = "item_reference"
 
 
@@ -218,7 +219,7 @@ def _content(content: object, *, at: str, options: GuardedOptions) -> object:
         if isinstance(part, Mapping) and kind in _TEXT_PARTS:
             field = _TEXT_PARTS[str(kind)]
             found.append({"type": "text", "text": part.get(field)})
-        elif kind in MEDIA | {"input_file"}:
+        elif isinstance(kind, str) and kind in _MEDIA:
             if not options.allow_media:
                 reason = f"`{at}[{index}]` is no text and can't be judged; `chat_allow_media` lets it through."
                 raise InvalidRequest(reason, param=f"{at}[{index}].type")

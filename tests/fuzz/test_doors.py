@@ -72,6 +72,24 @@ DOORS = {
     ),
     "any chat model": Door("/v1/chat/completions", shape(chat, **chat_options, tool_choice=anything)),
     "Lakera's": Door("/v2/guard", shape({"messages": messages}, breakdown=st.booleans(), payload=anything)),
+    "Azure's": Door("/contentsafety/text:analyze", shape({"text": texts | anything}, categories=anything)),
+    "Bedrock's": Door(
+        "/guardrail/default/version/1/apply",
+        shape({"source": st.sampled_from(["INPUT", "OUTPUT"])}, content=st.lists(shape({"text": anything}) | anything)),
+    ),
+    "a detector's texts": Door("/api/v1/text/contents", shape({"contents": st.lists(texts)}, detector_params=anything)),
+    "a detector's chats": Door("/api/v1/text/chat", shape({"messages": messages}, detector_params=anything)),
+    "agentgateway's": Door("/request", shape({"body": shape({"messages": messages})})),
+    "agentgateway's answers": Door("/response", shape({"body": shape({"choices": st.lists(anything, max_size=3)})})),
+    "Portkey's": Door(
+        "/portkey",
+        shape(
+            {"eventType": st.sampled_from(["beforeRequestHook", "afterRequestHook"])},
+            request=shape({"json": shape({}, messages=messages, input=anything, prompt=anything)}, text=anything),
+            response=shape({}, json=shape({}, choices=anything, output=anything, content=anything), text=anything),
+        ),
+    ),
+    "a proxy's": Door("/authz/v1/x", shape({}, messages=messages, input=anything, prompt=anything, suffix=anything)),
     "LiteLLM's": Door(
         "/beta/litellm_basic_guardrail_api",
         shape(litellm, structured_messages=messages, litellm_call_id=texts, tool_calls=calls, request_data=anything),

@@ -1,0 +1,104 @@
+"""Options of `eval` and `benchmark`: how rows are read, how many are asked at once, what must be reached."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from ..data.evaluation.gates import Gate
+
+__all__ = ["gates", "in_flight_option", "limits_options", "mapped_fields", "row_options"]
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+_FORMATS = ("messages", "sharegpt", "alpaca", "prompt-response", "text")
+_JUDGED = ("last", "prompt", "response")
+
+
+def row_options(function: _F) -> _F:
+    """How rows are read, where it is not as it looks."""
+    for option in (
+        click.option(
+            "--judge",
+            type=click.Choice(_JUDGED),
+            default="last",
+            show_default=True,
+            callback=_judge,
+            help="Which turn of a conversation the label is of.",
+        ),
+        click.option(
+            "--fields", metavar="PART=COLUMN,...", help="Which column is which part: prompt=question,response=reply."
+        ),
+        click.option(
+            "--format",
+            "row_format",
+            type=click.Choice(_FORMATS),
+            callback=_format,
+            help="The shape of the rows.  [default: guessed from the first ones]",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def in_flight_option(function: _F) -> _F:
+    """How many texts are asked about at the same time."""
+    return click.option(
+        "--in-flight",
+        type=click.IntRange(1, 4096),
+        default=256,
+        show_default=True,
+        help="Texts that a model server is asked about at the same time.",
+    )(function)
+
+
+def limits_options(function: _F) -> _F:
+    """Figures that must be reached."""
+    for option in (
+        click.option(
+            "--fail-over",
+            multiple=True,
+            metavar="METRIC=X",
+            help="End with exit code 4 if the figure is over X, such as strict_false_positive_rate=0.1.",
+        ),
+        click.option(
+            "--fail-under",
+            multiple=True,
+            metavar="METRIC=X",
+            help="End with exit code 4 if the figure is under X, such as strict_f1=0.66.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def gates(given: dict[str, Any]) -> list[Gate]:
+    """What must be reached, taken out of the options. Raises DataError for what is no figure."""
+    from ..data.evaluation.gates import Gate
+
+    under = [Gate.parse(text) for text in given.pop("fail_under")]
+    return under + [Gate.parse(text, is_ceiling=True) for text in given.pop("fail_over")]
+
+
+def mapped_fields(text: str | None) -> dict[str, str] | None:
+    """`--fields` as a mapping from parts to columns."""
+    if text is None:
+        return None
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(part and equals and column for part, equals, column in pairs):
+        raise click.UsageError("--fields: give PART=COLUMN, several with commas between them.")
+    return {part.strip(): column.strip() for part, _, column in pairs}
+
+
+def _judge(_context: click.Context, _option: click.Parameter, value: str) -> Any:
+    from ..data.formats import Judge
+
+    return Judge(value)
+
+
+def _format(_context: click.Context, _option: click.Parameter, value: str | None) -> Any:
+    from ..data.formats import Format
+
+    return None if value is None else Format(value)

@@ -1,0 +1,1 @@
+"""How good a guard is: counts, rates, intervals, curves, and what a report says of them."""
