@@ -8,6 +8,7 @@ import click
 
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
+from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
 from .download import download_command
@@ -53,6 +54,7 @@ for _command in (
     download_command,
     check_command,
     eval_command,
+    benchmark_group,
     policies_group,
     config_group,
 ):

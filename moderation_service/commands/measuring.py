@@ -73,6 +73,10 @@ class Measuring(AbstractContextManager["Measuring"]):
             **run.to_dict(),
         }
 
+    def guard(self) -> dict[str, str]:
+        """Who judged, for a report; the model's name may be known only after the first text."""
+        return {"engine": self.engine.name, "model": self.engine.model, "detail": self._options.detail.value}
+
     def __exit__(self, *_: object) -> None:
         self.engine.close()
 
@@ -94,11 +98,11 @@ class _Progress:
         self._unsafe += row.verdict is not None and row.verdict.severity is not Severity.SAFE
         seconds = max(1e-9, self._clock() - self._began)
         rate = self._done / seconds
-        left = (self._total - self._done) / rate
+        minutes, seconds_left = divmod(round((self._total - self._done) / rate), 60)
         judged = max(1, self._done - self._errors)
         self._console.progress(
             f"{self._name}{self._done / self._total:4.0%}  {self._done} of {self._total}  {rate:.0f}/s  "
-            f"{left / 60:.0f}:{left % 60:02.0f} left  not safe {self._unsafe / judged:.0%}  errors {self._errors}"
+            f"{minutes}:{seconds_left:02} left  not safe {self._unsafe / judged:.0%}  errors {self._errors}"
         )
 
     def end(self) -> None:
