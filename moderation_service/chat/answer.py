@@ -19,7 +19,8 @@ from ..errors import ChatModelError, ModerationError
 from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece, Ruling
 from ..wires.guarded_replies import index_of, refused_chunks, strictest
 from ..wires.openai_shapes import BESIDE, encodes, passes, strings
-from .choice import Beside, Choice, Event, Told
+from .choice import Beside, Choice
+from .row import Event, Told
 
 __all__ = ["GuardedAnswer"]
 
@@ -85,6 +86,12 @@ class GuardedAnswer:
         if not choices:
             self._others.append(Event(self._number, chunk, beside=self._beside.marks, is_untied=is_untied))
 
+    def add_whole(self, document: Mapping[str, object]) -> None:
+        """The document of a reply that is not streamed. Raises ChatModelError for what is none."""
+        if not isinstance(document.get("choices"), list) or not document["choices"]:
+            raise ChatModelError("The chat model answered something that is no completion.")
+        self.add(document)
+
     def end(self) -> None:
         """The reply is complete."""
         self._beside.channels.end()
@@ -96,6 +103,11 @@ class GuardedAnswer:
         """Whether the server has finished every choice that was asked for, and so the answer is whole."""
         ended = sum(choice.has_ended or choice.cut is not None for choice in self._choices.values())
         return ended == len(self._choices) >= self.expected
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more can come: usage may come after every choice."""
+        return False
 
     @property
     def wants_check(self) -> bool:

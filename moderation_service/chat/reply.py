@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 
+from ..core.json_text import read_json
 from ..errors import ChatModelError, ChatModelTimeout
 from ..upstream.sse import DONE, Event, EventReader, EventTooLarge
-from .answer import GuardedAnswer
+from .contract import Answer, Translation
 from .refusal import ChatModelRefused, broken_off, refusal_of
 from .upstream import UpstreamCall
 
@@ -17,6 +17,7 @@ _READS_AT_ONCE = 16
 # What some servers send to keep the connection, as an event instead of a comment.
 _SIGNS_OF_LIFE = frozenset({"ping", "keepalive", "keep-alive", "heartbeat"})
 _NO_COMPLETION = "The chat model answered something that is no completion."
+_NO_SUCH_ADDRESS = (404, 405)
 
 
 class ModelReply:
@@ -25,8 +26,12 @@ class ModelReply:
     `has_key` tells whether the server was asked with a key of ours, which it may refuse.
     """
 
-    def __init__(self, answer: GuardedAnswer, *, is_stream: bool, max_bytes: int, has_key: bool) -> None:
+    def __init__(self, answer: Answer, *, is_stream: bool, max_bytes: int, has_key: bool) -> None:
         self.call: UpstreamCall | None = None
+        self.translation: Translation | None = None
+        """How the reply becomes one of the client's contract, where the server speaks another one."""
+        self.is_unknown = False
+        """Whether the server does not know the address that it was asked at; `failure` is its refusal then."""
         self.failure: ChatModelError | ChatModelRefused | None = None
         """Why there will be no answer, or no more of it."""
         self.document: Mapping[str, object] | None = None
@@ -42,6 +47,11 @@ class ModelReply:
     def is_answered(self) -> bool:
         """Whether the server has begun to answer well."""
         return self.is_done or (self.call is not None and self.call.status == 200)
+
+    def ask_again(self, call: UpstreamCall, translation: Translation) -> None:
+        """Take the reply to another call for it."""
+        self.call, self.translation, self.failure, self.is_unknown = call, translation, None, False
+        self._body.clear()
 
     def receive(self) -> None:
         """Read what has come; what goes wrong is kept as `failure`."""
@@ -117,14 +127,24 @@ class ModelReply:
         if data in ("", "null") or data.startswith(":") or event.name.lower() in _SIGNS_OF_LIFE:
             return
         chunk = _object(event.data)
-        if event.name == "error" or chunk.get("error"):
+        if event.name == "error" or chunk.get("error") or chunk.get("type") == "error":
             raise broken_off(chunk)
-        self._answer.add(chunk)
+        if chunk.get("type") == "response.failed":
+            failed = chunk.get("response")
+            raise broken_off(failed if isinstance(failed, dict) else {})
+        self._add(chunk)
+
+    def _add(self, chunk: Mapping[str, object]) -> None:
+        for event in (chunk,) if self.translation is None else self.translation.events(chunk):
+            self._answer.add(event)
+        if self._answer.is_over:
+            self._finish()
 
     def _complete(self, call: UpstreamCall) -> None:
         """The reply has come to its end, which need not be the end of an answer."""
         assert call.status is not None
         if call.status != 200:
+            self.is_unknown = call.status in _NO_SUCH_ADDRESS and self.translation is None
             raise refusal_of(call.status, call.header("retry-after"), bytes(self._body), has_key=self._has_key)
         if self._is_stream:
             last = self._reader.end()
@@ -136,25 +156,29 @@ class ModelReply:
                 self._finish()
             return
         document = _object(self._body.decode("utf-8", "replace"))
-        if not isinstance(document.get("choices"), list) or not document["choices"]:
-            raise ChatModelError(_NO_COMPLETION)
-        self._answer.add(document)
+        if self.translation is not None:
+            document = self.translation.document(document)
+        self._answer.add_whole(document)
         self.document = document
         self._finish()
 
     @property
     def _is_whole(self) -> bool:
         """Whether a stream has told the end of every choice: not every server sends the end mark after it."""
-        return self._is_stream and self._answer.is_finished
+        is_told = self.translation is not None and self.translation.is_whole()
+        return self._is_stream and (is_told or self._answer.is_finished)
 
     def _finish(self) -> None:
+        if self.translation is not None and self._is_stream:
+            for event in self.translation.events(None):
+                self._answer.add(event)
         self.is_done = True
         self._answer.end()
 
 
 def _object(text: str) -> Mapping[str, object]:
     try:
-        found = json.loads(text)
+        found = read_json(text.encode())
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):

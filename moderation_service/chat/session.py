@@ -20,13 +20,11 @@ from ..errors import ChatModelError, ClientGone, ModerationError, Overloaded, Pr
 from ..streaming.growing_answer import Pacing, Piece, Ruling
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges
-from ..upstream.sse import COMMENT, DONE, write_event
-from ..wires.guarded_chat import GuardedChat
-from ..wires.guarded_replies import moderation_chunk, refused, refused_chunks, render_moderation, with_cuts
+from ..upstream.sse import COMMENT
+from ..wires.guarded_replies import render_moderation
 from ..wires.openai_errors import render_error
-from .answer import GuardedAnswer
 from .background import Background
-from .choice import Told
+from .contract import Contract, Moderation
 from .options import ChatOptions
 from .refusal import ChatModelRefused, how_ended
 from .reply import ModelReply
@@ -41,7 +39,6 @@ _WRITE_BYTES = 16 * 1024
 _OVERLOAD_PAUSE_S = 0.25
 _PATIENCE_S = 1.0
 """A model that writes slowly is judged in smaller pieces, when so much time has passed since the last check."""
-_MAX_CHOICES = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +60,7 @@ class _Watched(Protocol):
 
 
 class GuardedSession:
-    """One chat. `client` is the socket to watch, where the server tells it; `created` the time in the replies.
+    """One request and its reply, of any contract. `client` is the socket to watch, where the server tells it.
 
     With `by_token` the answer is judged by it, token by token; `judge` then judges the prompt.
 
@@ -75,13 +72,12 @@ class GuardedSession:
 
     def __init__(
         self,
-        asked: GuardedChat,
+        contract: Contract,
         *,
         judge: AnswerJudge,
         by_token: TokenJudges | None = None,
         upstream: ChatUpstream,
         options: ChatOptions,
-        created: int,
         headers: Mapping[str, str],
         turns: Turns,
         client: _Watched | None = None,
@@ -90,21 +86,20 @@ class GuardedSession:
         """How the chat ended: `answered`, `blocked_prompt`, `blocked_answer` or the type of an error."""
         self.checks = 0
         """How many texts the guard was asked about."""
-        self._asked, self._judge, self._upstream, self._options = asked, judge, upstream, options
+        self._contract, self._judge, self._upstream, self._options = contract, judge, upstream, options
+        self._asked = asked = contract.asked
         self._rule = judge.of if by_token is None else by_token.of
-        self._created, self._headers, self._client = created, headers, client
+        self._headers, self._client = headers, client
         self._turns = turns
         self._has_turn = False
         self._started = self._heard_at = self._judged_at = monotonic()
         self._background = Background()
         self._prompt: list[Decision] | None = None if asked.to_judge else []
-        self._answer = GuardedAnswer(
-            pacing=options.pacing if asked.stream else _WHOLE,
-            expected=asked.choices,
-            told=Told(begun=asked.question.begun, tools=asked.tools, stops=asked.stops, model=asked.model),
-            is_structured=asked.is_structured,
+        self._answer = contract.answer(
+            options.pacing if asked.stream else _WHOLE,
             shows_first=asked.policy.streaming is Streaming.SHOW_THEN_CUT,
         )
+        contract.tell(self._told)
         self._reply = ModelReply(
             self._answer,
             is_stream=asked.stream,
@@ -138,10 +133,10 @@ class GuardedSession:
             return
         except ChatModelRefused as refused:
             self.ended = how_ended(refused)
-            yield write_event(refused.document)
+            yield self._contract.broken(refused.document)
         except ModerationError as error:
             self.ended = how_ended(error)
-            yield write_event(render_error(error))
+            yield self._contract.broken(render_error(error))
         finally:
             self.close()
 
@@ -183,8 +178,24 @@ class GuardedSession:
             self._step(streams_at if is_stream else None)
 
     def _open(self) -> None:
+        if not self._upstream.knows(self._contract.path):
+            self._translate()
+            return
         try:
-            self._reply.call = self._upstream.chat(self._asked.forward, headers=self._headers)
+            self._reply.call = self._upstream.ask(self._contract.path, self._asked.forward, headers=self._headers)
+        except ChatModelError as error:
+            self._reply.fail(error)
+        self._heard_at = monotonic()
+
+    def _translate(self) -> None:
+        """The server does not know the client's contract: ask it in one that it knows, if that says the same."""
+        translation = self._contract.translation()
+        self._reply.is_unknown = False
+        if translation is None:
+            return
+        try:
+            call = self._upstream.ask(translation.path, translation.body, headers=self._headers)
+            self._reply.ask_again(call, translation)
         except ChatModelError as error:
             self._reply.fail(error)
         self._heard_at = monotonic()
@@ -200,23 +211,21 @@ class GuardedSession:
             return Begun(None, self.decisions)
         self._refuse_with_error(decision)
         self.ended = "blocked_prompt"
-        choices = min(self._asked.choices, _MAX_CHOICES)
-        document = refused(decision, self._asked, created=self._created, choices=choices)
-        return Begun(self._with_moderation(document), self.decisions)
+        return Begun(self._contract.refused(decision, self._told), self.decisions)
 
     def _refuse_with_error(self, decision: Decision) -> None:
         if self._options.blocked_prompt_is_error:
-            raise PromptBlocked(decision.message or "The prompt was blocked.", param="messages")
+            raise PromptBlocked(decision.message or "The prompt was blocked.", param=self._contract.param)
 
     def _whole(self) -> Mapping[str, object]:
         assert self._reply.document is not None
         self.ended = "blocked_answer" if self._answer.is_blocked else "answered"
-        return self._with_moderation(
-            with_cuts(self._reply.document, self._answer.cut, is_structured=self._asked.is_structured)
-        )
+        return self._contract.whole(self._reply.document, self._told)
 
-    def _with_moderation(self, document: Mapping[str, object]) -> Mapping[str, object]:
-        return {**document, "moderation": self._moderation()} if self._asked.wants_moderation else document
+    @property
+    def _told(self) -> Moderation | None:
+        """What makes the `moderation` object, where it was asked for."""
+        return self._moderation if self._asked.wants_moderation else None
 
     def _moderation(self) -> Mapping[str, object]:
         model = self._judge.moderator.engine.model
@@ -243,7 +252,7 @@ class GuardedSession:
         """What may go to the client now."""
         if self._prompt is None or self._refusal is not None:
             return b""
-        return b"".join([write_event(chunk) for chunk in self._answer.release()])
+        return self._contract.write(self._answer.release())
 
     @property
     def _is_over(self) -> bool:
@@ -255,25 +264,13 @@ class GuardedSession:
     def _last(self) -> bytes:
         """The end of a stream that ends as it should, or for which the policy has the last word."""
         self._reply.stop()
-        events: list[Mapping[str, object]] = []
         refusal = self._refusal
         if refusal is not None:
             self._refuse_with_error(refusal)
             self.ended = "blocked_prompt"
-            for index in range(min(self._asked.choices, _MAX_CHOICES)):
-                events += refused_chunks(
-                    refusal,
-                    index=index,
-                    model=self._asked.model,
-                    created=self._created,
-                    is_structured=self._asked.is_structured,
-                )
         else:
             self.ended = "blocked_answer" if self._answer.is_blocked else "answered"
-        if self._asked.wants_moderation:
-            head = events[0] if events else self._answer.head or {}
-            events.append(moderation_chunk(head, self._moderation()))
-        return b"".join([*(write_event(event) for event in events), f"data: {DONE}\n\n".encode()])
+        return self._contract.last(refusal, self._told)
 
     def _written(self, data: bytes) -> Iterator[bytes]:
         """The data in portions, each when the client takes it: one that does not read must not hold a thread."""
@@ -310,6 +307,10 @@ class GuardedSession:
         if call is not None and call.fileno() in ready:
             self._heard_at = monotonic()
             self._reply.receive()
+            if self._reply.is_unknown:
+                self._translate()
+            elif self._reply.translation is not None and self._reply.is_answered:
+                self._upstream.lacks(self._contract.path)
         elif monotonic() >= ends_at:
             self._reply.time_out()
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from http import HTTPStatus
 from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +18,12 @@ from ..observability.tracing import Tracing
 from ..upstream.connections import BrokenConnection, ConnectionPool, OpenCall, Stage
 from ..upstream.per_process import PerProcess
 from .options import ChatOptions
+from .refusal import refusal_of
 
 __all__ = ["ChatUpstream", "UpstreamCall"]
 
 _LISTING_TIMEOUT_S = 3.0
+_UNKNOWN_FOR_S = 300.0
 _MAX_LISTING_BYTES = 4 * 1024 * 1024
 
 
@@ -34,18 +37,30 @@ class ChatUpstream:
         parts = urlsplit(options.url)
         self._options = options
         self._tracing = tracing
+        self._unknown: dict[str, float] = {}
         self._authority = parts.netloc
         self._path = parts.path.rstrip("/")
         self._pool = PerProcess(
             lambda: ConnectionPool(options.url, size=options.max_streams, connect_timeout_s=options.connect_timeout_s)
         )
 
-    def chat(self, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
-        """Send a chat; returns as soon as it is sent. Raises ChatModelUnavailable or ChatModelTimeout."""
+    def knows(self, path: str) -> bool:
+        """Whether the server may know this address: it was not found to lack it in the last minutes."""
+        return self._unknown.get(path, 0.0) < monotonic()
+
+    def lacks(self, path: str) -> None:
+        """The server does not know this address, but answers at another one."""
+        self._unknown[path] = monotonic() + _UNKNOWN_FOR_S
+
+    def ask(self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]) -> UpstreamCall:
+        """Send a request for an answer; returns as soon as it is sent.
+
+        Raises ChatModelUnavailable or ChatModelTimeout.
+        """
         content = json.dumps(body, separators=(",", ":")).encode()
         accept = "text/event-stream" if body.get("stream") else "application/json"
         headers = {"Accept": accept, **headers}
-        path, limit = "/v1/chat/completions", self._options.max_answer_bytes
+        limit = self._options.max_answer_bytes
         if self._tracing is None:
             return UpstreamCall(self._send("POST", path, content, headers, limit))
         span, trace = self._tracing.begin_chat()
@@ -58,25 +73,58 @@ class ChatUpstream:
 
     def models(self, *, headers: Mapping[str, str]) -> list[object]:
         """The entries of the server's list of models. Raises ChatModelError."""
-        ends_at = monotonic() + _LISTING_TIMEOUT_S
         call = UpstreamCall(self._send("GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES))
-        body = bytearray()
+        body, status = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S), call.status
         try:
-            while not call.is_complete:
-                body += call.receive() or b""
-                if not (call.is_complete or call.wait(ends_at - monotonic())):
-                    raise ChatModelTimeout("The chat model's server did not list its models in time.")
-        finally:
-            call.close()
-        try:
-            entries = json.loads(body)["data"] if call.status == 200 else None
+            entries = json.loads(body)["data"] if status == 200 else None
         except (ValueError, KeyError, TypeError, RecursionError):
             entries = None
         if not isinstance(entries, list):
             raise ChatModelError("The chat model's server did not list its models.")
         return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
-    def _send(self, method: str, path: str, body: bytes, headers: Mapping[str, str], max_bytes: int) -> OpenCall:
+    def fetch(
+        self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]
+    ) -> tuple[int, Mapping[str, object]]:
+        """The status and the document of a reply that comes at once; an empty one for what is none.
+
+        Raises ChatModelError.
+        """
+        content = json.dumps(body, separators=(",", ":")).encode()
+        call = UpstreamCall(self._send("POST", path, content, headers, _MAX_LISTING_BYTES))
+        reply, status = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S), call.status or 0
+        try:
+            document = json.loads(reply)
+        except (ValueError, RecursionError):
+            document = None
+        return status, document if isinstance(document, dict) else {}
+
+    def pass_on(
+        self, method: str, path: str, content: bytes, *, headers: Mapping[str, str], content_type: str = ""
+    ) -> tuple[int, str, bytes]:
+        """Status, media type and body of the server's reply to a request of another kind, which is no chat.
+
+        Raises ChatModelError, or ChatModelRefused for any status but 200.
+        """
+        limit = self._options.max_answer_bytes
+        call = UpstreamCall(self._send(method, path, content, headers, limit, content_type=content_type))
+        body = _read_whole(call, timeout_s=self._options.first_token_timeout_s)
+        status = call.status or 0
+        if status != HTTPStatus.OK:
+            has_key = self._options.api_key is not None
+            raise refusal_of(status, call.header("retry-after"), body, has_key=has_key)
+        return status, call.header("content-type") or "application/json", body
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        *,
+        content_type: str = "application/json",
+    ) -> OpenCall:
         lines = [
             f"{method} {self._path}{path} HTTP/1.1",
             f"Host: {self._authority}",
@@ -85,7 +133,7 @@ class ChatUpstream:
             f"Content-Length: {len(body)}",
         ]
         if body:
-            lines.append("Content-Type: application/json")
+            lines.append(f"Content-Type: {content_type}")
         if self._options.api_key is not None:
             headers = {**headers, "Authorization": f"Bearer {self._options.api_key}"}
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -152,6 +200,25 @@ class UpstreamCall:
         if error_type is not None:
             self._tracing.mark_failed(span, error_type)
         span.end()
+
+
+def _read_whole(call: UpstreamCall, *, timeout_s: float) -> bytes:
+    """All of a reply's body. Raises ChatModelError."""
+    ends_at = monotonic() + timeout_s
+    body = bytearray()
+    is_whole = False
+    try:
+        while not call.is_complete:
+            body += call.receive() or b""
+            if not (call.is_complete or call.wait(ends_at - monotonic())):
+                raise ChatModelTimeout("The chat model's server did not answer in time.")
+        is_whole = True
+    finally:
+        if is_whole:
+            call.finish()
+        else:
+            call.close()
+    return bytes(body)
 
 
 def _failure(error: BrokenConnection) -> ChatModelError:

@@ -113,7 +113,7 @@ def run_command(
         _make(folder)
     sets: dict[str, Any] = {}
     in_flight = given.pop("in_flight")
-    with Measuring.of(load(config_file, given).settings, in_flight=in_flight) as measuring:
+    with Measuring.of(load(config_file, given), in_flight=in_flight) as measuring:
         for name, local in found.items():
             texts, facts = _texts_and_facts(name, local)
             wrong = errors_folder and errors_folder / f"{name}.jsonl"

@@ -66,7 +66,7 @@ def eval_command(
     if not as_json:
         click.echo(labelled.describe(), err=True)
     in_flight = given.pop("in_flight")
-    with Measuring.of(load(config_file, given).settings, in_flight=in_flight) as measuring:
+    with Measuring.of(load(config_file, given), in_flight=in_flight) as measuring:
         document = measuring.document(labelled, total=labelled.count, errors_file=errors_file)
     click.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else render_text(document))
     end(document["judged"], [failure for gate in wanted if (failure := gate.failure(document)) is not None])

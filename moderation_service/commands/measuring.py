@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..config.policy_file import load_policies
-from ..config.settings import Settings
+from ..config.settings import Loaded, Source
 from ..core.engine import Engine
 from ..core.policy import Policies
 from ..core.verdict import Severity
@@ -26,6 +26,8 @@ __all__ = ["Measuring"]
 
 _SPARE_SLOTS = 32
 """Beside the texts in flight: for second servers and the windows of long texts."""
+_WAITS = {"deadline_s": 300.0, "upstream_timeout_s": 120.0}
+"""In place of the defaults, which are a service's: a server with hundreds of questions in its queue is late with each."""
 
 
 class Measuring(AbstractContextManager["Measuring"]):
@@ -38,19 +40,22 @@ class Measuring(AbstractContextManager["Measuring"]):
         self._console = console
 
     @classmethod
-    def of(
-        cls, settings: Settings, *, in_flight: int, engine: Engine | None = None, console: Console | None = None
-    ) -> Measuring:
+    def of(cls, loaded: Loaded, *, in_flight: int, engine: Engine | None = None) -> Measuring:
         """By the settings; `engine` takes the place of the one that they name.
 
-        Raises ConfigurationError, for the policies first: a typo shows before a model is loaded.
+        Raises ConfigurationError, for the policies first: a typo shows before a model is loaded. Raises the EngineError
+        that keeps the engine from judging.
         """
+        settings = loaded.settings
         policies = load_policies(settings.policies_file, default=settings.default_policy)
         # What one request of a service may use is no bound here: the engine has nothing else to do.
         slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
-        engine = engine or create_engine(dataclasses.replace(settings, upstream_concurrency=slots))
+        waits = {name: seconds for name, seconds in _WAITS.items() if loaded.sources[name] is Source.DEFAULT}
+        settings = dataclasses.replace(settings, upstream_concurrency=slots, **waits)
+        engine = engine or create_engine(settings)
+        engine.check_ready()
         options = WindowOptions(in_flight=in_flight, deadline_s=settings.deadline_s)
-        return cls(engine, policies, options, console=console or Console())
+        return cls(engine, policies, options, console=Console())
 
     def document(
         self, texts: Iterable[LabelledText], *, total: int, errors_file: Path | None = None, name: str = ""

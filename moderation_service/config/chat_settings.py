@@ -61,8 +61,14 @@ class ChatSettings:
     chat_allow_media: bool = declare(
         False,
         _SECTION,
-        "Let images, sound and files through to the chat model, and sound back. Nothing of them is judged. Otherwise "
-        "a message with any of them is refused.",
+        "Let images, sound and files through to the chat model, and sound back, and pass `/v1/audio/...` and "
+        "`/v1/images/...` on. Nothing of them is judged but the text of a JSON request. Otherwise they are refused.",
+    )
+    chat_judge_embeddings: bool = declare(
+        False,
+        _SECTION,
+        "Judge the texts of `POST /v1/embeddings` as prompts before they are passed on; one that is blocked refuses "
+        "the whole request. Otherwise they are passed on unjudged: their reply has no text. Costs a verdict each time.",
     )
     chat_max_streams: int = declare(
         24,
@@ -127,4 +133,38 @@ class ChatSettings:
         unit="bytes",
         minimum=16,
         maximum=4096,
+    )
+    responses_blocked: str = declare(
+        "incomplete",
+        _SECTION,
+        "As what an answer of `POST /v1/responses` ends that was blocked: `incomplete`, with the reason "
+        "`content_filter`; `failed`, with the code `invalid_prompt`, for agent command lines, which ask again after "
+        "anything else; or `completed`, for clients such as the Agents SDK that raise an exception otherwise and would "
+        "not show the message.",
+        choices=("incomplete", "failed", "completed"),
+    )
+    chat_memory_bytes: int = declare(
+        64 * 1024 * 1024,
+        _SECTION,
+        "Memory, shared by the workers, for what `POST /v1/responses` let out, so that the next turn can refer to it "
+        "(`previous_response_id`, `item_reference`). It holds text of prompts and answers, never on disk; each caller "
+        "finds its own only. The oldest goes first. 0 remembers nothing: such references are refused then.",
+        unit="bytes",
+        minimum=0,
+        maximum=16 * 1024 * 1024 * 1024,
+    )
+    chat_memory_ttl_s: float = declare(
+        3600.0,
+        _SECTION,
+        "How long that is remembered at most. Too low: a conversation that pauses can't go on by reference.",
+        unit="seconds",
+        minimum=1,
+        maximum=604_800,
+    )
+    chat_seal_key: Secret | None = declare(
+        None,
+        _SECTION,
+        "The key by which sealed data of the model's server (`encrypted_content`, signatures of thoughts) is marked "
+        "when it is handed out, and known when it comes back; what bears no mark is left out of a request. Without a "
+        "key one is made at each start: give the same to all replicas.",
     )

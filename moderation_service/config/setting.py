@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ..errors import ConfigurationError
 
-__all__ = ["ENV_PREFIX", "Secret", "Setting", "Url", "declare"]
+__all__ = ["ENV_PREFIX", "Secret", "ServersUrl", "Setting", "Url", "declare"]
 
 ENV_PREFIX = "MODERATION_"
 _TRUE = frozenset({"true", "yes", "on", "1"})
@@ -32,6 +32,24 @@ class Url(str):
     """The base address of an HTTP server, without a slash at its end."""
 
     __slots__ = ()
+
+
+class ServersUrl(Url):
+    """The same, or, with `?resolve=all` behind it, that of a server at each address that its name stands for."""
+
+    __slots__ = ()
+
+    RESOLVE_ALL = "?resolve=all"
+
+    @property
+    def base(self) -> str:
+        """The address without what is asked of its name."""
+        return self.removesuffix(self.RESOLVE_ALL)
+
+    @property
+    def is_resolved(self) -> bool:
+        """Whether the name stands for several servers, looked up again and again."""
+        return self.endswith(self.RESOLVE_ALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +175,16 @@ def _parse_url(setting: Setting, raw: object, where: str) -> Url:
     return Url(text)
 
 
+def _parse_servers_url(setting: Setting, raw: object, where: str) -> ServersUrl:
+    text = _parse_text(setting, raw, where)
+    base, mark, asked = text.partition("?")
+    if not mark:
+        return ServersUrl(_parse_url(setting, text, where))
+    if mark + asked != ServersUrl.RESOLVE_ALL:
+        raise ConfigurationError(f"{where}: behind an address only {ServersUrl.RESOLVE_ALL} can stand.")
+    return ServersUrl(_parse_url(setting, base, where) + ServersUrl.RESOLVE_ALL)
+
+
 def _parse_list(setting: Setting, raw: object, where: str) -> tuple[Any, ...]:
     items = raw.split(",") if isinstance(raw, str) else raw
     if not isinstance(items, (list, tuple)) or not all(isinstance(item, str) for item in items):
@@ -172,4 +200,5 @@ _PARSERS: Mapping[type, Any] = {
     Path: _parse_path,
     Secret: _parse_secret,
     Url: _parse_url,
+    ServersUrl: _parse_servers_url,
 }

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from .chat_settings import ChatSettings
-from .setting import ENV_PREFIX, Secret, Setting, Url
+from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
 from .stream_settings import StreamSettings
@@ -26,6 +26,7 @@ __all__ = [
     "ENV_PREFIX",
     "Loaded",
     "Secret",
+    "ServersUrl",
     "Setting",
     "Settings",
     "Source",
@@ -144,12 +145,13 @@ class Settings(StreamSettings, ChatSettings):
         minimum=0.05,
         maximum=600,
     )
-    upstreams: tuple[Url, ...] = _declare(
-        (Url("http://127.0.0.1:8000"),),
+    upstreams: tuple[ServersUrl, ...] = _declare(
+        (ServersUrl("http://127.0.0.1:8000"),),
         "Model servers",
         "Base addresses of the servers that run Qwen3Guard-Gen, for `engine: vllm`; a `/v1` at the end is left out. "
         "All must serve the same model. With several, each request goes to the least busy one, and a failing one is "
-        "left out until it answers again.",
+        "left out until it answers again. `http://name:8000?resolve=all` stands for a server at each address that "
+        "the name has, looked up again every few seconds: a headless Service of Kubernetes, for example.",
     )
     upstream_api_key: Secret | None = _declare(
         None, "Model servers", "The key that the servers ask for (vLLM's `--api-key`), sent as a bearer token."
@@ -313,7 +315,7 @@ def declarations() -> tuple[Setting, ...]:
 
 
 def _kind(hint: Any) -> type:
-    for kind in (Secret, Url, Path, bool, int, float, str):
+    for kind in (Secret, ServersUrl, Url, Path, bool, int, float, str):
         if hint is kind or kind in getattr(hint, "__args__", ()):
             return kind
     raise TypeError(hint)

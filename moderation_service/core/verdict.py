@@ -224,3 +224,8 @@ class Decision:
     def allowed(self) -> bool:
         """True unless the action is block."""
         return self.action is not Action.BLOCK
+
+    @property
+    def is_flagged(self) -> bool:
+        """Whether the text passes, marked for review."""
+        return self.action is Action.FLAG

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -64,6 +65,8 @@ class CsvFile:
                 raise DataError(
                     f"{self.name}: the record at byte {self._read + length} can't be read ({error})."
                 ) from None
+            if raw and not self.fields_of(raw[-1]):
+                raise DataError(f"{self.name}: a quote is opened near byte {self._read} and never closed.")
             if rows:
                 self._read += length
                 yield Chunk(rows, raw, self._read)
@@ -74,6 +77,12 @@ class CsvFile:
 
     def fingerprint(self) -> dict[str, object]:
         return dict(file_fingerprint(Path(self.name)))
+
+    def fields_of(self, record: bytes) -> int:
+        """How many fields a record has; 0 for one whose last quote is not closed."""
+        text = record.removeprefix(BOM).rstrip(b"\r\n").decode()
+        [fields] = csv.reader([f"{text}{self.delimiter}."], delimiter=self.delimiter)
+        return len(fields) - 1 if fields[-1] == "." else 0
 
     def _skip(self, file: IO[bytes], start: int) -> int:
         if compression(self.name):
@@ -112,7 +121,7 @@ class _Lines:
         return self
 
     def __next__(self) -> str:
-        line = self._file.readline() if self._peeked is None else self._peeked
+        line = self._next() if self._peeked is None else self._peeked
         self._peeked = None
         if not line:
             raise StopIteration
@@ -125,9 +134,15 @@ class _Lines:
         except UnicodeDecodeError:
             raise DataError(f"{self._name}: is not UTF-8. To convert it: iconv -f LATIN1 -t UTF-8") from None
 
+    def _next(self) -> bytes:
+        try:
+            return self._file.readline()
+        except (EOFError, OSError, zlib.error) as error:
+            raise DataError(f"{self._name}: can't be read to its end ({type(error).__name__}).") from None
+
     def peek(self) -> str:
         """The first line."""
-        self._peeked = self._file.readline()
+        self._peeked = self._next()
         return self._peeked.decode("utf-8", "replace")
 
     def take(self) -> bytes:

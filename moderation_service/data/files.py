@@ -172,6 +172,8 @@ class LinesFile:
         self._ahead: list[bytes] = []
         self._digest = blake2b(digest_size=16)
         self._read = 0
+        self.expected_digest: str | None = None
+        """Of what is skipped, where it can't be known otherwise whether it is the same input."""
 
     @property
     def is_stream(self) -> bool:
@@ -201,9 +203,6 @@ class LinesFile:
                 self._read += sum(map(len, lines))
                 rows = [self._row(line, is_first=is_first and not number) for number, line in enumerate(lines)]
                 yield Chunk(rows, lines, self._read, self._digest.hexdigest() if self.is_stream else None)
-        except _CUT_OFF as error:
-            # Of a packed file that was cut off, nothing behind the cut can be read.
-            raise DataError(f"{self.name}: can't be read to its end ({type(error).__name__}).") from None
         finally:
             if not self.is_stream:
                 file.close()
@@ -245,9 +244,15 @@ class LinesFile:
             start -= len(line)
             if self.is_stream:
                 self._digest.update(line)
+        if self.expected_digest not in (None, self._digest.hexdigest()):
+            raise DataError("Standard input is not what it was; --fresh begins anew.")
 
     def _line(self, file: IO[bytes]) -> bytes:
-        line = file.readline(_MAX_LINE_BYTES + 1)
+        try:
+            line = file.readline(_MAX_LINE_BYTES + 1)
+        except (EOFError, OSError, zlib.error) as error:
+            # Of a packed file that was cut off, nothing behind the cut can be read.
+            raise DataError(f"{self.name}: can't be read to its end ({type(error).__name__}).") from None
         if len(line) > _MAX_LINE_BYTES:
             raise DataError(f"{self.name}: a line is longer than {_MAX_LINE_BYTES >> 20} MiB. Is it JSON lines?")
         return line

@@ -194,19 +194,24 @@ def _readings(row_format: Format, rows: Sequence[Row], given: Mapping[str, str],
 
 
 def _fits(row_format: Format, part: str, column: str, rows: Sequence[Row]) -> bool:
-    """Whether this column holds this part: in every row that has a value in it, and in one at least."""
+    """Whether this column holds this part: in more than half of the rows that have a value in it.
+
+    A row that is of another shape than the others is an error of its own, later.
+    """
     values = [value for row in rows if (value := row.get(column)) is not None]
-    if not values:
-        return False
+    return sum(_is_part(row_format, part, value) for value in values) * 2 > len(values)
+
+
+def _is_part(row_format: Format, part: str, value: object) -> bool:
     if row_format is Format.MESSAGES:
-        return all(_is_list_of(value, "role") for value in values)
+        return _is_list_of(value, "role")
     if row_format is Format.SHAREGPT:
-        return all(_is_list_of(value, "from") for value in values)
+        return _is_list_of(value, "from")
     if part == "history":
-        return all(isinstance(value, (list, tuple)) for value in values)
+        return isinstance(value, (list, tuple))
     if row_format in (Format.PAIRS, Format.PROMPT_RESPONSE):
-        return all(isinstance(value, str) or _is_list_of(value, "role") for value in values)
-    return all(isinstance(value, str) for value in values)
+        return isinstance(value, str) or _is_list_of(value, "role")
+    return isinstance(value, str)
 
 
 def _is_list_of(value: object, key: str) -> bool:

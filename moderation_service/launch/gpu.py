@@ -15,7 +15,9 @@ _TIMEOUT_S = 20.0
 """nvidia-smi answers in under a second; the first call after the driver went to sleep takes several."""
 
 # https://docs.nvidia.com/cuda/cuda-c-programming-guide: bfloat16 arithmetic came with Ampere (compute capability 8.0).
-_WITHOUT_BFLOAT16 = frozenset({"Turing", "Volta", "Pascal", "Maxwell", "Kepler"})
+_TOO_OLD = frozenset({"Pascal", "Maxwell", "Kepler", "Fermi"})
+"""vLLM needs compute capability 7.0, which came with Volta (its installation page)."""
+_WITHOUT_BFLOAT16 = _TOO_OLD | {"Turing", "Volta"}
 
 Runner = Callable[[Sequence[str]], str]
 """Runs a command and returns its output; raises OSError or subprocess.SubprocessError."""
@@ -50,6 +52,11 @@ class Gpu:
     def has_bfloat16(self) -> bool:
         """Whether it computes in bfloat16, the type of Qwen3Guard's weights; true where the driver does not say."""
         return self.architecture not in _WITHOUT_BFLOAT16
+
+    @property
+    def runs_vllm(self) -> bool:
+        """Whether vLLM has kernels for it; true where the driver does not say what it is."""
+        return self.architecture not in _TOO_OLD
 
     @property
     def label(self) -> str:

@@ -79,9 +79,18 @@ class Plan:
 
 
 def plan_gpu(gpus: Sequence[Gpu], wishes: Wishes | None = None, *, guards: Sequence[Guard] = GUARDS) -> Plan:
-    """The plan for the GPU with the most free memory. Raises NothingToRunOn with the figures when nothing fits."""
+    """The plan for the GPU with the most free memory, of those that vLLM runs on.
+
+    Raises NothingToRunOn, with the figures, when nothing fits.
+    """
     wishes = wishes or Wishes()
-    gpu = max(gpus, key=lambda one: (one.free_mib, -one.index))
+    usable = [gpu for gpu in gpus if gpu.runs_vllm]
+    if not usable:
+        raise NothingToRunOn(
+            f"{gpus[0].label} is of the generation {gpus[0].architecture}; vLLM needs Volta or newer (compute "
+            "capability 7.0). --cpu runs it on the CPU."
+        )
+    gpu = max(usable, key=lambda one: (one.free_mib, -one.index))
     allowed = _allowed_fraction(gpu, wishes)
     budget = allowed * gpu.total_mib * 1024**2
     for guard in (wishes.guard,) if wishes.guard else guards:

@@ -34,7 +34,7 @@ from .stream import STREAM_FLAGS, STREAM_GUARDS, StreamUpstream, check_installed
 from .supervisor import Supervisor
 from .upstream import Upstream, api_root
 
-__all__ = ["UpOptions", "up"]
+__all__ = ["Outside", "UpOptions", "downloader", "free_port", "parts_to_start", "up", "work_folder"]
 
 _TICK_S = 0.1
 _DRAIN_S = 5.0
@@ -114,7 +114,7 @@ def _serve_before_running(options: UpOptions, outside: Outside, ending: Ending) 
         outside.print(_render_service(environment, outside.environ, options.service_args))
         return 0
     for url in settings.upstreams:
-        upstream = Upstream(url, api_key=settings.upstream_api_key)
+        upstream = Upstream(url.base, api_key=settings.upstream_api_key)
         with contextlib.closing(upstream):
             deadline = time.monotonic() + options.start_timeout_s
             while not upstream.is_up():
@@ -148,13 +148,13 @@ class _Part:
 def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: Ending) -> int:
     if options.stream and not options.dry_run:
         check_installed()
-    ports = [options.vllm_port or _free_port(), *([_free_port()] if options.stream else ())]
+    ports = [options.vllm_port or free_port(), *([free_port()] if options.stream else ())]
     api_key = Secret(secrets.token_urlsafe(32))
     environment = _service_environment(outside.environ, (f"http://{HOST}:{ports[0]}",), api_key)
     settings = _checked_settings(options, outside, environment)
     if options.vllm_port is not None and not options.dry_run:
         _check_vllm_port(settings, ports[0])
-    parts = _parts(options, outside, ports)
+    parts = parts_to_start(options, outside, ports)
     environment |= _stream_environment(parts, api_key)
     if options.dry_run:
         for part in parts:
@@ -165,9 +165,9 @@ def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: Ending) -
     for part in parts:
         outside.console.say(part.plan.describe())
         if part.hub is not None:
-            _downloader(options, outside).fetch(part.hub)
+            downloader(options, outside).fetch(part.hub)
         outside.console.say(f"The model is in {part.model}")
-    with _work_folder() as folder:
+    with work_folder() as folder:
         supervisors = [
             Supervisor(
                 part.command,
@@ -184,13 +184,14 @@ def _serve_with_own_vllm(options: UpOptions, outside: Outside, ending: Ending) -
         return _supervise(supervisors, environment, options.service_args, settings, outside, ending)
 
 
-def _parts(options: UpOptions, outside: Outside, ports: Sequence[int]) -> list[_Part]:
+def parts_to_start(options: UpOptions, outside: Outside, ports: Sequence[int]) -> list[_Part]:
+    """Every vLLM that these options ask for, on these ports. Raises LaunchError."""
     gpus = () if options.cpu else _gpus(outside)
     program = _find_vllm(options, outside)
     parts = []
     for number, plan in enumerate(_plans(options, outside, gpus)):
         hub = None if plan.guard.path is not None else _hub(options, plan.guard.repo)
-        model = plan.guard.path or _downloader(options, outside).folder(_hub(options, plan.guard.repo))
+        model = plan.guard.path or downloader(options, outside).folder(_hub(options, plan.guard.repo))
         extra = (*STREAM_FLAGS, *(("--block-size", "32") if options.cpu else ())) if number else options.vllm_args
         command = vllm_command(plan, program=program, model=model, port=ports[number], extra=extra)
         parts.append(_Part(name=_STREAM if number else _GEN, plan=plan, model=model, hub=hub, command=command))
@@ -294,7 +295,7 @@ def _fixed_guard(options: UpOptions, outside: Outside) -> Guard | None:
     # An unknown model, perhaps a fine-tuned one: its files say what it needs.
     if options.dry_run:
         raise LaunchError(f"--model {options.model} is not known here; say with --size which one it is derived from.")
-    folder = _downloader(options, outside).fetch(_hub(options, options.model))
+    folder = downloader(options, outside).fetch(_hub(options, options.model))
     return replace(guard_in_folder(folder), repo=options.model)
 
 
@@ -308,7 +309,8 @@ def _hub(options: UpOptions, repo: str) -> Hub:
     )
 
 
-def _downloader(options: UpOptions, outside: Outside) -> Downloader:
+def downloader(options: UpOptions, outside: Outside) -> Downloader:
+    """What fetches models into the cache."""
     cache = options.cache_dir or default_cache(outside.environ)
     return Downloader(cache=cache, console=outside.console, sleep=outside.sleep)
 
@@ -364,7 +366,8 @@ def _check_vllm_port(settings: Settings, port: int) -> None:
         raise LaunchError(f"--vllm-port: {port} is in use on {HOST}; leave it out, and a free one is taken.") from error
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port on the loopback interface that nobody has."""
     with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
         probe.bind((HOST, 0))
         port: int = probe.getsockname()[1]
@@ -381,7 +384,7 @@ def _available_memory() -> int:
 
 
 @contextlib.contextmanager
-def _work_folder() -> Iterator[Path]:
+def work_folder() -> Iterator[Path]:
     """For vLLM's log. It stays when vLLM had to be given up, because the reason is in it, until the next start."""
     remove_leftovers(_WORK_PREFIX)
     folder = make_run_folder(_WORK_PREFIX)

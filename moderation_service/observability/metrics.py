@@ -7,7 +7,7 @@ when the module is first imported; `moderation_service.server.gunicorn_app` sets
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
@@ -41,6 +41,7 @@ METRIC_NAMES = (
     "moderation_upstream_seconds",
     "moderation_upstream_failures_total",
     "moderation_upstream_ejected",
+    "moderation_rewards_total",
     "moderation_chats_total",
     "moderation_chats_open",
     "moderation_requests_in_flight",
@@ -94,6 +95,7 @@ class Metrics:
                                           ["upstream", "reason"], **make)  # fmt: skip
         self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
+        self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
         self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
@@ -111,6 +113,7 @@ class Metrics:
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
+        self._call_children: dict[tuple[Histogram, str], Histogram] = {}
 
     def configured(self, *, slots: int, policies: Iterable[str]) -> None:
         """Settings were read and are in use."""
@@ -170,19 +173,30 @@ class Metrics:
 
     def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
         """Record one call to an engine."""
-        self._engine.labels(engine).observe(seconds)
+        self._call_timer(self._engine, engine).observe(seconds)
         if failures:
             self._engine_failures.labels(engine).inc(failures)
 
     def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
         """Record one call to a model server; `replica` is its configured host and port."""
-        self._upstream.labels(replica).observe(seconds)
+        self._call_timer(self._upstream, replica).observe(seconds)
         if outcome not in ("ok", "too_long"):
             self._upstream_failures.labels(replica, outcome).inc()
 
     def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
+
+    def _call_timer(self, timer: Histogram, label: str) -> Histogram:
+        child = self._call_children.get((timer, label))
+        if child is None:
+            child = self._call_children[timer, label] = timer.labels(label)
+        return child
+
+    def rewarded(self, found: Mapping[str, int]) -> None:
+        """Rewards were given: how many for each of `answer`, `refusal`, `unsafe`, `blank` and `error`."""
+        for word, count in found.items():
+            self._rewards.labels(word).inc(count)
 
     def audit_failed(self) -> None:
         """An audit record could not be written."""

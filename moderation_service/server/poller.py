@@ -272,6 +272,8 @@ class Poller:
 
     def _dispatch(self, exchange: Exchange) -> None:
         """Answer a whole request, or give it to those who do."""
+        if exchange.entry.is_keyed_by_body:
+            exchange.entry = self._door.judge_body(exchange.environ, exchange.request.body)
         place = exchange.entry.place
         if place is Place.HERE or (place is Place.THREAD and exchange.is_too_large()):
             return self._answer_here(exchange)
@@ -283,9 +285,7 @@ class Poller:
     def _answer_from_head(self, exchange: Exchange) -> None:
         """Answer a request whose body is not there and won't be read. The connection ends with that."""
         exchange.connection.closes = True
-        if exchange.entry.place is Place.ASIDE:
-            return self._dispatch(exchange)
-        return self._answer_here(exchange)
+        return self._dispatch(exchange) if exchange.entry.place is Place.ASIDE else self._answer_here(exchange)
 
     def _refuse_load(self, exchange: Exchange) -> None:
         """Answer that there is too much to do, in the shape of the door that was asked."""

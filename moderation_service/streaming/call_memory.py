@@ -23,6 +23,8 @@ __all__ = ["CallMemory"]
 
 _BEGUN_CHARS = 2048
 """Of an answer's beginning that the caller wrote, its end: context of the answer's first piece."""
+_SAID_CHARS = 4096
+"""Of a text in pieces, its end: what is harmful over the border of two pieces is found in it."""
 _MAX_ANSWERS = 64
 """Answers of one call whose progress is remembered; a request for more choices is judged whole each time."""
 
@@ -54,6 +56,16 @@ class CallMemory:
         document = json.loads(raw)
         turns = tuple(Message(Role(role), content) for role, content in document["turns"])
         return Question(turns, document["begun"])
+
+    def put_said(self, caller: str | None, call_id: str | None, target: str, text: str) -> None:
+        """Remember the end of a text that comes in pieces under this id: prompt or response, as `target` says."""
+        if call_id is not None and self._store.is_on:
+            self._store.put(_name("said", caller, call_id, target), text[-_SAID_CHARS:].encode())
+
+    def said(self, caller: str | None, call_id: str | None, target: str) -> str:
+        """The end of what came before this piece; empty when there is none."""
+        raw = None if call_id is None else self._store.get(_name("said", caller, call_id, target))
+        return "" if raw is None else raw.decode()
 
     def put_progress(
         self, caller: str | None, call_id: str | None, question: Question, policy: str, answers: Sequence[Progress]

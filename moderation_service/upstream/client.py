@@ -6,7 +6,6 @@ Every call goes over a `ConnectionPool`; its errors are turned into `UpstreamFai
 from __future__ import annotations
 
 import enum
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ..config.settings import Secret
+from ..core.json_text import read_json, write_json
 from ..errors import DeadlineExceeded, EngineAnswerInvalid, EngineError, EngineUnavailable, FailureReason
 from .byte_level import spelled
 from .connections import BrokenConnection, ConnectionPool, Stage
@@ -28,7 +28,6 @@ _MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _MAX_TOKEN_LIST_BYTES = 64 * 1024 * 1024
 # A pause that a server asks for is honoured so far; a mistake in it must not silence a server for long.
 _MAX_PAUSE_S = 60.0
-_ENCODE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _TOO_LONG_TYPES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _TOO_LONG_PHRASES = ("maximum context length", "context size", "context length", "max_tokens must be at least 1, got 0")
 
@@ -106,7 +105,10 @@ _STAGES = {
 
 
 class Client:
-    """Calls one server. Safe to use from many threads; made in the process that uses it."""
+    """Calls one server. Safe to use from many threads; made in the process that uses it.
+
+    `address` is the one to connect to, of several that the name in `url` stands for.
+    """
 
     def __init__(
         self,
@@ -116,9 +118,10 @@ class Client:
         pool_size: int,
         connect_timeout_s: float,
         outgoing: Callable[[], bytes] | None = None,
+        address: str | None = None,
     ) -> None:
         self._outgoing = outgoing
-        self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s)
+        self._pool = ConnectionPool(url, size=pool_size, connect_timeout_s=connect_timeout_s, address=address)
         parts = urlsplit(url)
         self._path = parts.path
         self._fields = f" HTTP/1.1\r\nHost: {parts.netloc}\r\nAccept: application/json\r\nAccept-Encoding: identity\r\n"
@@ -227,7 +230,7 @@ class Client:
         timeout_s: float,
         max_body_bytes: int = _MAX_ANSWER_BYTES,
     ) -> tuple[Mapping[bytes, bytes], bytes]:
-        content = _ENCODE(body).encode()
+        content = write_json(body)
         more = b"" if self._outgoing is None else self._outgoing()
         request = b"%s%d\r\n%s\r\n%s" % (head, len(content), more, content)
         return self._sent(request, timeout_s=timeout_s, max_body_bytes=max_body_bytes)
@@ -250,7 +253,7 @@ def _garbled(message: str) -> UpstreamFailure:
 
 def _json_object(content: bytes) -> dict[str, Any]:
     try:
-        found = json.loads(content)
+        found = read_json(content)
     except (ValueError, RecursionError):
         raise _garbled("The model server's answer is not JSON.") from None
     if not isinstance(found, dict):
@@ -284,7 +287,7 @@ def _refusal(status: int, retry_after: str, content: bytes) -> Exception:
 def _says_too_long(content: bytes) -> bool:
     """Whether an error is about the prompt's length, in the words of vLLM, SGLang, llama.cpp or OpenAI."""
     try:
-        body = json.loads(content)
+        body = read_json(content)
     except (ValueError, RecursionError):
         return False
     error = body.get("error", body) if isinstance(body, dict) else None

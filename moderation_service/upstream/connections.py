@@ -61,12 +61,15 @@ class BrokenConnection(Exception):
 class ConnectionPool:
     """Connections to one base URL; its methods may be called from many threads at once.
 
+    They go to `address` where that is given; a certificate is still to be for the name in the URL.
+
     At most `size` idle connections are kept, the one used last is used next. Calls beyond that open their own.
     """
 
-    def __init__(self, base_url: str, *, size: int, connect_timeout_s: float) -> None:
+    def __init__(self, base_url: str, *, size: int, connect_timeout_s: float, address: str | None = None) -> None:
         parts = urlsplit(base_url)
         self._host = parts.hostname or ""
+        self._address = address or self._host
         self._port = parts.port or (443 if parts.scheme == "https" else 80)
         self._tls = ssl.create_default_context() if parts.scheme == "https" else None
         self._size = size
@@ -158,7 +161,7 @@ class ConnectionPool:
         if timeout_s <= 0:
             raise BrokenConnection(Stage.TIMEOUT)
         try:
-            sock = socket.create_connection((self._host, self._port), timeout=timeout_s)
+            sock = socket.create_connection((self._address, self._port), timeout=timeout_s)
         except (OSError, UnicodeError) as error:
             raise BrokenConnection(Stage.CONNECT) from error
         try:

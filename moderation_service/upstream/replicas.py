@@ -85,6 +85,7 @@ class Replica(Generic[AnyServer]):
         self.failures = 0
         self.is_ejected = False
         self.ejected_for: FailureKind | None = None
+        self.is_dropped = False
         # Whether it was seen to know harm from harmlessness since it was last out of use, or another model's.
         self.is_proven = False
         self.last_ok: float | None = None
@@ -111,6 +112,7 @@ class ReplicaSet(Generic[AnyServer]):
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.replicas = tuple(replicas)
+        """Those there are now."""
         self._timeout_s = timeout_s
         self._events = events
         self._clock = clock
@@ -119,6 +121,25 @@ class ReplicaSet(Generic[AnyServer]):
         self._stopping = threading.Event()
         self._recalling = threading.Lock()
         self._probers: set[threading.Thread] = set()
+
+    def add(self, replica: Replica[AnyServer], *, in_use: bool = False) -> None:
+        """A server has appeared. Unless it is `in_use`, it must answer real questions rightly first."""
+        with self._lock:
+            self.replicas = (*self.replicas, replica)
+            if not in_use:
+                replica.is_ejected, replica.ejected_for = True, FailureKind.CONNECT
+                self._begin_probing(replica, at_once=True)
+        log_event(_log, logging.INFO, "upstream_found", upstream=replica.label)
+
+    def drop(self, replica: Replica[AnyServer]) -> None:
+        """A server is gone. Calls that are under way there may come to their end."""
+        with self._lock:
+            self.replicas = tuple(one for one in self.replicas if one is not replica)
+            replica.is_dropped = True
+        replica.server.close()
+        log_event(_log, logging.INFO, "upstream_gone", upstream=replica.label)
+        if replica.is_ejected and self._events is not None:
+            self._events.upstream_ejected(replica.label, False)
 
     def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
         """The least busy server in use; of equals, the one that waited longest. None if there is none."""
@@ -185,7 +206,7 @@ class ReplicaSet(Generic[AnyServer]):
             if replica.is_ejected:
                 replica.ejected_for = kind
                 return
-            if kind not in _PROOFS and replica.failures < _FAILURES_TO_EJECT:
+            if replica.is_dropped or (kind not in _PROOFS and replica.failures < _FAILURES_TO_EJECT):
                 return
             self._eject(replica, kind)
 
@@ -275,17 +296,23 @@ class ReplicaSet(Generic[AnyServer]):
         log_event(_log, logging.WARNING, "upstream_ejected", upstream=replica.label, reason=kind.value)
         if self._events is not None:
             self._events.upstream_ejected(replica.label, True)
+        self._begin_probing(replica)
+
+    def _begin_probing(self, replica: Replica[AnyServer], *, at_once: bool = False) -> None:
         if not self._stopping.is_set():
             prober = threading.Thread(
-                target=self._probe_until_back, args=(replica,), name=f"probe {replica.label}", daemon=True
+                target=self._probe_until_back, args=(replica, at_once), name=f"probe {replica.label}", daemon=True
             )
             self._probers.add(prober)
             prober.start()
 
-    def _probe_until_back(self, replica: Replica[AnyServer]) -> None:
+    def _probe_until_back(self, replica: Replica[AnyServer], at_once: bool) -> None:
         pauses = probe_pauses(random.Random())  # noqa: S311  # no secret
         asked_for_s = 0.0
-        while not self._stopping.wait(max(next(pauses), asked_for_s)):
+        while not self._stopping.wait(0.0 if at_once else max(next(pauses), asked_for_s)):
+            at_once = False
+            if replica.is_dropped:
+                break
             try:
                 if replica.is_ejected:
                     self.probe(replica, timeout_s=self._timeout_s)
@@ -300,7 +327,7 @@ class ReplicaSet(Generic[AnyServer]):
     def _take_back(self, replica: Replica[AnyServer]) -> None:
         """Use the server again, if nobody has seen to that yet."""
         with self._lock:
-            if not replica.is_ejected:
+            if not replica.is_ejected or replica.is_dropped:
                 return
             replica.is_ejected, replica.ejected_for = False, None
         log_event(_log, logging.WARNING, "upstream_back", upstream=replica.label)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
+from ..core.json_text import write_json
+
 __all__ = ["COMMENT", "DONE", "Event", "EventReader", "EventTooLarge", "write_event"]
 
 DONE = "[DONE]"
 """The data of the event with which OpenAI's streams end."""
 COMMENT = b": keep-alive\n\n"
 _BOM = b"\xef\xbb\xbf"
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
@@ -96,10 +97,11 @@ class EventReader:
         return Event("\n".join(data), name) if data else None
 
 
-def write_event(value: object) -> bytes:
-    """An event with this value as JSON."""
+def write_event(value: object, *, name: str = "") -> bytes:
+    """An event with this value as JSON; with `name` it says what it is, which some clients go by."""
     try:
-        return f"data: {_encode(value)}\n\n".encode()
+        data = write_json(value)
     except UnicodeEncodeError:
         # Half of a surrogate pair, whose other half comes with the next event: JSON can spell it, UTF-8 can't.
-        return f"data: {_encode_ascii(value)}\n\n".encode()
+        data = _encode_ascii(value).encode()
+    return b"event: %s\ndata: %s\n\n" % (name.encode(), data) if name else b"data: %s\n\n" % data

@@ -14,6 +14,7 @@ from flask import Flask, request
 from werkzeug.exceptions import NotFound as NothingHere
 
 from ..errors import ModerationError, NotFound
+from ..wires import anthropic_errors
 from ..wires.openai_errors import render_error
 from .reply import ErrorShape
 
@@ -24,16 +25,24 @@ __all__ = ["ERROR_SHAPES", "hint", "register_addresses"]
 
 _CHAT = "/v1/chat/completions"
 _VERSIONS = frozenset({"v1", "v2", "beta"})
-_NOT_DOORS = ("/", "/healthz", "/readyz", "/metrics", "/openapi.json")
+_NOT_DOORS = ("/", "/health", "/healthz", "/readyz", "/metrics", "/openapi.json")
 """Reached by their exact address only: a proxy may keep them from the world by it."""
 _OTHER_CONTRACTS: Mapping[tuple[str, ...], str] = {
-    ("responses",): f"The Responses API is not served here. Set the client to chat completions (`{_CHAT}`).",
-    ("messages",): f"Anthropic's API is not served here. Use an OpenAI client, which asks `{_CHAT}`.",
-    ("completions",): f"Completions without roles are not served here; chat completions are (`{_CHAT}`).",
-    ("embeddings",): "Embeddings are not served here. Let that client ask its own server.",
+    ("messages",): "Anthropic's API is served at `/v1/messages`, where a chat model is set (`chat_upstream`).",
+    ("rerank",): "Rerankers are not served here. Let that client ask its own server.",
+    ("realtime",): f"The Realtime API is not served here. Set the client to chat completions (`{_CHAT}`).",
+    ("assistants",): f"The Assistants API is not served here. Set the client to chat completions (`{_CHAT}`).",
+    ("threads",): f"The Assistants API is not served here. Set the client to chat completions (`{_CHAT}`).",
+    ("files",): "Files are not served here. Let that client ask its own server.",
+    ("batches",): f"Batches are not served here: nothing of them could be judged. Send them one by one (`{_CHAT}`).",
     ("api", "chat"): f"Ollama's API is not served here. Set the client to an OpenAI connection, which asks `{_CHAT}`.",
     ("api", "generate"): f"Ollama's API is not served here. Set the client to an OpenAI connection (`{_CHAT}`).",
     ("dify",): "The endpoint for Dify's API extension is `/dify/moderation`.",
+    ("api", "embed"): "Ollama's API is not served here. Set the client to an OpenAI connection (`/v1/embeddings`).",
+    (
+        "api",
+        "embeddings",
+    ): "Ollama's API is not served here. Set the client to an OpenAI connection (`/v1/embeddings`).",
     ("api", "tags"): "Ollama's API is not served here. Set the client to an OpenAI connection (`/v1/models`).",
 }
 
@@ -43,16 +52,9 @@ def _of_ollama(error: ModerationError) -> object:
     return {"error": error.message}
 
 
-def _of_anthropic(error: ModerationError) -> object:
-    """Anthropic's shape. Source: anthropics/anthropic-sdk-python `types/shared/error_response.py`."""
-    kind = "not_found_error" if isinstance(error, NotFound) else "api_error"
-    return {"type": "error", "error": {"type": kind, "message": error.message}}
-
-
 ERROR_SHAPES: Mapping[str, ErrorShape] = {
-    "/v1/messages": _of_anthropic,
-    "/v1/v1/messages": _of_anthropic,
-    **dict.fromkeys(("/api/chat", "/api/generate", "/api/tags"), _of_ollama),
+    "/v1/v1/messages": anthropic_errors.render_error,
+    **dict.fromkeys(("/api/chat", "/api/generate", "/api/tags", "/api/embed"), _of_ollama),
     **dict.fromkeys(
         ("/v1", "/openai/", "/api/v1/", "/chat/", "/moderations", "/models", "/responses", "/completions",
          "/embeddings", "/engines/", "/deployments/"),

@@ -9,24 +9,29 @@ import ipaddress
 import logging
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from ..config.settings import Settings
 from ..errors import ConfigurationError
 from ..observability.logs import log_event
+from ..wires import alibaba, bedrock
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
 __all__ = [
+    "OPENRLHF_PATH",
+    "SLIME_PATH",
     "ApiKeys",
     "check_exposure",
     "identify_caller",
     "is_loopback",
+    "keys_of_contract",
     "load_api_keys",
     "sent_key",
     "warn_of_readers",
@@ -42,6 +47,11 @@ _MAX_SEARCHED_CHARS = 16_384
 _WORD = re.compile(rf"[^\s,;=\"']{{{_MIN_KEY_CHARS},}}")
 _BASE64 = re.compile(rf"[A-Za-z0-9_-]{{{_MIN_KEY_CHARS},}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+
+OPENRLHF_PATH, SLIME_PATH = "/rewards/openrlhf", "/rewards/slime"
+# Those who ask here can send no header: their key may stand in the address, which is logged nowhere.
+_KEY_IN_ADDRESS = frozenset({OPENRLHF_PATH, SLIME_PATH})
+_MAX_QUERY_FIELDS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,13 +189,43 @@ def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: 
     """The name of the key that a request came with; None without one of ours.
 
     With `passes_keys_on`, what `Authorization` holds may be for the guarded chat model; ours is then in `X-API-Key`.
+    At the doors for trainers it may be in the address, as `key=...`.
     """
     api_key = environ.get("HTTP_X_API_KEY")
     key = sent_key(environ.get("HTTP_AUTHORIZATION"), api_key)
     name = keys.identify(key) if key is not None else None
     if name is None and passes_keys_on and api_key:
         name = keys.identify(api_key.strip())
+    if name is None:
+        # All places are tried: at some doors one of them may be for somebody else.
+        for other in keys_of_contract(environ):
+            name = name or keys.identify(other)
+    if name is None and environ["PATH_INFO"] in _KEY_IN_ADDRESS:
+        in_address = _key_in_address(environ.get("QUERY_STRING", ""))
+        name = keys.identify(in_address) if in_address else None
     return name
+
+
+def keys_of_contract(environ: WSGIEnvironment) -> Sequence[str]:
+    """The keys that a gateway's contract carries elsewhere, by the address that is asked."""
+    path, authorization = environ["PATH_INFO"], environ.get("HTTP_AUTHORIZATION", "")
+    found: list[str | None] = []
+    if path.startswith("/contentsafety/"):
+        found = [environ.get("HTTP_OCP_APIM_SUBSCRIPTION_KEY")]
+    elif path.startswith("/guardrail/"):
+        found = [bedrock.access_key_of(authorization)]
+    elif path in ("", "/"):
+        found = [alibaba.access_key_of(authorization)]
+    elif path.startswith("/authz"):
+        # `Authorization` is the client's there, and so may `X-API-Key` be.
+        found = [environ.get("HTTP_X_MODERATION_KEY"), environ.get("HTTP_X_API_KEY")]
+    return [one.strip() for one in found if one]
+
+
+def _key_in_address(query_string: str) -> str | None:
+    with suppress(ValueError):
+        return dict(parse_qsl(query_string, max_num_fields=_MAX_QUERY_FIELDS)).get("key")
+    return None
 
 
 def sent_key(authorization: str | None, api_key: str | None) -> str | None:

@@ -5,7 +5,24 @@ from __future__ import annotations
 from flask import Flask
 
 from ..config.settings import Settings
-from . import addresses, dify, health, lakera, litellm, moderate, open_webui, openai, pages, relayed
+from . import (
+    addresses,
+    anthropic,
+    dify,
+    ext_authz,
+    gateways,
+    health,
+    lakera,
+    litellm,
+    moderate,
+    open_webui,
+    openai,
+    other_models,
+    pages,
+    relayed,
+    rewards,
+    withholding,
+)
 from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
@@ -30,8 +47,12 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         **moderate.direct_routes(service),
         **relayed.direct_routes(service),
         **openai.direct_routes(service, guarded),
+        **anthropic.direct_routes(service, guarded),
+        **other_models.direct_routes(service, guarded),
         **litellm.direct_routes(service),
         **lakera.direct_routes(service),
+        **gateways.direct_routes(service),
+        **rewards.direct_routes(service),
     }
     tidy = addresses.register_addresses(app)
     hosts = AllowedHosts(settings, service.keys)
@@ -41,7 +62,12 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         service,
         hosts=hosts,
         direct=direct,
-        error_shapes={**addresses.ERROR_SHAPES, **openai.ERROR_SHAPES},
+        error_shapes={
+            **gateways.ERROR_SHAPES,
+            **anthropic.ERROR_SHAPES,
+            **addresses.ERROR_SHAPES,
+            **openai.ERROR_SHAPES,
+        },
         known_errors=litellm.KNOWN_ERRORS,
     )
     app.extensions["moderation.door"] = Door(
@@ -51,8 +77,13 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
         app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))
+    app.register_blueprint(other_models.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))
     app.register_blueprint(open_webui.blueprint(service))
+    app.register_blueprint(gateways.blueprint(service))
+    app.register_blueprint(withholding.portkey_blueprint(service))
+    app.register_blueprint(withholding.alibaba_blueprint(service))
+    app.register_blueprint(ext_authz.blueprint(service))
     app.register_blueprint(health.blueprint(service, readiness))
     app.register_blueprint(pages.blueprint(service))
     return app

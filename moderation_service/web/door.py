@@ -7,7 +7,7 @@ from another place, and with an empty body where that will do: shapes, ids, metr
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,10 +18,11 @@ from ..config.settings import Settings
 from ..errors import HostNotAllowed
 from .api_keys import identify_caller
 from .hosts import AllowedHosts
-from .lifecycle import KEY_NAME, OPEN_ENDPOINTS
+from .lifecycle import KEY_NAME, KEYED_BY_BODY, OPEN_ENDPOINTS
 from .open_webui import OUTLET_FACTOR
 from .readiness import Readiness
 from .service import Service
+from .withholding import key_in_form
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -50,14 +51,19 @@ class Place(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the door says: the place, and how many bytes of the body are waited for; a larger one is refused."""
+    """What the door says: the place, and how many bytes of the body are waited for; a larger one is refused.
+
+    `is_keyed_by_body`: the head has no key, the body may have one. `Door.judge_body` is to be asked when it is there.
+    """
 
     place: Place
     body_bytes: int = 0
+    is_keyed_by_body: bool = False
 
 
 _HERE, _ASIDE = Entry(Place.HERE), Entry(Place.ASIDE)
 _HERE_WITH_BODY = Entry(Place.HERE, _STRANGERS_BODY_BYTES)
+_KEYED_BY_BODY = Entry(Place.HERE, _STRANGERS_BODY_BYTES, is_keyed_by_body=True)
 
 
 class Door:
@@ -111,7 +117,17 @@ class Door:
             return _HERE
         if endpoint in self._open or is_admitted:
             return self._entry(endpoint)
+        if endpoint in KEYED_BY_BODY:
+            return _KEYED_BY_BODY
         return _HERE_WITH_BODY if endpoint in _REFUSED_BY_BODY else _HERE
+
+    def judge_body(self, environ: WSGIEnvironment, body: Sequence[bytes]) -> Entry:
+        """What becomes of a request whose key may be in its body, now that it is there."""
+        name = self._keys.identify(key_in_form(b"".join(body)) or "")
+        if name is None:
+            return _HERE_WITH_BODY
+        environ[KEY_NAME] = name
+        return self._judged
 
     def _is_admitted(self, environ: WSGIEnvironment) -> bool:
         try:

@@ -3,24 +3,41 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ..chat import ChatModelRefused, ChatOptions, ChatUpstream, GuardedSession, Turns
+from ..chat import (
+    ChatModelRefused,
+    ChatOptions,
+    ChatUpstream,
+    Completions,
+    GuardedSession,
+    Messages,
+    Responses,
+    TextCompletions,
+    Turns,
+)
+from ..chat.contract import Contract
+from ..chat.item_memory import ItemMemory
 from ..core.conversation import Limits
 from ..core.verdict import Decision
-from ..errors import ChatModelError, Overloaded
+from ..errors import ChatModelError, NotFound, Overloaded
+from ..ids import random_hex
 from ..observability.logs import log_event
 from ..observability.propagation import caller_trace
 from ..streaming.piece_judge import AnswerJudge
 from ..streaming.token_judge import TokenJudges, token_pacing
-from ..wires import guarded_chat
+from ..wires import guarded_chat, guarded_completions, messages_requests, responses_requests
 from ..wires.guarded_replies import strictest
 from ..wires.openai_models import Headers
+from ..wires.responses_shown import BlockedEnd
+from ..wires.sealed import Sealer
 from .lifecycle import RequestState
 from .moderate import oddities
 from .reply import Reply, StreamedReply, json_reply
@@ -35,6 +52,9 @@ _log = logging.getLogger("moderation.chat")
 # nginx would collect a stream before it passes it on, unless told not to.
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_AFTER_S = 1.0
+_USUAL_VERSION = "2023-06-01"
+_VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_BETAS = re.compile(r"[a-z0-9-]{1,64}(?:, ?[a-z0-9-]{1,64}){0,15}")
 # The size of the body bounds a chat: a coding agent sends hundreds of messages, of which only the last are judged.
 _LIMITS = Limits(messages=sys.maxsize)
 
@@ -65,7 +85,7 @@ class GuardedDoor:
     def answer(
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
     ) -> Reply | StreamedReply:
-        """Answer one request. Raises ModerationError."""
+        """Answer a request for chat completions. Raises ModerationError."""
         asked = guarded_chat.parse(
             body,
             policies=self._service.policies,
@@ -73,10 +93,118 @@ class GuardedDoor:
             headers=headers,
             options=self._options.request,
         )
+        return self._answer(Completions(asked, created=int(time.time())), environ, state)
+
+    def complete(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer a request for completions without roles. Raises ModerationError."""
+        asked = guarded_completions.parse(
+            body,
+            policies=self._service.policies,
+            limits=_LIMITS,
+            headers=headers,
+            options=self._options.request,
+        )
+        return self._answer(TextCompletions(asked, created=int(time.time())), environ, state)
+
+    def respond(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer a request for a response. Raises ModerationError."""
+        caller = state.key_name
+        sealer = Sealer(self._service.seal_key, caller)
+        request = responses_requests.parse(
+            body,
+            policies=self._service.policies,
+            limits=_LIMITS,
+            headers=headers,
+            options=self._options.request,
+            remembered=_Remembered(self._service.items, caller),
+            sealer=sealer,
+        )
+
+        def remember(response: Mapping[str, object]) -> None:
+            name, output = response.get("id"), response.get("output")
+            if isinstance(name, str) and isinstance(output, list):
+                self._service.items.put(caller, name, previous=request.previous, asked=request.asked, output=output)
+
+        contract = Responses(
+            request,
+            created=int(time.time()),
+            name=random_hex(24),
+            sealer=sealer,
+            end=BlockedEnd(self._service.settings.responses_blocked),
+            remember=remember if self._service.items.is_on else None,
+        )
+        return self._answer(contract, environ, state)
+
+    def message(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Answer a request for a message. Raises ModerationError."""
+        sealer = Sealer(self._service.seal_key, state.key_name)
+        asked = self._parsed_message(body, headers, sealer)
+        contract = Messages(asked, name=random_hex(24), sealer=sealer, version=_version(environ))
+        reply = self._answer(contract, environ, state)
+        return replace(reply, headers={**reply.headers, "request-id": state.request_id})
+
+    def count_tokens(
+        self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
+    ) -> Reply | StreamedReply:
+        """Have the model's server count a message's tokens: only the number comes back. Raises ModerationError."""
+        sealer = Sealer(self._service.seal_key, state.key_name)
+        asked = self._parsed_message(body, headers, sealer)
+        contract = Messages(asked, name="", sealer=sealer, version=_version(environ))
+        sent = {**self._headers(environ), **contract.headers(self._options.api_key)}
+        status, document = self._upstream.fetch("/v1/messages/count_tokens", asked.forward, headers=sent)
+        count = document.get("input_tokens")
+        if status == 200 and isinstance(count, int):
+            return json_reply({"input_tokens": count})
+        if status in (404, 405):
+            raise NotFound("The chat model's server does not count tokens.")
+        raise ChatModelError(f"The chat model's server answered with status {status}.")
+
+    def _parsed_message(self, body: object, headers: Headers, sealer: Sealer) -> guarded_chat.GuardedChat:
+        return messages_requests.parse(
+            body,
+            policies=self._service.policies,
+            limits=_LIMITS,
+            headers=headers,
+            options=self._options.request,
+            sealer=sealer,
+        )
+
+    def pass_on(
+        self, method: str, path: str, environ: WSGIEnvironment, *, content: bytes = b"", content_type: str = ""
+    ) -> Reply:
+        """The server's own reply to a request of another kind. Raises ModerationError.
+
+        It takes one of the places for chats, so that many of them leave threads for verdicts too.
+        """
+        with self._place():
+            try:
+                status, kind, body = self._upstream.pass_on(
+                    method, path, content, headers=self._headers(environ), content_type=content_type
+                )
+            except ChatModelRefused as refused:
+                return _passed_on(refused, lambda document, status: document)
+        return Reply(status, body, content_type=kind)
+
+    @contextmanager
+    def _place(self) -> Iterator[None]:
         if not self._places.acquire(blocking=False):
             raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
         try:
-            session = self._session(asked, environ, state)
+            yield
+        finally:
+            self._places.release()
+
+    def _answer(self, contract: Contract, environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
+        if not self._places.acquire(blocking=False):
+            raise Overloaded("All places for guarded chats are taken.", retry_after_s=_RETRY_AFTER_S)
+        try:
+            session = self._session(contract, environ, state)
         except BaseException:
             self._places.release()
             raise
@@ -94,7 +222,7 @@ class GuardedDoor:
             begun = session.begin()
             streams = begun.document is None
         except ChatModelRefused as refused:
-            return _passed_on(refused)
+            return _passed_on(refused, contract.error)
         finally:
             if not streams:
                 ended()
@@ -103,19 +231,17 @@ class GuardedDoor:
             return json_reply(begun.document, headers=shown)
         return StreamedReply(session.chunks(), ended, headers={**_STREAM_HEADERS, **shown})
 
-    def _session(
-        self, asked: guarded_chat.GuardedChat, environ: WSGIEnvironment, state: RequestState
-    ) -> GuardedSession:
+    def _session(self, contract: Contract, environ: WSGIEnvironment, state: RequestState) -> GuardedSession:
+        asked = contract.asked
         judge = AnswerJudge(self._service.moderator, asked.question, asked.policy, asked.languages)
         by_token = self._by_token(judge)
         return GuardedSession(
-            asked,
+            contract,
             judge=judge,
             by_token=by_token,
             upstream=self._upstream,
             options=self._options if by_token is None else self._token_options,
-            created=int(time.time()),
-            headers=self._headers(environ),
+            headers={**self._headers(environ), **contract.headers(self._options.api_key)},
             turns=self._turns,
             client=environ.get("gunicorn.socket") or environ.get("werkzeug.socket"),
         )
@@ -157,11 +283,31 @@ class GuardedDoor:
         return self._service.keys.are_in(value) or (bool(self._service.keys) and shown != "" and shown in value)
 
 
-def _passed_on(refused: ChatModelRefused) -> Reply:
+class _Remembered:
+    """What was let out to one caller."""
+
+    def __init__(self, items: ItemMemory, caller: str | None) -> None:
+        self._items, self._caller = items, caller
+
+    def item(self, item_id: str) -> Mapping[str, object] | None:
+        return self._items.item(self._caller, item_id)
+
+    def turns(self, response_id: str) -> list[object] | None:
+        return self._items.turns(self._caller, response_id)
+
+
+def _version(environ: WSGIEnvironment) -> Mapping[str, str]:
+    """The version of Anthropic's contract that the caller speaks, and what of its future it wants."""
+    version, beta = environ.get("HTTP_ANTHROPIC_VERSION", ""), environ.get("HTTP_ANTHROPIC_BETA", "")
+    sent = {"anthropic-version": version if _VERSION.fullmatch(version) else _USUAL_VERSION}
+    return {**sent, "anthropic-beta": beta} if _BETAS.fullmatch(beta) else sent
+
+
+def _passed_on(refused: ChatModelRefused, shape: Callable[[Mapping[str, object], int], object]) -> Reply:
     # An error within a reply of status 200 is no success for whoever reads the status only.
     status = refused.http_status if refused.http_status >= 400 else 502
     headers = {"Retry-After": refused.retry_after} if refused.retry_after else {}
-    return json_reply(refused.document, status=status, headers=headers)
+    return json_reply(shape(refused.document, status), status=status, headers=headers)
 
 
 def _decision_headers(decisions: Sequence[Decision]) -> Mapping[str, str]:

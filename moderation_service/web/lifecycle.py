@@ -19,7 +19,7 @@ from ..ids import random_hex
 from ..observability.audit import request_context
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
-from .api_keys import identify_caller, sent_key
+from .api_keys import identify_caller, keys_of_contract, sent_key
 from .hosts import AllowedHosts
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = [
+    "KEYED_BY_BODY",
     "KEY_NAME",
     "METHODS",
     "OPEN_ENDPOINTS",
@@ -44,14 +45,18 @@ TRACE = "moderation.trace"
 """Where in the environment the ids of the request's trace are, when traces are on; they join the log line."""
 METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"})
 """The methods that are called by their names in logs and traces."""
-QUIET = frozenset({"/healthz", "/readyz", "/metrics"})
+QUIET = frozenset({"/healthz", "/health", "/readyz", "/metrics"})
 """Routes that machines ask every few seconds: neither logged, when all is well, nor traced."""
 KEY_NAME = "moderation.key"
 """Where in the environment the name of the caller's key is, once the server has looked it up (web/door)."""
 OVERLOADED = "moderation.overloaded"
 """Where the server says that it has no room for a request: it is refused, in the shape of the door that was asked."""
-OPEN_ENDPOINTS = frozenset({"health.healthz", "health.readyz", "pages.index", "pages.openapi", "static"})
+OPEN_ENDPOINTS = frozenset(
+    {"health.healthz", "health.readyz", "gateways.health", "pages.index", "pages.openapi", "static"}
+)
 """What needs no key."""
+KEYED_BY_BODY = frozenset({"alibaba.text_moderation_plus"})
+"""What may have its key in the body: the route looks there itself, where the head has none."""
 _STATE = "moderation.request"
 _NO_TRACE: Mapping[str, object] = {}
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
@@ -108,7 +113,8 @@ def register_lifecycle(
         state = current_state()
         if request.url_rule is not None:
             state.route = request.url_rule.rule
-        layer.admit(request.environ, state, needs_key=request.endpoint not in open_endpoints)
+        needs_key = request.endpoint not in open_endpoints
+        layer.admit(request.environ, state, needs_key=needs_key, in_body=request.endpoint in KEYED_BY_BODY)
 
     def failed(error: Exception) -> Response:
         return as_response(layer.error(error, request.environ, current_state()))
@@ -201,27 +207,31 @@ class _Lifecycle:
         environ["PATH_INFO"] = environ["PATH_INFO"] or "/"
         return self._app(environ, start)
 
-    def admit(self, environ: WSGIEnvironment, state: RequestState, *, needs_key: bool) -> None:
-        """Let a request in. Raises HostNotAllowed, Unauthorized, or Overloaded where the server has no room for it."""
+    def admit(self, environ: WSGIEnvironment, state: RequestState, *, needs_key: bool, in_body: bool = False) -> None:
+        """Let a request in. Raises HostNotAllowed, Unauthorized, or Overloaded where the server has no room for it.
+
+        `in_body`: a key that the head lacks is looked for by the route.
+        """
         self._hosts.check(environ)
         if needs_key:
-            self._authenticate(environ, state)
+            self._authenticate(environ, state, in_body=in_body)
         request_context.set((state.request_id, state.key_name))
         caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
         if OVERLOADED in environ:
             raise Overloaded("The service has more to do than it can; try again.", retry_after_s=_RETRY_AFTER_S)
 
-    def _authenticate(self, environ: WSGIEnvironment, state: RequestState) -> None:
+    def _authenticate(self, environ: WSGIEnvironment, state: RequestState, *, in_body: bool) -> None:
         """Find out who asks. Raises Unauthorized when there are keys and none of them was sent."""
         if self._keys:
             # Our own server has looked already (web/door).
             state.key_name = environ.get(KEY_NAME) or identify_caller(
                 environ, self._keys, passes_keys_on=self._passes_keys_on
             )
-            if state.key_name is None:
+            if state.key_name is None and not in_body:
                 key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
                 hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
-                raise Unauthorized(hint if key is None else "This key is not known here.")
+                was_sent = key is not None or keys_of_contract(environ)
+                raise Unauthorized("This key is not known here." if was_sent else hint)
 
     def error(self, error: Exception, environ: WSGIEnvironment, state: RequestState) -> Reply:
         """The reply for an exception that left a route, in the shape of the contract that the path belongs to."""

@@ -10,7 +10,8 @@ from flask import Blueprint, Response, request
 
 from ..core.moderator import Outcome
 from ..core.verdict import Decision
-from ..wires import openai_chat, openai_moderations
+from ..errors import NotFound
+from ..wires import openai_chat, openai_moderations, responses_guard
 from ..wires.dify_mangling import unmangle
 from ..wires.openai_errors import render_error
 from ..wires.openai_models import Headers, means_guard, render_models
@@ -18,13 +19,13 @@ from .body import read_json
 from .guarded import GuardedDoor
 from .lifecycle import DirectRoute, RequestState
 from .moderate import languages_of, log_fields
-from .reply import ErrorShape, Reply, StreamedReply, event_stream, json_reply
+from .reply import ErrorShape, Reply, StreamedReply, event_stream, json_reply, named_events
 from .service import Service
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "reply_headers"]
+__all__ = ["ERROR_SHAPES", "blueprint", "direct_routes", "headers_of", "needs_upstream", "reply_headers"]
 
 ERROR_SHAPES: Mapping[str, ErrorShape] = {"/v1/": render_error}
 """Under this prefix every error has OpenAI's shape, also that of an address which does not exist."""
@@ -40,7 +41,7 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             body,
             policies=service.policies,
             max_items=service.limits.batch_items,
-            headers=_headers_of(environ),
+            headers=headers_of(environ),
             restore=unmangle,
         )
         checks = asked.checks
@@ -49,12 +50,18 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         reply = openai_moderations.render(asked, outcomes, model=service.moderator.engine.model)
         return json_reply(reply, headers=reply_headers(outcomes))
 
+    def completions(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
+        if guarded is None:
+            raise NotFound(needs_upstream("Completions without roles"))
+        body = read_json(environ, max_body_bytes=max_body_bytes)
+        return guarded.complete(body, headers_of(environ), environ, state)
+
     def chat(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
         if guarded is not None and not _asks_the_guard(body, service):
-            return guarded.answer(body, _headers_of(environ), environ, state)
+            return guarded.answer(body, headers_of(environ), environ, state)
         asked = openai_chat.parse(
-            body, policies=service.policies, limits=service.limits.conversation, headers=_headers_of(environ)
+            body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
         )
         outcomes = service.moderator.decide([asked.check])
         state.fields = log_fields(outcomes)
@@ -65,7 +72,28 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             return event_stream(openai_chat.render_chunks(asked, outcome, created=created), headers=headers)
         return json_reply(openai_chat.render(asked, outcome, created=created), headers=headers)
 
-    return {"/v1/moderations": moderations, "/v1/chat/completions": chat}
+    def responses(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
+        body = read_json(environ, max_body_bytes=max_body_bytes)
+        if guarded is not None and not _asks_the_guard(body, service):
+            return guarded.respond(body, headers_of(environ), environ, state)
+        asked = responses_guard.parse(
+            body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
+        )
+        outcomes = service.moderator.decide([asked.check])
+        state.fields = log_fields(outcomes)
+        outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
+        if not isinstance(outcome, Decision):
+            raise outcome
+        if asked.stream:
+            return named_events(responses_guard.render_events(asked, outcome, created=created), headers=headers)
+        return json_reply(responses_guard.render(asked, outcome, created=created), headers=headers)
+
+    return {
+        "/v1/moderations": moderations,
+        "/v1/chat/completions": chat,
+        "/v1/completions": completions,
+        "/v1/responses": responses,
+    }
 
 
 def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
@@ -81,12 +109,18 @@ def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
     return routes
 
 
+def needs_upstream(what: str) -> str:
+    """What a caller is told of a route that has nobody behind it."""
+    return f"{what} are answered by the models of `chat_upstream` only, which is not set here."
+
+
 def _asks_the_guard(body: object, service: Service) -> bool:
     model = body.get("model") if isinstance(body, Mapping) else None
     return means_guard(model, engine_model=service.moderator.engine.model)
 
 
-def _headers_of(environ: WSGIEnvironment) -> Headers:
+def headers_of(environ: WSGIEnvironment) -> Headers:
+    """What a caller says outside the body."""
     return Headers(
         policy=environ.get("HTTP_X_MODERATION_POLICY"),
         target=environ.get("HTTP_X_MODERATION_TARGET"),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +10,7 @@ from http import HTTPStatus
 
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
+from ..core.json_text import write_json
 from ..errors import (
     InternalError,
     InvalidRequest,
@@ -29,6 +29,7 @@ __all__ = [
     "error_reply",
     "event_stream",
     "json_reply",
+    "named_events",
     "native_error",
     "status_line",
 ]
@@ -36,7 +37,6 @@ __all__ = [
 EVENT_STREAM = "text/event-stream; charset=utf-8"
 
 _log = logging.getLogger("moderation.web")
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 _STATUS_LINES = {status.value: f"{status.value} {status.phrase}" for status in HTTPStatus}
 _FOREIGN: dict[int, tuple[type[ModerationError], str]] = {
     404: (NotFound, "There is nothing at this address."),
@@ -75,13 +75,19 @@ class StreamedReply:
 
 def json_reply(payload: object, *, status: int = 200, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply with this value as compact JSON in UTF-8."""
-    return Reply(status, _encode(payload).encode(), headers or {})
+    return Reply(status, write_json(payload), headers or {})
 
 
 def event_stream(events: Iterable[object], *, headers: Mapping[str, str] | None = None) -> Reply:
     """A reply with these values as server-sent events, ended by `[DONE]` as OpenAI's clients expect."""
-    lines = [f"data: {_encode(event)}\n\n" for event in events]
-    body = "".join([*lines, "data: [DONE]\n\n"]).encode()
+    lines = [b"data: %s\n\n" % write_json(event) for event in events]
+    body = b"".join([*lines, b"data: [DONE]\n\n"])
+    return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
+
+
+def named_events(events: Iterable[Mapping[str, object]], *, headers: Mapping[str, str] | None = None) -> Reply:
+    """A reply with these values as server-sent events that say what they are, and no end mark."""
+    body = b"".join(b"event: %s\ndata: %s\n\n" % (str(event["type"]).encode(), write_json(event)) for event in events)
     return Reply(200, body, {"Cache-Control": "no-cache", **(headers or {})}, EVENT_STREAM)
 
 
@@ -113,7 +119,10 @@ def error_reply(error: Exception, *, request_id: str, max_body_bytes: int, shape
         headers["Retry-After"] = str(max(1, math.ceil(ours.retry_after_s)))
     if ours.status == 401:
         headers["WWW-Authenticate"] = 'Bearer realm="moderation-service"'
-    return json_reply(shape(ours), status=ours.status, headers=headers)
+    document = shape(ours)
+    if isinstance(document, dict) and "request_id" in document:
+        document["request_id"] = request_id
+    return json_reply(document, status=ours.status, headers=headers)
 
 
 def _from_werkzeug(error: HTTPException, *, max_body_bytes: int) -> ModerationError:

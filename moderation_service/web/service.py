@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import __version__
+from ..chat.item_memory import ItemMemory
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
@@ -45,6 +46,10 @@ class Service:
     stream: StreamEngine | None
     """Judges answers token by token while they are being written, where `stream_upstream` is set."""
     relay: Relay
+    items: ItemMemory
+    """What the guarded Responses let out, for a while."""
+    seal_key: bytes
+    """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
 
 
@@ -101,7 +106,10 @@ def build_service(
         key=secrets.token_bytes(32),
         deadline_s=settings.deadline_s,
     )
-    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, tracing)
+    kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
+    items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
+    seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
+    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing)
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

@@ -17,13 +17,13 @@ from ..core.policy import Policies, Policy
 from ..core.policy_order import why_milder
 from ..core.question import Question
 from ..errors import Forbidden, InvalidRequest
-from .guarded_fields import other_text, refuse_unseen
+from .guarded_fields import other_text, refuse_doubles, refuse_unseen
 from .openai_chat import plain_message, read_flag
 from .openai_models import POLICY_HEADER, Headers
 
-__all__ = ["GuardedChat", "GuardedOptions", "parse"]
+__all__ = ["MEDIA", "GuardedChat", "GuardedOptions", "chosen_policy", "parse", "tool_results", "wants_moderation"]
 
-_MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
+MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
 _TOOL_ROLES = ("tool", "function")
 _MODES = ("score", "block")
 # What is read here; servers written in Go, such as Ollama, take
@@ -87,7 +87,7 @@ def parse(
     """Read a request body. Raises InvalidRequest or TooLarge that names the field."""
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
-    _refuse_doubles(body, at="")
+    refuse_doubles(body, _READ)
     if "messages" not in body:
         raise InvalidRequest("`messages` is missing.", param="messages")
     if not isinstance(body.get("model", ""), str):
@@ -100,7 +100,7 @@ def parse(
     refuse_unseen(body)
     messages = _list(body["messages"])
     for index, message in enumerate(messages):
-        _refuse_doubles(message, at=f"messages[{index}].")
+        refuse_doubles(message, _READ, at=f"messages[{index}].")
     turns = [_turn(message, options) for message in messages]
     # What is no list of messages is refused here.
     parsed = parse_messages(turns if isinstance(body["messages"], list) else body["messages"], limits=limits)
@@ -108,20 +108,20 @@ def parse(
     return GuardedChat(
         forward={key: value for key, value in body.items() if key != "moderation"},
         question=Question.of(message for _, message in parsed),
-        tool_results=_tool_results(turns, limits) if options.judge_tool_results else (),
+        tool_results=tool_results(turns, limits) if options.judge_tool_results else (),
         other_text=other_text(body),
-        policy=_chosen(policies, headers.policy, options.policy_choice),
+        policy=chosen_policy(policies, headers.policy, options.policy_choice),
         languages=headers.languages,
         stream=read_flag(body, "stream"),
         include_usage=streamed is not None and read_flag(streamed, "include_usage", at="stream_options."),
         choices=choices if isinstance(choices, int) and choices > 0 else 1,
-        wants_moderation=_wants_moderation(body.get("moderation")),
+        wants_moderation=wants_moderation(body.get("moderation")),
         tools=frozenset(_names(body)),
         is_structured=_is_structured(body.get("response_format")),
     )
 
 
-def _chosen(policies: Policies, name: str | None, choice: str) -> Policy:
+def chosen_policy(policies: Policies, name: str | None, choice: str) -> Policy:
     """The policy of this name. Raises Forbidden for one that the caller, who is guarded by it, may not choose."""
     policy, default = policies.get(name, param=POLICY_HEADER), policies.get(None)
     if policy is default or choice == "any":
@@ -140,17 +140,6 @@ def _list(value: object) -> list[object]:
     return value if isinstance(value, list) else []
 
 
-def _refuse_doubles(value: object, *, at: str) -> None:
-    """Refuse fields that some servers would read in place of the one that is judged."""
-    if not isinstance(value, Mapping):
-        return
-    for key in value:
-        if key not in _READ and (known := key.casefold()) in _READ:
-            raise InvalidRequest(f"`{at}{known}` must be written in lower case.", param=at + known)
-    for index, part in enumerate(_list(value.get("content"))):
-        _refuse_doubles(part, at=f"{at}content[{index}].")
-
-
 def _turn(message: object, options: GuardedOptions) -> object:
     """A message as `Conversation` knows them; images and the like are left out where they are let through."""
     plain = plain_message(message)
@@ -160,11 +149,11 @@ def _turn(message: object, options: GuardedOptions) -> object:
         plain["content"] = ""  # it said nothing, or something that can't be read, such as sound
     parts = plain.get("content")
     if options.allow_media and isinstance(parts, list):
-        plain["content"] = [part for part in parts if not (isinstance(part, Mapping) and part.get("type") in _MEDIA)]
+        plain["content"] = [part for part in parts if not (isinstance(part, Mapping) and part.get("type") in MEDIA)]
     return plain
 
 
-def _tool_results(turns: Sequence[object], limits: Limits) -> Sequence[Conversation]:
+def tool_results(turns: Sequence[object], limits: Limits) -> Sequence[Conversation]:
     """The results of tools since the user's last words, each as a prompt of its own."""
     results: list[object] = []
     for turn in turns:
@@ -189,7 +178,7 @@ def _is_structured(response_format: object) -> bool:
     return isinstance(response_format, Mapping) and response_format.get("type") == "json_schema"
 
 
-def _wants_moderation(value: object) -> bool:
+def wants_moderation(value: object) -> bool:
     """Whether results are to be told. `score` does not switch the policy off: a caller can't weaken it here."""
     if value is None:
         return False

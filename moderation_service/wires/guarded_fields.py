@@ -8,12 +8,21 @@ one of the lists here; a field by which a server would take another prompt altog
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ..core.conversation import Conversation, Message, Role, says_nothing
 from ..errors import InvalidRequest
 
-__all__ = ["APPLICATION", "REFUSED", "UNREAD", "other_text", "refuse_unseen"]
+__all__ = [
+    "APPLICATION",
+    "REFUSED",
+    "UNREAD",
+    "as_prompt",
+    "other_text",
+    "refuse_doubles",
+    "refuse_unseen",
+    "texts_beside",
+]
 
 REFUSED = ("chat_template", "documents", "prompt", "input", "prompt_embeds", "prompt_token_ids")
 """By these, servers such as vLLM take text for the prompt from elsewhere than the messages, or a template for it."""
@@ -49,11 +58,26 @@ _OF_THE_MODEL = frozenset(
 _PLAIN_IN_PART = frozenset({"type", "text", "refusal", "cache_control", "annotations"})
 
 
-def refuse_unseen(body: Mapping[object, object]) -> None:
-    """Refuse what would put another prompt before the model than the messages. Raises InvalidRequest."""
+def refuse_doubles(value: object, read: frozenset[str], *, at: str = "") -> None:
+    """Refuse fields that some servers would take for one of `read`, which is the one that is judged."""
+    if not isinstance(value, Mapping):
+        return
+    for key in value:
+        if key not in read and (known := key.casefold()) in read:
+            raise InvalidRequest(f"`{at}{known}` must be written in lower case.", param=at + known)
+    parts = value.get("content")
+    for index, part in enumerate(parts if isinstance(parts, list) else ()):
+        refuse_doubles(part, read, at=f"{at}content[{index}].")
+
+
+def refuse_unseen(body: Mapping[str, object], *, refused: Collection[str] = REFUSED) -> None:
+    """Refuse what would put another prompt before the model than the messages. Raises InvalidRequest.
+
+    `refused` are the fields by which a server would take it.
+    """
     for key, value in body.items():
         name = key.casefold() if isinstance(key, str) else ""
-        if name in REFUSED and value is not None:
+        if name in refused and value is not None:
             raise InvalidRequest(f"`{name}` is not let through: what it says could not be judged.", param=name)
         if name in _WRAPPERS and (found := _other_prompt(value)) is not None:
             reason = f"`{name}` may not have `{found}`: what it says could not be judged."
@@ -81,15 +105,25 @@ def _other_prompt(value: object) -> str | None:
 
 def other_text(body: Mapping[str, object]) -> tuple[Conversation, ...]:
     """What the request says outside of what its messages say, as a prompt; empty when it says nothing."""
-    found: list[str] = []
-    for key, value in body.items():
-        found += [] if _OPTION_WORD.fullmatch(key) else [key]
-        if key not in UNREAD and key not in APPLICATION and not isinstance(value, (int, float)):
-            found += _texts(value)
     messages = body.get("messages")
+    found = list(texts_beside(body, UNREAD | APPLICATION))
     for message in messages if isinstance(messages, list) else ():
         if isinstance(message, Mapping):
             found += _texts_of_message(message)
+    return as_prompt(found)
+
+
+def texts_beside(value: Mapping[str, object], known: Collection[str]) -> Iterator[str]:
+    """The texts in an object, but for those of the fields in `known`; with the names of fields that are no words."""
+    for key, item in value.items():
+        if not _OPTION_WORD.fullmatch(key):
+            yield key
+        if key not in known and not isinstance(item, (int, float)):
+            yield from _texts(item)
+
+
+def as_prompt(found: Sequence[str]) -> tuple[Conversation, ...]:
+    """These texts as one prompt; empty when they say nothing."""
     text = "\n".join(found)
     return () if says_nothing(text) else (Conversation((Message(Role.USER, _well_formed(text)),)),)
 

@@ -36,13 +36,16 @@ _TOKEN_ID = re.compile(r"token_id:[0-9]{1,9}")
 class Part:
     """Some text of one channel.
 
-    `is_tool`: it is JSON that may be incomplete. `is_numbers`: no text, but numbers that could spell one.
+    `is_tool`: it is JSON that may be incomplete. `is_numbers`: no text, but numbers that could spell one. `closes`: no
+    more of this channel will come. `waits`: nobody can read it; it goes on once the whole reply was judged.
     """
 
     channel: str
-    text: str
+    text: str = ""
     is_tool: bool = False
     is_numbers: bool = False
+    closes: bool = False
+    waits: bool = False
 
 
 @dataclass(slots=True)

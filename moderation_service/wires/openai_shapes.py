@@ -13,7 +13,24 @@ import binascii
 import re
 from collections.abc import Callable, Iterator, Mapping
 
-__all__ = ["BESIDE", "CALL", "CHOICE", "FREE", "MESSAGE", "NAMES", "encodes", "is_word", "passes", "plain", "strings"]
+__all__ = [
+    "BESIDE",
+    "CALL",
+    "CHOICE",
+    "FREE",
+    "MESSAGE",
+    "NAMES",
+    "Shape",
+    "encodes",
+    "is_count",
+    "is_identifier",
+    "is_model",
+    "is_word",
+    "one_of",
+    "passes",
+    "plain",
+    "strings",
+]
 
 Shape = Callable[[object], bool]
 
@@ -129,7 +146,9 @@ NAMES = frozenset(
     | {"num_search_queries", "citation_tokens", "upstream_inference_prompt_cost", "file_tokens"}
     | {"upstream_inference_completions_cost", "cache_n", "prompt_n", "prompt_ms", "prompt_per_token_ms"}
     | {"prompt_per_second", "predicted_n", "predicted_ms", "predicted_per_token_ms", "predicted_per_second"}
-    | {"draft_n", "draft_n_accepted"}
+    | {"draft_n", "draft_n_accepted", "input_tokens", "output_tokens", "input_tokens_details", "output_tokens_details"}
+    | {"input_tokens_per_turn", "output_tokens_per_turn", "tool_output_tokens", "cached_tokens_per_turn"}
+    | {"tool_output_tokens_per_turn", "cache_creation", "ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"}
 )
 """Names of fields that say nothing by themselves; any other name is text."""
 
@@ -168,6 +187,26 @@ def encodes(value: object) -> bool:
     if isinstance(value, list):
         return any(isinstance(one, int) and not isinstance(one, bool) for one in value) or any(map(encodes, value))
     return isinstance(value, Mapping) and any(map(encodes, value.values()))
+
+
+def is_identifier(value: object) -> bool:
+    """Whether it looks like an identifier: too short for a text, with digits in it."""
+    return _identifier(value)
+
+
+def is_count(value: object) -> bool:
+    """Whether it is a number, true, false or null; or such under known names."""
+    return _counts(value)
+
+
+def one_of(*words: str) -> Shape:
+    """The shape of a closed list of words."""
+    return _one_of(*words)
+
+
+def is_model(value: object) -> bool:
+    """Whether it looks like a model's name, which has a digit in it."""
+    return _model(value)
 
 
 def is_word(value: object, longest: int) -> bool:

@@ -7,7 +7,16 @@ from typing import Any
 import pytest
 
 from moderation_service.config import settings_docs
-from moderation_service.config.settings import Secret, Setting, Settings, Source, Url, declarations, load_settings
+from moderation_service.config.settings import (
+    Secret,
+    ServersUrl,
+    Setting,
+    Settings,
+    Source,
+    Url,
+    declarations,
+    load_settings,
+)
 from moderation_service.errors import ConfigurationError
 
 HIDDEN = "hunter2-very-secret"
@@ -75,6 +84,7 @@ def test_every_setting_can_be_given_in_the_file_and_in_the_environment(file: Pat
             Path: ("/nowhere", Path("/nowhere")),
             Secret: ("long-enough-1", Secret("long-enough-1")),
             Url: ("http://one:8000/v1/", Url("http://one:8000")),
+            ServersUrl: ("http://one:8000/v1/?resolve=all", ServersUrl("http://one:8000?resolve=all")),
         }[setting.kind]
         if setting.choices:
             text = value = setting.choices[-1]
@@ -277,7 +287,6 @@ def test_addresses_are_given_with_or_without_the_end_that_clients_add() -> None:
         "ftp://one",
         "http://",
         "http://user:hunter2@one",
-        "http://one?x=1",
         "http://one:hunter2",
         "http:// one",
     ],
@@ -286,6 +295,26 @@ def test_other_addresses_are_refused_without_repeating_them(text: str) -> None:
     message = complaint(environ={"MODERATION_UPSTREAMS": text})
     assert message.startswith("MODERATION_UPSTREAMS: must be an address")
     assert "hunter2" not in message
+
+
+def test_an_address_may_stand_for_all_servers_of_its_name() -> None:
+    text = "http://guards:8000/v1/?resolve=all,http://one:8000"
+    several, one = load_settings(environ={"MODERATION_UPSTREAMS": text}).settings.upstreams
+    assert (several.base, several.is_resolved) == ("http://guards:8000", True)
+    assert (one.base, one.is_resolved) == ("http://one:8000", False)
+
+
+@pytest.mark.parametrize(
+    "text", ["http://one?x=1", "http://one?resolve=one", "http://one?", "http://one?resolve=all&x=1"]
+)
+def test_nothing_else_stands_behind_an_address(text: str) -> None:
+    message = complaint(environ={"MODERATION_UPSTREAMS": text})
+    assert message == "MODERATION_UPSTREAMS: behind an address only ?resolve=all can stand."
+
+
+def test_only_the_servers_of_the_guard_are_looked_up() -> None:
+    message = complaint(environ={"MODERATION_CHAT_UPSTREAM": "http://llm:8000?resolve=all"})
+    assert message.startswith("MODERATION_CHAT_UPSTREAM: must be an address")
 
 
 def test_a_flag_is_repeated_for_each_address() -> None:

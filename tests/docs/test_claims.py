@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from apps import make_client
 from moderation_service.streaming.growing_answer import Pacing
 
 ROOT = Path(__file__).parents[2]
-UNSERVED = ("/v1/responses", "/v1/messages", "/v1/completions", "/v1/embeddings")
+OF_A_CHAT_MODEL = ("/v1/completions", "/v1/embeddings")
 
 
 def pages(name: str) -> list[str]:
@@ -21,8 +20,8 @@ def pages(name: str) -> list[str]:
     return [(ROOT / "docs" / f"{name}{end}").read_text(encoding="utf-8") for end in (".md", ".zh-CN.md")]
 
 
-@pytest.mark.parametrize("path", UNSERVED)
-def test_routes_that_are_called_unserved_are(path: str) -> None:
+@pytest.mark.parametrize("path", OF_A_CHAT_MODEL)
+def test_routes_of_a_chat_model_are_not_there_without_one(path: str) -> None:
     reply = make_client().post(path, json={"model": "m", "input": "bomb", "messages": []})
     assert reply.status_code == 404
     for page in pages("openai"):
@@ -64,20 +63,6 @@ def test_the_charts_replicas_stand_behind_one_address_as_the_page_says() -> None
     assert (replicas, config.count("- http")) == (2, 1)
     for page in pages("kubernetes"):
         assert "`engine=external`" in page
-
-
-def test_clients_of_the_responses_api_are_told_the_setting_that_makes_them_ask_for_chat_completions() -> None:
-    for page in pages("openai"):
-        for setting in (
-            'set_default_openai_api("chat_completions")',
-            'createOpenAI({...}).chat("model")',
-            "openai-chat:model",
-            "Use Responses API",
-            "use_responses_api=False",
-        ):
-            assert setting in page
-    told = make_client().post("/v1/responses", json={"model": "m", "input": "Hello"}).json
-    assert "chat completions" in json.dumps(told)
 
 
 def test_defaults_of_other_products_that_leak_are_named() -> None:

@@ -28,6 +28,7 @@ from moderation_service.observability.metrics import METRIC_NAMES
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("README*.md"), ROOT / "SECURITY.md", *ROOT.glob("docs/**/*.md")])
 ADDRESS = "http://127.0.0.1:8787"
+VARIES = ("id", "request_uuid", "RequestId", "latency_ms", "cached", "created", "state")
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _NOT_RUN = re.compile(r"<!-- not run: .+ -->\n\Z")
 
@@ -102,7 +103,8 @@ def ask(service: Running, command: Command) -> Any:
             name, _, value = next(words).partition(":")
             headers[name] = value.strip()
         elif word in ("-d", "--data", "--data-raw"):
-            body = next(words).encode()
+            given = next(words).encode()
+            body = given if body is None else body + b"&" + given
         elif word in ("-X", "--request"):
             method = next(words)
         elif word.startswith(ADDRESS):
@@ -121,10 +123,7 @@ def expected(shown: Any) -> Any:
     if isinstance(shown, list):
         return [expected(item) for item in shown]
     if isinstance(shown, dict):
-        return {
-            key: ANY if key in ("id", "request_uuid", "latency_ms", "cached", "created", "state") else expected(value)
-            for key, value in shown.items()
-        }
+        return {key: ANY if key in VARIES else expected(value) for key, value in shown.items()}
     return pytest.approx(shown, abs=0.01) if isinstance(shown, float) else shown
 
 

@@ -97,7 +97,7 @@ def test_what_is_right_is_not(line: str) -> None:
     assert BARE.search(line) is None
 
 
-@pytest.mark.parametrize("extra", ["otel", "stream", "vllm"])
+@pytest.mark.parametrize("extra", ["mcp", "otel", "stream", "vllm"])
 def test_messages_name_what_is_missing_itself(extra: str) -> None:
     command = install_command(extra)
     assert re.fullmatch(r"pip install( '[\w-]+[<>=~!][^']*')+", command)

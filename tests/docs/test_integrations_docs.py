@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("integrations.md", "integrations.zh-CN.md")]
 REQUIREMENTS = ("tests/litellm/requirements.txt", "tests/openai/requirements.txt", "tools/dify/requirements.txt")
 NAMED = ("litellm", "openai", "langchain", "langchain-openai", "dify-plugin", "graphon")
+FAMILIES = sorted((ROOT / "tests" / "clients").glob("*/requirements.txt"))
 
 
 def installed() -> dict[str, str]:
@@ -22,6 +23,15 @@ def installed() -> dict[str, str]:
 
 def test_every_product_has_a_pinned_version() -> None:
     assert set(installed()) == set(NAMED)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("file", FAMILIES, ids=lambda file: file.parent.name)
+def test_the_versions_of_a_family_of_clients_are_those_installed(page: Path, file: Path) -> None:
+    pinned = re.findall(r"^([\w.-]+?)(?:\[\w+\])?==([\w.]+)", file.read_text(encoding="utf-8"), re.MULTILINE)
+    text = page.read_text(encoding="utf-8")
+    assert pinned
+    assert [name for name, version in pinned if version not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

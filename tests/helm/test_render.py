@@ -258,3 +258,39 @@ def test_the_notes_say_how_to_get_a_key_and_how_to_check() -> None:
 def test_the_notes_warn_of_an_open_service_and_of_the_embedded_engine() -> None:
     assert "WARNING: no API keys" in charts.notes({"gateway": {"apiKeys": {"enabled": False}}})
     assert "no security boundary" in charts.notes({"engine": "lite"})
+
+
+def service_of_pods(objects: list[Object]) -> Object:
+    (found,) = [one for one in objects if one["kind"] == "Service" and one["metadata"]["name"].endswith("-guard-pods")]
+    return found
+
+
+def test_the_gateway_asks_each_pod_by_an_address_of_its_own() -> None:
+    objects = render({"engine": "vllm", "vllm": {"replicas": 3}})
+    headless = service_of_pods(objects)
+    config = next(one for one in objects if one["kind"] == "ConfigMap" and "config.yaml" in one["data"])
+    (upstream,) = yaml.safe_load(config["data"]["config.yaml"])["upstreams"]
+    (container,) = charts.deployment(objects, "guard")["spec"]["template"]["spec"]["containers"]
+    assert headless["spec"]["clusterIP"] == "None"
+    assert upstream == f"http://{headless['metadata']['name']}:{container['ports'][0]['containerPort']}?resolve=all"
+
+
+@pytest.mark.parametrize(
+    ("values", "strategy"),
+    [
+        ({}, {"type": "Recreate"}),
+        ({"replicas": 2}, {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}}),
+        (
+            {"autoscaling": {"enabled": True, "serverAddress": "http://prometheus:9090"}},
+            {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": 1}},
+        ),
+        (
+            {"strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%"}}},
+            {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "50%"}},
+        ),
+    ],
+    ids=["one", "two", "autoscaled", "given"],
+)
+def test_one_replica_is_stopped_first_and_several_are_replaced_one_by_one(values: Object, strategy: Object) -> None:
+    guard = charts.deployment(render({"engine": "vllm", "vllm": values}), "guard")
+    assert guard["spec"]["strategy"] == strategy

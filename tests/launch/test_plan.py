@@ -87,6 +87,14 @@ def test_the_gpu_with_the_most_free_memory_is_taken():
     assert plan_gpu([gpu(24564, 9290), gpu(15360, 14908, index=1)]).gpu == gpu(15360, 14908, index=1)
 
 
+@pytest.mark.parametrize("architecture", ["Kepler", "Maxwell", "Pascal"])
+def test_a_gpu_that_vllm_does_not_run_on_is_left_out(architecture):
+    old, new = gpu(24576, architecture=architecture), gpu(8192, index=1, architecture="Turing")
+    assert plan_gpu([old, new]).gpu == new
+    with pytest.raises(NothingToRunOn, match=f"{architecture}; vLLM needs Volta"):
+        plan_gpu([old])
+
+
 def test_turing_computes_in_float16():
     assert plan_gpu([gpu(15360, architecture="Turing")]).dtype == "float16"
     assert plan_gpu([gpu(15360, architecture="Ampere")]).dtype == "bfloat16"

@@ -314,6 +314,8 @@ DOORS = {
     "/v1/moderations": {"input": "bread"},
     "/v1/chat/completions": {"model": "guard", "messages": CHAT},
     "/v2/guard": {"messages": CHAT},
+    "/rewards/openrlhf": {"query": ["bread? Mix flour."], "prompts": ["bread?"]},
+    "/rewards/slime": {"prompt": "bread?", "response": "Mix flour."},
     "/beta/litellm_basic_guardrail_api": {"texts": [], "structured_messages": CHAT, "input_type": "request"},
     "/moderate/stream": {"id": "call-1", "prompt": "bread?", "response": "Mix flour and water.", "final": True},
 }

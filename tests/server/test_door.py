@@ -8,6 +8,7 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack
+from urllib.parse import urlencode
 
 import pytest
 from processes import Reply, Running, running
@@ -131,6 +132,33 @@ def test_every_door_says_so_in_a_way_that_its_callers_take_for_no_pass(busy: Run
     call = {"point": "app.moderation.output", "params": {"app_id": "a", "text": "bread"}}
     dify = overloaded(busy, "/dify/moderation", call)
     assert (dify.status, dify.json["flagged"]) == (200, True)
+
+
+def form(key: str, content: str) -> dict[str, str]:
+    service = {"Action": "TextModerationPlus", "Service": "llm_query_moderation", "AccessKeyId": key}
+    return {**service, "ServiceParameters": json.dumps({"content": content})}
+
+
+def send_form(service: Running, fields: dict[str, str]) -> tuple[int, str]:
+    body = urlencode(fields).encode()
+    sent = request("/", key=None)[:-2] + b"Content-Type: application/x-www-form-urlencoded\r\n"
+    with connected(service, sent + b"Content-Length: %d\r\n\r\n" % len(body) + body) as connection:
+        status, _, reply = answered(connection)
+    return status, json.loads(reply)["Data"]["RiskLevel"]
+
+
+def test_gateways_that_take_an_error_for_a_pass_are_answered_with_a_block(busy: Running) -> None:
+    hook = {"eventType": "beforeRequestHook", "request": {"text": "bread"}, "response": {}}
+    portkey = overloaded(busy, "/portkey", hook)
+    assert (portkey.status, portkey.json["verdict"]) == (200, False)
+    assert send_form(busy, form(KEY, "bread")) == (200, "high")
+    assert send_form(busy, form("another-key-000", "bread")) == (200, "high")
+
+
+def test_a_key_in_the_body_is_found_before_a_thread_has_the_request(service: Running) -> None:
+    assert send_form(service, form(KEY, "How do I bake bread?")) == (200, "none")
+    assert send_form(service, form("another-key-000", "How do I bake bread?")) == (200, "high")
+    assert send_form(service, form("another-key-000", "bread" * 100_000)) == (200, "high")
 
 
 def test_open_webui_does_not_show_an_answer_that_was_not_judged(busy: Running) -> None:

@@ -121,6 +121,7 @@ class FakeServer:
 
     behave: Behaviour = guard
     port: int = 0
+    host: str = "127.0.0.1"
     requests: list[Request] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -133,7 +134,7 @@ class FakeServer:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"http://{self.host}:{self.port}"
 
     @property
     def questions(self) -> list[Any]:
@@ -155,7 +156,7 @@ class FakeServer:
                 """A client that hung up is not worth a word."""
 
         self._stopping.clear()
-        self._server = Server(("127.0.0.1", self.port), Handler)
+        self._server = Server((self.host, self.port), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()

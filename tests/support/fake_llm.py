@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["FakeLLM", "Request", "chunk", "chunked", "event", "fake_llm", "says", "sse", "streamed", "whole"]
+__all__ = ["FakeLLM", "Request", "chunk", "chunked", "event", "fake_llm", "named", "says", "sse", "streamed", "whole"]
 
 Step = bytes | threading.Event | float
 """Bytes are sent, an event is waited for, a number is a pause in seconds."""
@@ -62,6 +62,11 @@ def chunk(delta: object, *, index: int = 0, finish: str | None = None, **more: A
 def event(value: object) -> bytes:
     """An event with this JSON, or this text."""
     return f"data: {value if isinstance(value, str) else json.dumps(value)}\n\n".encode()
+
+
+def named(value: dict[str, Any]) -> bytes:
+    """An event that says what it is, by its `type`."""
+    return f"event: {value.get('type')}\ndata: {json.dumps(value)}\n\n".encode()
 
 
 def chunked(data: bytes) -> bytes:

@@ -12,7 +12,15 @@ from processes import SERVE_FAKE, running
 
 from moderation_service.web.addresses import hint
 
-DOORS = ("/moderate", "/v1/moderations", "/v1/chat/completions", "/v1/models", "/v2/guard", "/policies")
+DOORS = (
+    "/moderate",
+    "/v1/moderations",
+    "/v1/chat/completions",
+    "/v1/models",
+    "/v2/guard",
+    "/policies",
+    "/rewards/slime",
+)
 CHAT = {"model": "guard-qwen", "messages": [{"role": "user", "content": "bomb"}]}
 
 
@@ -73,10 +81,15 @@ def test_what_a_proxy_may_keep_from_the_world_has_one_address(client: FlaskClien
         ("/api/v1/chat/completions/", "/v1/chat/completions"),
         ("/v1", "/v1/chat/completions"),
         ("/v1/", "/v1/chat/completions"),
-        ("/v1/responses", "chat completions"),
-        ("/responses", "chat completions"),
+        ("/responses", "/v1/responses"),
+        ("/openai/v1/responses", "/v1/responses"),
         ("/v1/embeddings", "Embeddings"),
-        ("/v1/completions", "chat completions"),
+        ("/v1/completions", "`chat_upstream`"),
+        ("/completions", "/v1/completions"),
+        ("/embeddings", "/v1/embeddings"),
+        ("/v1/batches", "Batches"),
+        ("/v1/files", "Files"),
+        ("/v1/audio/speech", "`chat_upstream`"),
     ],
 )
 def test_openai_clients_are_told_in_their_shape(client: FlaskClient, path: str, meant: str) -> None:
@@ -98,7 +111,8 @@ def test_anthropics_clients_are_told_in_their_shape(client: FlaskClient) -> None
     assert reply.status_code == 404
     assert reply.json["type"] == "error"
     assert reply.json["error"]["type"] == "not_found_error"
-    assert "/v1/chat/completions" in reply.json["error"]["message"]
+    assert "`chat_upstream`" in reply.json["error"]["message"]
+    assert "`/v1/messages`" in client.post("/v1/v1/messages", json=CHAT).json["error"]["message"]
 
 
 @pytest.mark.parametrize("path", ["/v1/moderate", "/api/moderate", "/guard", "/v1/guard", "/safety/policies"])

@@ -28,6 +28,13 @@ DOORS: dict[str, Callable[[Messages], tuple[str, dict[str, Any]]]] = {
         {"input_type": "request", "structured_messages": messages, "texts": []},
     ),
     "Lakera": lambda messages: ("/v2/guard", {"messages": messages}),
+    "Detector API": lambda messages: ("/api/v1/text/chat", {"messages": messages}),
+    "agentgateway": lambda messages: ("/request", {"body": {"messages": messages}}),
+    "Portkey": lambda messages: (
+        "/portkey",
+        {"eventType": "beforeRequestHook", "request": {"json": {"messages": messages}}, "response": {}},
+    ),
+    "ext_authz": lambda messages: ("/authz/v1/chat/completions", {"messages": messages}),
     "Open WebUI": lambda messages: (OWUI, {"user": {}, "body": {"model": "m", "messages": messages}}),
 }
 CALL = {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}}
@@ -119,7 +126,18 @@ def shown(reply: Any) -> str:
 
 
 @pytest.mark.parametrize(
-    "door", ["native", "native batch", "guard as a model", "guarded chat", "LiteLLM", "Open WebUI"]
+    "door",
+    [
+        "native",
+        "native batch",
+        "guard as a model",
+        "guarded chat",
+        "LiteLLM",
+        "agentgateway",
+        "Portkey",
+        "ext_authz",
+        "Open WebUI",
+    ],
 )
 def test_a_refusal_is_in_the_language_of_the_judged_text(client: FlaskClient, door: str) -> None:
     assert DEFAULT_MESSAGES["zh"] in shown(post(client, door, [{"role": "user", "content": ZH}]))

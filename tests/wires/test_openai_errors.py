@@ -38,7 +38,7 @@ def test_the_list_of_models_needs_a_key_too(client: FlaskClient) -> None:
     assert send(client, "/v1/models", method="GET", key=None).json["error"]["code"] == "invalid_api_key"
 
 
-@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/moderations/x", "/v1/models/fake-1"])
+@pytest.mark.parametrize("path", ["/v1/nothing", "/v1/moderations/x", "/v1/model/fake-1"])
 def test_an_unknown_address_is_404(client: FlaskClient, path: str) -> None:
     expected = openai_error(INVALID, "not_found", "There is nothing at this address.")
     assert [send(client, path, method=method).json for method in ("GET", "POST")] == [expected, expected]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ...config.settings import Settings
+from ...config.settings import ServersUrl, Settings
 from ...errors import ConfigurationError
 from ...upstream.replicas import UpstreamEvents
 from .engine import UpstreamOptions, VllmEngine
@@ -18,8 +18,10 @@ def create(
     """The engine as the settings describe it. Raises ConfigurationError when they name no server."""
     if not settings.upstreams:
         raise ConfigurationError("upstreams: engine vllm needs the address of at least one server.")
+    urls = [ServersUrl(url) for url in settings.upstreams]
     options = UpstreamOptions(
-        urls=settings.upstreams,
+        urls=tuple(url.base for url in urls if not url.is_resolved),
+        names=tuple(url.base for url in urls if url.is_resolved),
         api_key=settings.upstream_api_key,
         model=settings.upstream_model,
         dialect=settings.upstream_dialect,

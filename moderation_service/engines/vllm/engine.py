@@ -24,6 +24,7 @@ from ...upstream.dispatch import Dispatch
 from ...upstream.fanout import FanOut
 from ...upstream.per_process import PerProcess
 from ...upstream.replicas import Replica, ReplicaSet, UpstreamEvents
+from ...upstream.resolution import LOOKUP_PAUSE_S, Resolver
 from . import windows
 from .server import MAX_ANSWER_TOKENS, Facts, GuardServer, Judged
 from .windows import Window
@@ -46,10 +47,14 @@ _Result = TypeVar("_Result")
 class UpstreamOptions:
     """Where the model servers are and how they are used; the settings `upstream_...` by the same names.
 
+    `names` are URLs whose host stands for several servers, each at an address of its own; `lookup_pause_s` is the least
+    and the most time between two lookups.
     `outgoing` gives more header lines for a verdict call, each with its line end.
     """
 
     urls: tuple[str, ...]
+    names: tuple[str, ...] = ()
+    lookup_pause_s: tuple[float, float] = LOOKUP_PAUSE_S
     api_key: Secret | None = None
     model: str | None = None
     dialect: str = AUTO
@@ -126,8 +131,17 @@ class _Process:
     def __init__(self, options: UpstreamOptions, events: UpstreamEvents | None) -> None:
         self._options = options
         self.fanout = FanOut(slots=options.concurrency, per_request=options.fanout)
-        replicas = [Replica(_label(url), _guard_server(url, options)) for url in options.urls]
+        replicas = [_replica(url, options) for url in options.urls]
         self.replicas = ReplicaSet(replicas, timeout_s=options.timeout_s, events=events)
+        self._resolver: Resolver[GuardServer] | None = None
+        if options.names:
+            self._resolver = Resolver(
+                self.replicas,
+                options.names,
+                make=lambda url, address: _replica(url, options, address=address),
+                pause_s=options.lookup_pause_s,
+            )
+            self._resolver.start(wait_s=options.connect_timeout_s)
         self._dispatch = Dispatch(self.replicas, self.fanout, timeout_s=options.timeout_s)
 
     def judge(self, conversation: Conversation, detail: Detail, deadline: Deadline) -> Verdict:
@@ -144,6 +158,8 @@ class _Process:
         return self._judge_windows(messages, target, detail, deadline, budget)
 
     def close(self) -> None:
+        if self._resolver is not None:
+            self._resolver.close()
         self.replicas.close()
         self.fanout.close()
 
@@ -224,7 +240,13 @@ class _Process:
         return self._dispatch.call(ask, deadline, with_verdict=with_verdict, strictest=strictest)
 
 
-def _guard_server(url: str, options: UpstreamOptions) -> GuardServer:
+def _replica(url: str, options: UpstreamOptions, *, address: str | None = None) -> Replica[GuardServer]:
+    parts = urlsplit(url)
+    label = _label(url) if address is None else _label_at(address, parts.port)
+    return Replica(label, _guard_server(url, options, address))
+
+
+def _guard_server(url: str, options: UpstreamOptions, address: str | None) -> GuardServer:
     client = Client(
         url,
         api_key=options.api_key,
@@ -232,6 +254,7 @@ def _guard_server(url: str, options: UpstreamOptions) -> GuardServer:
         pool_size=options.concurrency,
         connect_timeout_s=options.connect_timeout_s,
         outgoing=options.outgoing,
+        address=address,
     )
     return GuardServer(client, model=options.model, dialect=options.dialect, context_tokens=options.context_tokens)
 
@@ -240,6 +263,11 @@ def _label(url: str) -> str:
     """Host and port: what logs and metrics call a server."""
     parts = urlsplit(url)
     return parts.netloc.rpartition("@")[2]
+
+
+def _label_at(address: str, port: int | None) -> str:
+    host = f"[{address}]" if ":" in address else address
+    return host if port is None else f"{host}:{port}"
 
 
 def _verdict(target: Target, judged: Judged, model: str) -> Verdict:

@@ -191,7 +191,8 @@ def check_selectors(objects: list[Object], existing: Existing) -> Iterator[str]:
         labels = selector()
         if any("version" in label or label == "helm.sh/chart" for label in labels):
             yield f"{identity(one)}: selects by a version"
-        component = one["metadata"]["labels"]["app.kubernetes.io/component"]
+        # The headless Service has a name of its own for a component's pods, so that no ServiceMonitor selects both.
+        component = one["metadata"]["labels"]["app.kubernetes.io/component"].removesuffix("-pods")
         candidates = [x for x in objects if x["kind"] == "Service"] if kind == "ServiceMonitor" else workloads(objects)
         found = [
             candidate

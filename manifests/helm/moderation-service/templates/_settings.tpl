@@ -13,7 +13,8 @@
 {{/* The addresses of the model servers, separated by blanks. */}}
 {{- define "moderation.upstreams" -}}
 {{- if eq .Values.engine "vllm" -}}
-{{- printf "http://%s:%d" (include "moderation.guardName" .) (int .Values.vllm.service.port) -}}
+{{- /* Each pod a server of its own, by the headless Service: one that fails is then left out alone. */ -}}
+{{- printf "http://%s-pods:8000?resolve=all" (include "moderation.guardName" .) -}}
 {{- else if eq .Values.engine "external" -}}
 {{- join " " .Values.external.urls -}}
 {{- end -}}

@@ -1,0 +1,33 @@
+"""JSON on the hot path: read and written by orjson, which takes a fifth of the time of Python's own module.
+
+orjson refuses some of what Python's module takes: half a surrogate pair, NaN in a text, keys that are not strings. Such
+values go to Python's module after all, so that nothing is refused for the sake of speed. Two things differ: an integer
+of more than 64 bits is read as a float, and NaN is written as null.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import orjson
+
+__all__ = ["read_json", "write_json"]
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def read_json(content: bytes) -> Any:
+    """The value of a JSON text. Raises ValueError or RecursionError, as `json.loads` does."""
+    try:
+        return orjson.loads(content)
+    except orjson.JSONDecodeError:
+        return json.loads(content)
+
+
+def write_json(value: object) -> bytes:
+    """Compact JSON in UTF-8. Raises TypeError or ValueError, as `json.dumps` does."""
+    try:
+        return orjson.dumps(value)
+    except TypeError:
+        return _encode(value).encode()

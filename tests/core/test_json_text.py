@@ -1,0 +1,57 @@
+"""JSON by orjson means what JSON by Python's module means."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from moderation_service.core.json_text import read_json, write_json
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**80), 2**80)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(VALUES)
+def test_what_is_written_reads_back_the_same_with_pythons_module(value: object) -> None:
+    assert json.loads(write_json(value)) == value
+
+
+@given(VALUES)
+def test_what_pythons_module_wrote_is_read_the_same(value: object) -> None:
+    assert read_json(json.dumps(value).encode()) == value
+
+
+@pytest.mark.parametrize("text", [b'"\\ud83d"', b"NaN", b"[1e999]"])
+def test_what_orjson_refuses_is_read_by_pythons_module(text: bytes) -> None:
+    # Compared as text: NaN is not equal to itself.
+    assert repr(read_json(text)) == repr(json.loads(text))
+
+
+@pytest.mark.parametrize("value", [{1: "a"}, 2**70, {"b": (1, 2)}])
+def test_what_orjson_refuses_is_written_by_pythons_module(value: object) -> None:
+    assert json.loads(write_json(value)) == json.loads(json.dumps(value))
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"\xff", b'{"a": }'])
+def test_no_json_is_a_value_error(text: bytes) -> None:
+    with pytest.raises(ValueError):
+        read_json(text)
+
+
+def test_nesting_without_end_is_a_recursion_error() -> None:
+    with pytest.raises(RecursionError):
+        read_json(b"[" * 100_000)
+
+
+def test_text_is_written_as_compact_utf8() -> None:
+    assert write_json({"message": "抱歉", "n": 1}) == '{"message":"抱歉","n":1}'.encode()
