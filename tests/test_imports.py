@@ -157,10 +157,11 @@ def test_only_settings_read_the_environment() -> None:
         if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "os.getenv"))
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
-    # prometheus-client reads from there and nowhere else; `up` and `download` read the hubs' variables (HF_TOKEN and
-    # its like).
+    # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
+    # like).
     assert readers <= {
-        "commands.check", "commands.judging_engine", "commands.options", "commands.up", "commands.download",
+        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_engine", "commands.options",
+        "commands.up",
         "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
