@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from ..core.verdict import Detail
 from .columns import NAMES, Outcome, columns, error_columns, turn_columns
 from .formats import Asked, Reading
 
-__all__ = ["PREFIX", "Labels"]
+__all__ = ["PREFIX", "Labels", "NewColumns"]
 
 PREFIX = "guard_"
 _TURNS = "turns"
+
+
+class NewColumns(Protocol):
+    """Columns that are put behind those of the rows."""
+
+    @property
+    def prefix(self) -> str:
+        """How their names begin."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands before the bare names, once for each part of a row that is judged."""
+
+    @property
+    def bare_names(self) -> tuple[str, ...]:
+        """The columns of each part."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, in their order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,17 +46,14 @@ class Labels:
 
     @property
     def heads(self) -> tuple[str, ...]:
-        """What stands before the bare names, once for each part of a row that is judged."""
         return tuple(f"{self.prefix}{part}_" if part else self.prefix for part in self.reading.parts)
 
     @property
     def bare_names(self) -> tuple[str, ...]:
-        """The columns of each part."""
         return (*NAMES, _TURNS) if self.reading.has_turns else NAMES
 
     @property
     def names(self) -> tuple[str, ...]:
-        """All columns, in their order."""
         return tuple(head + name for head in self.heads for name in self.bare_names)
 
     def of(self, asked: Sequence[Asked], outcomes: Sequence[Outcome]) -> dict[str, object]:
