@@ -26,8 +26,8 @@ __all__ = ["Measuring"]
 
 _SPARE_SLOTS = 32
 """Beside the texts in flight: for second servers and the windows of long texts."""
-_WAITS = {"deadline_s": 300.0, "upstream_timeout_s": 120.0}
-"""In place of the defaults, which are a service's: a server with hundreds of questions in its queue is late with each."""
+_DEADLINE_S, _TIMEOUT_S = 300.0, 120.0
+"""In place of a service's defaults: a server with hundreds of questions in its queue is late with each."""
 
 
 class Measuring(AbstractContextManager["Measuring"]):
@@ -50,8 +50,11 @@ class Measuring(AbstractContextManager["Measuring"]):
         policies = load_policies(settings.policies_file, default=settings.default_policy)
         # What one request of a service may use is no bound here: the engine has nothing else to do.
         slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
-        waits = {name: seconds for name, seconds in _WAITS.items() if loaded.sources[name] is Source.DEFAULT}
-        settings = dataclasses.replace(settings, upstream_concurrency=slots, **waits)
+        settings = dataclasses.replace(settings, upstream_concurrency=slots)
+        if loaded.sources["deadline_s"] is Source.DEFAULT:
+            settings = dataclasses.replace(settings, deadline_s=_DEADLINE_S)
+        if loaded.sources["upstream_timeout_s"] is Source.DEFAULT:
+            settings = dataclasses.replace(settings, upstream_timeout_s=_TIMEOUT_S)
         engine = engine or create_engine(settings)
         engine.check_ready()
         options = WindowOptions(in_flight=in_flight, deadline_s=settings.deadline_s)

@@ -19,7 +19,7 @@ from .dataset import Files
 from .files import Chunk, Kind, pyarrow
 from .labels import NewColumns
 
-__all__ = ["ArrowEncoder"]
+__all__ = ["ArrowEncoder", "label_fields"]
 
 _GROUP_ROWS = 65_536
 _HUGGING_FACE = b"huggingface"
@@ -38,7 +38,7 @@ class ArrowEncoder:
                 f"The rows have a column {taken[0]} already; --columns gives the new ones another beginning."
             )
         self._kind = kind
-        self._fields = _fields(self._arrow, labels)
+        self._fields = label_fields(self._arrow, labels)
         self._schema = self._arrow.schema(
             [*first.schema, *self._fields], metadata=_metadata(first.schema, self._fields)
         )
@@ -124,7 +124,7 @@ class ArrowEncoder:
         (made / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
-def _fields(arrow: Any, labels: NewColumns) -> list[Any]:
+def label_fields(arrow: Any, labels: NewColumns) -> list[Any]:
     """The new columns and their types."""
     span = arrow.struct([("start", arrow.int64()), ("end", arrow.int64())])
     types = {
