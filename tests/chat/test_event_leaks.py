@@ -50,7 +50,7 @@ def messages() -> Messages:
     asked = messages_requests.parse(
         body, policies=POLICIES, limits=Limits(), headers=Headers(), options=GuardedOptions(), sealer=SEALER
     )
-    return Messages(asked, name="1", sealer=SEALER, version={})
+    return Messages(asked, name="1", sealer=SEALER, version={}, request_id="r-1")
 
 
 DOORS: dict[str, tuple[Callable[[], Any], ModuleType]] = {
