@@ -320,18 +320,8 @@ class ResponsesReader:
 
 
 _BY_KIND = (
-    "text",
-    "refusal",
-    "arguments",
-    "input",
-    "delta",
-    "annotation",
-    "item",
-    "part",
-    "response",
-    "name",
-    LOGPROBS,
-)
+    "text", "refusal", "arguments", "input", "delta", "annotation", "item", "part", "response", "name", LOGPROBS,
+)  # fmt: skip
 # The fields that each kind of event reads for itself; elsewhere they are fields as any others.
 _FIELDS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("response.created", "response.in_progress", "response.queued", *ENDS), ("response",)),
