@@ -9,10 +9,12 @@ import click
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
+from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
 from .download import download_command
 from .eval import eval_command
+from .filter import filter_command
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
@@ -57,6 +59,8 @@ for _command in (
     eval_command,
     mcp_command,
     annotate_command,
+    filter_command,
+    benchmark_group,
     policies_group,
     config_group,
 ):
