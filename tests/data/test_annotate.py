@@ -24,7 +24,6 @@ from hypothesis import strategies as st
 
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.verdict import Detail
-from moderation_service.data import json_text
 from moderation_service.data.columns import NAMES
 from moderation_service.data.formats import Judge
 from moderation_service.data.window import WindowOptions
@@ -234,15 +233,6 @@ def test_a_line_of_some_megabytes_is_a_row_like_others(tmp_path: Path) -> None:
     source.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     annotated(source, output)
     assert [row["guard_safety"] for row in lines_of(output)] == ["unsafe", "safe"]
-
-
-def test_json_is_read_the_same_without_orjson(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    source = tmp_path / "in.jsonl"
-    source.write_bytes(b'{"prompt":"a bomb","x":NaN}\n{"prompt":"bread \\u00e9"}\n')
-    annotated(source, tmp_path / "a.jsonl")
-    monkeypatch.setattr(json_text, "orjson", None)
-    annotated(source, tmp_path / "b.jsonl")
-    assert (tmp_path / "a.jsonl").read_bytes() == (tmp_path / "b.jsonl").read_bytes()
 
 
 texts = st.text(st.characters(codec="utf-8"), max_size=20)
