@@ -402,6 +402,27 @@ def test_two_processes_do_not_write_one_output(tmp_path: Path) -> None:
     growing.close()
 
 
+def test_a_full_disk_ends_it_with_a_reason_and_costs_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, output = dataset(tmp_path / "in.jsonl", 200), tmp_path / "out.jsonl"
+    written = 0
+    write = os.write
+
+    def full(descriptor: int, content: Any) -> int:
+        nonlocal written
+        written += len(content)
+        if written > 20_000:
+            raise OSError(28, "No space left on device")
+        return write(descriptor, content[:100])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("moderation_service.data.journal.os.write", full)
+        with pytest.raises(DataError, match="No space left"):
+            annotated(source, output)
+    annotated(source, output)
+    annotated(source, tmp_path / "whole.jsonl")
+    assert output.read_bytes() == (tmp_path / "whole.jsonl").read_bytes()
+
+
 def test_an_engine_that_goes_away_for_good_leaves_no_rows_of_errors(tmp_path: Path) -> None:
     class Leaving(FakeEngine):
         def judge(self, conversations: Sequence[Conversation], **how: Any) -> Any:
