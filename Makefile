@@ -4,7 +4,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-clients lint bench dify-package clean
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients lint bench dify-package clean
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -32,6 +32,9 @@ test-clients: $(VENV)/.installed-dev ## tests with real clients and gateways, wh
 test-rewards: ## tests in the real TRL, verl and OpenRLHF, which it installs (2 GB)
 	@PYTHON=$(PYTHON) tests/rewards/run.sh $(ARGS)
 
+test-ray: ## tests on a real Ray, which it installs (700 MB)
+	@PYTHON=$(PYTHON) tests/ray/run.sh $(ARGS)
+
 test-helm: $(VENV)/bin/python ## tests of the chart with real Helm, which it installs (700 MB)
 	@PYTHON=$(BIN)/python tests/helm/run.sh $(ARGS)
 
@@ -42,7 +45,7 @@ test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
 	@$(BIN)/python -m pytest -m fuzz $(ARGS)
 
-test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-clients ## every suite there is (hours, 10 GB)
+test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	@$(BIN)/python -m pytest -m browser

@@ -158,10 +158,11 @@ def test_only_settings_read_the_environment() -> None:
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
     # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
-    # like).
+    # like); a child of ours inherits it.
     assert readers <= {
-        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_engine",
-        "commands.options", "commands.up", "server.gunicorn_app", "observability.metrics",
+        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
+        "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
+        "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
 
@@ -173,8 +174,11 @@ def test_every_module_says_what_it_is_for_and_what_it_promises() -> None:
             assert "__all__" in path.read_text(encoding="utf-8"), name
 
 
-OF_EXTRAS = {"web.mcp_server": "mcp"}
-"""Modules that only their extra makes importable; tests/clients has the tests of these."""
+OF_EXTRAS = {
+    "web.mcp_server": "mcp",
+    **{name: "ray" for name in modules() if name.startswith("data.ray")},
+}
+"""Modules that only their extra makes importable; tests/clients and tests/ray have the tests of these."""
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if name != "__main__"])
@@ -218,7 +222,7 @@ def test_a_running_service_has_loaded_nothing_heavy() -> None:
         "assert client.get('/').status_code == client.get('/readyz').status_code == 200"
     )
     assert not loaded & set(HEAVY)
-    assert not [name for name in loaded if name.startswith("dify_plugin")]
+    assert not [name for name in loaded if name.startswith(("dify_plugin", "moderation_service.data", "aiohttp"))]
 
 
 def test_help_is_quick_because_it_loads_no_engine() -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import ConfigurationError
 from ..launch.ending import Ending, StopRequested
 from ..launch.errors import LaunchError
+from .judging_cluster import cluster_options, judging_cluster
 from .judging_engine import engine_options, judging_engine
 from .options import CONTEXT
+
+if TYPE_CHECKING:
+    from ..core.verdict import Detail
+    from ..data.window import Window
 
 __all__ = ["annotate_command"]
 
@@ -89,6 +96,7 @@ _KINDS = ("jsonl", "csv", "tsv", "txt", "parquet", "arrow")
 )
 @click.option("--dry-run", type=click.IntRange(min=1), metavar="N", help="Label the first N rows, print that, and end.")
 @click.option("--fresh", is_flag=True, help="Begin anew, and replace what is there.")
+@cluster_options
 @engine_options
 def annotate_command(inputs: tuple[str, ...], output: str, max_errors: float, **given: Any) -> None:
     """Label every row of the data set IN (files, folders, or - for standard input) and write it to OUT.
@@ -112,7 +120,7 @@ def annotate_command(inputs: tuple[str, ...], output: str, max_errors: float, **
         sys.exit(130 if stop.signal is signal.SIGINT else 128 + stop.signal)
     except LaunchError as error:
         click.echo(
-            f"moderation-service: {error}\nFor this command: --engine lite, --upstreams http://HOST:8000, or --cpu.",
+            f"moderation-service: {error}\nFor this command: --engine lite, --upstream http://HOST:8000, or --cpu.",
             err=True,
         )
         sys.exit(error.exit_code)
@@ -129,7 +137,6 @@ def _annotate(inputs: tuple[str, ...], output: str, max_errors: float, given: di
     from ..data.files import Kind
     from ..data.formats import Format, Judge
     from ..data.labels import Labels
-    from ..data.window import JudgingWindow, WindowOptions
 
     dataset = open_dataset(
         inputs,
@@ -143,19 +150,16 @@ def _annotate(inputs: tuple[str, ...], output: str, max_errors: float, given: di
     _tell(dataset.describe())
     if output != "-" and any(Path(one).resolve() == Path(output).resolve() for one in inputs if one != "-"):
         raise click.UsageError("OUT is one of the inputs; it can't be read and written at once.")
-    in_flight = given["in_flight"]
-    with judging_engine(given, in_flight=in_flight, ending=ending) as engine:
-        options = WindowOptions(in_flight=in_flight, detail=detail)
-        with JudgingWindow(engine, options) as window, Bar() as bar:
-            _tell(f"engine {engine.name}, model {engine.model}, detail {detail.value}, {window.threads} in flight")
-            if given["dry_run"]:
-                click.echo(labelled_sample(dataset, labels, window, given["dry_run"]))
-                return 0
-            job = Annotation(
-                dataset=dataset, output=output, labels=labels, chunk=given["chunk"], fresh=given["fresh"], watch=bar
-            )
-            began = time.monotonic()
-            counts, was_done = annotate(job, window, engine=engine.name, model=engine.model)
+    with _judging(given, detail, ending) as (window, engine, model), Bar() as bar:
+        _tell(f"engine {engine}, model {model}, detail {detail.value}, {window.threads} in flight")
+        if given["dry_run"]:
+            click.echo(labelled_sample(dataset, labels, window, given["dry_run"]))
+            return 0
+        job = Annotation(
+            dataset=dataset, output=output, labels=labels, chunk=given["chunk"], fresh=given["fresh"], watch=bar
+        )
+        began = time.monotonic()
+        counts, was_done = annotate(job, window, engine=engine, model=model)
     took = max(time.monotonic() - began, 1e-9)
     found = f"{counts.safe:,} safe, {counts.controversial:,} controversial, {counts.unsafe:,} unsafe"
     _tell(
@@ -166,6 +170,24 @@ def _annotate(inputs: tuple[str, ...], output: str, max_errors: float, given: di
         _tell(f"More than {max_errors:g} % of the rows have no label (--max-errors); the column error says why.")
         return EXIT_FAILED
     return 0
+
+
+@contextlib.contextmanager
+def _judging(given: dict[str, Any], detail: Detail, ending: Ending) -> Iterator[tuple[Window, str, str]]:
+    """The window that is asked, with the engine's name and model: threads here, or the actors of a cluster."""
+    if given["ray_address"] is not None:
+        with judging_cluster(given, detail=detail) as cluster:
+            yield cluster, cluster.name, cluster.model
+        return
+    from ..data.window import JudgingWindow, WindowOptions
+
+    in_flight = given["in_flight"]
+    options = WindowOptions(in_flight=in_flight, detail=detail)
+    with (
+        judging_engine(given, in_flight=in_flight, ending=ending) as engine,
+        JudgingWindow(engine, options) as window,
+    ):
+        yield window, engine.name, engine.model
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -14,6 +14,7 @@ from .check import check_command
 from .config import config_group
 from .download import download_command
 from .eval import eval_command
+from .filter import filter_command
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
@@ -58,6 +59,7 @@ for _command in (
     eval_command,
     mcp_command,
     annotate_command,
+    filter_command,
     benchmark_group,
     policies_group,
     config_group,

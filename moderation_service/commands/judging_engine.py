@@ -20,7 +20,7 @@ from ..launch.hub import Source as HubSource
 from .hub_options import from_environment, hub_options
 from .options import load, setting_options
 
-__all__ = ["engine_options", "judging_engine"]
+__all__ = ["engine_options", "judging_engine", "judging_settings"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SETTINGS = (
@@ -74,17 +74,11 @@ def judging_engine(given: Mapping[str, Any], *, in_flight: int, ending: Ending) 
 
     Raises ConfigurationError, LaunchError, or the EngineError that keeps it from judging.
     """
-    flags = {name: value for name, value in given.items() if name in _SETTINGS}
-    loaded = load(given["config_file"], flags)
-    own = {name: given[name] for name in _OWN_NAMES}
+    settings, is_named = judging_settings(given)
     with contextlib.ExitStack() as stack:
-        settings = _named(loaded)
-        if settings is None:
-            settings = stack.enter_context(_own_vllm(own, loaded.settings, ending))
-        elif any(own[name] for name in ("size", "model", "model_dir", "cpu", "vllm", "vllm_args")):
-            raise click.UsageError(f"The settings name the engine {settings.engine}; no vLLM is started for it.")
-        if loaded.sources["upstream_timeout_s"] is Source.DEFAULT:
-            settings = replace(settings, upstream_timeout_s=_TIMEOUT_S)
+        if not is_named:
+            own = {name: given[name] for name in _OWN_NAMES}
+            settings = stack.enter_context(_own_vllm(own, settings, ending))
         settings = replace(settings, upstream_concurrency=in_flight + _SPARE_SLOTS)
         from ..engines import create_engine
 
@@ -92,6 +86,18 @@ def judging_engine(given: Mapping[str, Any], *, in_flight: int, ending: Ending) 
         stack.callback(engine.close)
         engine.check_ready()
         yield engine
+
+
+def judging_settings(given: Mapping[str, Any]) -> tuple[Settings, bool]:
+    """The settings, and whether they name an engine. Raises ConfigurationError."""
+    loaded = load(given["config_file"], {name: value for name, value in given.items() if name in _SETTINGS})
+    named = _named(loaded)
+    if named is not None and any(given[name] for name in ("size", "model", "model_dir", "cpu", "vllm", "vllm_args")):
+        raise click.UsageError(f"The settings name the engine {named.engine}; no vLLM is started for it.")
+    settings = named or loaded.settings
+    if loaded.sources["upstream_timeout_s"] is Source.DEFAULT:
+        settings = replace(settings, upstream_timeout_s=_TIMEOUT_S)
+    return settings, named is not None
 
 
 def _named(loaded: Loaded) -> Settings | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..config.policy_file import load_policies
-from ..config.settings import Loaded, Source
+from ..config.settings import Loaded, Settings, Source
 from ..core.engine import Engine
 from ..core.policy import Policies
 from ..core.verdict import Severity
@@ -27,8 +27,8 @@ __all__ = ["Measuring"]
 
 _SPARE_SLOTS = 32
 """Beside the texts in flight: for second servers and the windows of long texts."""
-_WAITS = {"deadline_s": 300.0, "upstream_timeout_s": 120.0}
-"""In place of a service's defaults: a server with hundreds of questions in its queue is late with each of them."""
+_DEADLINE_S, _TIMEOUT_S = 300.0, 120.0
+"""In place of a service's defaults: a server with hundreds of questions in its queue is late with each."""
 
 
 class Measuring(AbstractContextManager["Measuring"]):
@@ -51,20 +51,12 @@ class Measuring(AbstractContextManager["Measuring"]):
         policies = load_policies(settings.policies_file, default=settings.default_policy)
         # What one request of a service may use is no bound here: the engine has nothing else to do.
         slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
-        waits: dict[str, Any] = {
-            name: seconds for name, seconds in _WAITS.items() if loaded.sources[name] is Source.DEFAULT
-        }
-        settings = dataclasses.replace(settings, upstream_concurrency=slots, **waits)
-        if guard is None:
-            engine = create_engine(settings)
-        else:
-            engine = guard_engine(
-                guard,
-                model=guard_model,
-                api_key=settings.upstream_api_key,
-                in_flight=in_flight,
-                timeout_s=settings.upstream_timeout_s,
-            )
+        settings = dataclasses.replace(settings, upstream_concurrency=slots)
+        if loaded.sources["deadline_s"] is Source.DEFAULT:
+            settings = dataclasses.replace(settings, deadline_s=_DEADLINE_S)
+        if loaded.sources["upstream_timeout_s"] is Source.DEFAULT:
+            settings = dataclasses.replace(settings, upstream_timeout_s=_TIMEOUT_S)
+        engine = _engine(settings, guard, guard_model, in_flight=in_flight)
         engine.check_ready()
         options = WindowOptions(in_flight=in_flight, deadline_s=settings.deadline_s)
         return cls(engine, policies, options, console=Console())
@@ -99,6 +91,18 @@ class Measuring(AbstractContextManager["Measuring"]):
 
     def __exit__(self, *_: object) -> None:
         self.engine.close()
+
+
+def _engine(settings: Settings, guard: str | None, guard_model: str | None, *, in_flight: int) -> Engine:
+    if guard is None:
+        return create_engine(settings)
+    return guard_engine(
+        guard,
+        model=guard_model,
+        api_key=settings.upstream_api_key,
+        in_flight=in_flight,
+        timeout_s=settings.upstream_timeout_s,
+    )
 
 
 class _Progress:

@@ -29,7 +29,7 @@ from .formats import Asked
 from .journal import GrowingFile, Progress
 from .json_text import dumps
 from .labels import Labels
-from .window import PASSING, JudgingWindow, judged
+from .window import PASSING, Window, judged
 
 __all__ = ["Annotation", "Counts", "annotate", "labelled_sample"]
 
@@ -89,7 +89,7 @@ class Annotation:
     watch: Watcher = lambda counts, judged, total: None
 
 
-def annotate(job: Annotation, window: JudgingWindow, *, engine: str, model: str) -> tuple[Counts, bool]:
+def annotate(job: Annotation, window: Window, *, engine: str, model: str) -> tuple[Counts, bool]:
     """Label all rows, going on where an earlier run ended; the counts, and whether all was done before already.
 
     `engine` and `model` are who judges: the verdict of another ends the run. Raises DataError, and the engine's error
@@ -109,7 +109,7 @@ def annotate(job: Annotation, window: JudgingWindow, *, engine: str, model: str)
         return counts, False
 
 
-def labelled_sample(dataset: DataSet, labels: Labels, window: JudgingWindow, size: int) -> str:
+def labelled_sample(dataset: DataSet, labels: Labels, window: Window, size: int) -> str:
     """The labels of the first rows, as JSON lines; nothing is written."""
     lines = []
     for number, row in enumerate(dataset.files[0].sample(size), start=1):
@@ -142,9 +142,7 @@ def _head(job: Annotation, kind: Kind, engine: str, model: str) -> dict[str, obj
 class _Run:
     """One pass over the rows."""
 
-    def __init__(
-        self, job: Annotation, window: JudgingWindow, encoder: Encoder, kind: Kind, engine: str, model: str
-    ) -> None:
+    def __init__(self, job: Annotation, window: Window, encoder: Encoder, kind: Kind, engine: str, model: str) -> None:
         self._job = job
         self._window = window
         self._encoder = encoder
@@ -153,6 +151,7 @@ class _Run:
         self._names = frozenset(job.labels.names)
         self._counts = Counts()
         self._file = 0
+        self._settle: Callable[[], None] = lambda: None
         self._twice = [f'"{column}"'.encode() for column in job.labels.reading.columns]
         is_spliced = job.dataset.kind.is_typed and kind.is_typed
         # Of typed rows that are written as they are, only the columns that are read become Python's objects.
@@ -169,6 +168,7 @@ class _Run:
     def to_file(self, growing: GrowingFile) -> Counts:
         """Write what is missing."""
         done = growing.progress
+        self._settle = growing.settle
         self._counts = Counts(**done.counts)
         if not done.length and (head := self._encoder.begin()):
             done = replace(done, length=len(head), counts=self._counts.to_json())
@@ -240,6 +240,7 @@ class _Run:
     def _finished(self, waiting: _Waiting, ahead: deque[_Waiting]) -> list[Mapping[str, object] | None]:
         """Wait for these rows, and make their labels. Raises what ends the run."""
         while not waiting.wait(_LOOK_EVERY_S):
+            self._settle()
             self._look([waiting, *ahead])
             if self._window.away is not None:
                 raise self._window.away

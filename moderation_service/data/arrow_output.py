@@ -15,11 +15,11 @@ from typing import Any
 
 from ..errors import DataError
 from .arrow_file import ArrowFile
-from .dataset import DataSet
+from .dataset import Files
 from .files import Chunk, Kind, pyarrow
-from .labels import Labels
+from .labels import NewColumns
 
-__all__ = ["ArrowEncoder"]
+__all__ = ["ArrowEncoder", "label_fields"]
 
 _GROUP_ROWS = 65_536
 _HUGGING_FACE = b"huggingface"
@@ -28,7 +28,7 @@ _HUGGING_FACE = b"huggingface"
 class ArrowEncoder:
     """Makes Arrow streams, and of them the file at the end."""
 
-    def __init__(self, dataset: DataSet, labels: Labels, kind: Kind) -> None:
+    def __init__(self, dataset: Files, labels: NewColumns, kind: Kind) -> None:
         self._arrow = pyarrow(kind.value)
         first = dataset.files[0]
         assert isinstance(first, ArrowFile)
@@ -38,7 +38,7 @@ class ArrowEncoder:
                 f"The rows have a column {taken[0]} already; --columns gives the new ones another beginning."
             )
         self._kind = kind
-        self._fields = _fields(self._arrow, labels)
+        self._fields = label_fields(self._arrow, labels)
         self._schema = self._arrow.schema(
             [*first.schema, *self._fields], metadata=_metadata(first.schema, self._fields)
         )
@@ -124,7 +124,7 @@ class ArrowEncoder:
         (made / "state.json").write_text(json.dumps(state, indent=2), encoding="utf-8")
 
 
-def _fields(arrow: Any, labels: Labels) -> list[Any]:
+def label_fields(arrow: Any, labels: NewColumns) -> list[Any]:
     """The new columns and their types."""
     span = arrow.struct([("start", arrow.int64()), ("end", arrow.int64())])
     types = {
@@ -139,6 +139,7 @@ def _fields(arrow: Any, labels: Labels) -> list[Any]:
         "error": arrow.string(),
     }
     turn = arrow.struct([("turn", arrow.int64()), ("role", arrow.string()), *types.items()])
+    types["reason"] = arrow.string()
     types["turns"] = arrow.list_(turn)
     return [arrow.field(head + name, types[name]) for head in labels.heads for name in labels.bare_names]
 

@@ -15,7 +15,7 @@ from .csv_file import CsvFile
 from .files import STDIN, Chunk, DataFile, Kind, LinesFile, Row, Unreadable, kind_of
 from .formats import Asked, Format, Judge, Reading, guess
 
-__all__ = ["DataSet", "LabelledRow", "Position", "open_dataset", "read_rows"]
+__all__ = ["DataSet", "Files", "LabelledRow", "Position", "open_dataset", "open_files", "read_rows"]
 
 _SAMPLE = 100
 
@@ -31,11 +31,10 @@ _BEGINNING = Position()
 
 
 @dataclass(frozen=True, slots=True)
-class DataSet:
-    """The files, all of one kind, and how their rows are read."""
+class Files:
+    """The files of a data set, all of one kind."""
 
     files: tuple[DataFile, ...]
-    reading: Reading
 
     @property
     def kind(self) -> Kind:
@@ -61,10 +60,35 @@ class DataSet:
         """What tells these files from others."""
         return [file.fingerprint() for file in self.files]
 
+    @property
+    def name(self) -> str:
+        """For people: which files."""
+        names = self.files[0].name if len(self.files) == 1 else f"{self.files[0].name} and {len(self.files) - 1} more"
+        return "standard input" if names == STDIN else names
+
+
+@dataclass(frozen=True, slots=True)
+class DataSet(Files):
+    """The files, and how their rows are read."""
+
+    reading: Reading
+
     def describe(self) -> str:
         """For people: what was found, and how it is read."""
-        names = self.files[0].name if len(self.files) == 1 else f"{self.files[0].name} and {len(self.files) - 1} more"
-        return f"{'standard input' if names == STDIN else names}: {self.kind.value}, {self.reading.describe()}"
+        return f"{self.name}: {self.kind.value}, {self.reading.describe()}"
+
+
+def open_files(paths: Sequence[str | Path], *, kind: Kind | None = None) -> Files:
+    """The files at these paths: `-` is standard input, a folder stands for the data files in it. Raises DataError.
+
+    `kind` is what the files are, where their names don't say it.
+    """
+    files = tuple(_file(name, kind) for path in paths for name in _found(str(path), kind))
+    if len({file.kind for file in files}) > 1:
+        kinds = ", ".join(sorted({one.kind.value for one in files}))
+        raise DataError(f"The files are of different kinds: {kinds}.")
+    _check_alike(files)
+    return Files(files)
 
 
 def open_dataset(
@@ -75,17 +99,11 @@ def open_dataset(
     fields: Mapping[str, str] | None = None,
     judge: Judge = Judge.LAST,
 ) -> DataSet:
-    """The files at these paths (`-` is standard input, a folder stands for the data files in it), and how to read them.
+    """The files at these paths (see `open_files`), and how to read them. Raises DataError.
 
-    `kind` is what the files are, where their names don't say it; the format of the rows is guessed from the first
-    hundred where it is not given. Raises DataError.
+    The format of the rows is guessed from the first hundred where it is not given.
     """
-    files = tuple(_file(name, kind) for path in paths for name in _found(str(path), kind))
-    if len({file.kind for file in files}) > 1:
-        raise DataError(
-            "The files are of different kinds: " + ", ".join(sorted({one.kind.value for one in files})) + "."
-        )
-    _check_alike(files)
+    files = open_files(paths, kind=kind).files
     rows = [row for row in files[0].sample(_SAMPLE) if not isinstance(row, Unreadable)]
     try:
         reading = guess(rows, row_format=row_format, fields=fields, judge=judge)

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 
 from ..errors import DataError
 from .csv_file import CsvFile
-from .dataset import DataSet
+from .dataset import Files
 from .files import BOM, Chunk, Kind, Unreadable, compression, kind_of, pyarrow
 from .json_text import dumps
-from .labels import Labels
+from .labels import NewColumns
 
 __all__ = ["Encoder", "create_encoder", "output_kind"]
 
@@ -35,13 +35,18 @@ class Encoder(Protocol):
         """The finished file made of the grown one, beside `output`; None where the grown one is that already."""
 
 
-def output_kind(output: str, dataset: DataSet) -> Kind:
+def output_kind(output: str, dataset: Files) -> Kind:
     """What the output is to be, by its name; like the input where the name says nothing. Raises DataError."""
     kind = dataset.kind
     if output == "-" or (not Path(output).suffix and kind is not Kind.PARQUET):
         wanted: Kind = Kind.JSONL if kind is Kind.LINES or (output == "-" and kind.is_typed) else kind
     else:
-        wanted = kind_of(output)
+        try:
+            wanted = kind_of(output)
+        except DataError:
+            raise DataError(
+                f"{output}: its ending does not say what to write: .jsonl, or what the input has."
+            ) from None
     if wanted is Kind.LINES:
         raise DataError(f"{output}: lines of text have no place for labels; name it .jsonl.")
     if wanted not in (kind, Kind.JSONL) and not (wanted.is_typed and kind.is_typed):
@@ -51,7 +56,7 @@ def output_kind(output: str, dataset: DataSet) -> Kind:
     return wanted
 
 
-def create_encoder(dataset: DataSet, labels: Labels, kind: Kind) -> Encoder:
+def create_encoder(dataset: Files, labels: NewColumns, kind: Kind) -> Encoder:
     """The encoder from the kind of the input to this one. Raises DataError where a column is there already."""
     first = dataset.files[0]
     if kind is Kind.JSONL:
@@ -91,14 +96,14 @@ class _Packed:
 class _SplicedJson(_Packed):
     """JSON lines to JSON lines: the line's bytes stay, and the labels are put before its last brace."""
 
-    def __init__(self, labels: Labels) -> None:
+    def __init__(self, labels: NewColumns) -> None:
         self._source = f"{labels.prefix}source"
-        self._has_begun = False
+        self._adds = bool(labels.names)
 
     def chunk(self, chunk: Chunk, labels: Sequence[LabelsOfRow | None]) -> bytes:
         found: list[bytes] = []
         for line, row, label in zip(chunk.raw, chunk.rows, labels, strict=True):
-            if label is None:
+            if label is None or not self._adds:
                 found.append(line if line.endswith(b"\n") else line + b"\n")
             elif isinstance(row, Unreadable):
                 # The line can't be kept as it is, or the output would not be JSON lines.
@@ -115,7 +120,7 @@ class _SplicedJson(_Packed):
 class _RowsAsJson(_Packed):
     """Rows of another kind, as JSON lines."""
 
-    def __init__(self, dataset: DataSet, labels: Labels) -> None:
+    def __init__(self, dataset: Files, labels: NewColumns) -> None:
         first = dataset.files[0]
         self._is_csv = isinstance(first, CsvFile)
         self._source = f"{labels.prefix}source"
@@ -138,18 +143,18 @@ class _RowsAsJson(_Packed):
 class _SplicedCsv(_Packed):
     """CSV to CSV: the record's bytes stay, and the labels are columns behind it."""
 
-    def __init__(self, file: CsvFile, labels: Labels) -> None:
+    def __init__(self, file: CsvFile, labels: NewColumns) -> None:
         self._file = file
         self._names = labels.names
         self._between = file.delimiter.encode()
 
     def begin(self) -> bytes:
-        return self._with(self._file.header_bytes, self._names)
+        return self._with(self._file.header_bytes, self._names) if self._names else self._file.header_bytes
 
     def chunk(self, chunk: Chunk, labels: Sequence[LabelsOfRow | None]) -> bytes:
         found: list[bytes] = []
         for record, row, label in zip(chunk.raw, chunk.rows, labels, strict=True):
-            if label is None:
+            if label is None or not self._names:
                 found.append(record if record.endswith(b"\n") else record + self._file.line_end)
                 continue
             missing = b""
@@ -179,7 +184,7 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def _refuse_taken(labels: Labels, columns: Sequence[Any]) -> None:
+def _refuse_taken(labels: NewColumns, columns: Sequence[Any]) -> None:
     taken = [name for name in labels.names if name in columns]
     if taken:
         raise DataError(f"The rows have a column {taken[0]} already; --columns gives the new ones another beginning.")

@@ -4,18 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
 
 from ..core.verdict import Detail
 from .columns import NAMES, Outcome, columns, error_columns, turn_columns
 from .formats import Asked, Reading
 
-__all__ = ["PREFIX", "Labels"]
+__all__ = ["PREFIX", "Labels", "NewColumns"]
 
 PREFIX = "guard_"
 _TURNS = "turns"
 
 
-@dataclass(frozen=True, slots=True)
+class NewColumns(Protocol):
+    """Columns that are put behind those of the rows."""
+
+    @property
+    def prefix(self) -> str:
+        """How their names begin."""
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """What stands before the bare names, once for each part of a row that is judged."""
+
+    @property
+    def bare_names(self) -> tuple[str, ...]:
+        """The columns of each part."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, in their order."""
+
+
+@dataclass(frozen=True)
 class Labels:
     """Which columns a row gets: `guard_safety` and so on; for pairs `guard_chosen_safety`, `guard_rejected_safety`."""
 
@@ -23,19 +45,16 @@ class Labels:
     detail: Detail = Detail.FULL
     prefix: str = PREFIX
 
-    @property
+    @cached_property
     def heads(self) -> tuple[str, ...]:
-        """What stands before the bare names, once for each part of a row that is judged."""
         return tuple(f"{self.prefix}{part}_" if part else self.prefix for part in self.reading.parts)
 
-    @property
+    @cached_property
     def bare_names(self) -> tuple[str, ...]:
-        """The columns of each part."""
         return (*NAMES, _TURNS) if self.reading.has_turns else NAMES
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
-        """All columns, in their order."""
         return tuple(head + name for head in self.heads for name in self.bare_names)
 
     def of(self, asked: Sequence[Asked], outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -45,10 +64,10 @@ class Labels:
             if not turns:
                 return self.failed(outcomes[0])
             return self._under(self.heads[0], turn_columns(turns, detail=self.detail))
-        found: dict[str, object] = {}
-        for head, outcome in zip(self.heads, outcomes, strict=True):
-            found |= self._under(head, columns(outcome, detail=self.detail))
-        return found
+        values: list[object] = []
+        for outcome in outcomes:
+            values += columns(outcome, detail=self.detail).values()
+        return dict(zip(self.names, values, strict=True))
 
     def failed(self, error: object) -> dict[str, object]:
         """The columns of a row that could not be judged."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from queue import SimpleQueue
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from ..core.conversation import Conversation, Role
 from ..core.engine import Deadline, Engine
@@ -27,7 +27,7 @@ from ..core.verdict import Detail, Verdict
 from ..errors import DeadlineExceeded, EngineUnavailable, ModerationError, Overloaded
 from .columns import Outcome
 
-__all__ = ["PASSING", "JudgingWindow", "WindowOptions", "judged"]
+__all__ = ["PASSING", "JudgingWindow", "Window", "WindowOptions", "judged", "question_key"]
 
 _Item = TypeVar("_Item")
 PASSING = (EngineUnavailable, DeadlineExceeded, Overloaded)
@@ -52,6 +52,18 @@ class WindowOptions:
     remembered: int = 65_536
 
 
+class Window(Protocol):
+    """What is asked about many texts: threads of this process, or the actors of a cluster."""
+
+    threads: int
+    """How many questions may be under way."""
+    away: ModerationError | None
+    """Why nothing can be judged any more: the engine has been away for longer than the patience."""
+
+    def submit(self, conversation: Conversation, then: Callable[[Outcome], None]) -> None:
+        """Have it judged, and `then` called with what came of it; by any thread."""
+
+
 class JudgingWindow:
     """Asks one engine. `submit` may be called by any thread; what it is to call is called by threads of the window."""
 
@@ -74,7 +86,7 @@ class JudgingWindow:
 
     def submit(self, conversation: Conversation, then: Callable[[Outcome], None]) -> None:
         """Have it judged, and `then` called with what came of it; at once if that is known."""
-        key = _key(conversation)
+        key = question_key(conversation)
         with self._lock:
             known = self._known.get(key)
             if known is None:
@@ -156,7 +168,7 @@ class JudgingWindow:
 
 
 def judged(
-    window: JudgingWindow, items: Iterable[_Item], conversation: Callable[[_Item], Conversation | ModerationError]
+    window: Window, items: Iterable[_Item], conversation: Callable[[_Item], Conversation | ModerationError]
 ) -> Iterator[tuple[_Item, Outcome]]:
     """Every item with what came of its conversation, in order, as soon as it is known.
 
@@ -197,7 +209,7 @@ class _Pending(Generic[_Item]):
         self.outcome = outcome
         self._gate.release()
 
-    def wait(self, window: JudgingWindow) -> Outcome:
+    def wait(self, window: Window) -> Outcome:
         with self._gate:
             assert self.outcome is not None
         if window.away is not None and isinstance(self.outcome, PASSING):
@@ -216,7 +228,7 @@ class _Question:
         self.then = [then]
 
 
-def _key(conversation: Conversation) -> bytes:
+def question_key(conversation: Conversation) -> bytes:
     """The same for conversations of the same turns."""
     digest = blake2b(digest_size=16)
     for message in conversation.messages:

@@ -122,8 +122,9 @@ def test_a_folder_of_save_to_disk_comes_back_as_one_with_its_features(tmp_path: 
     assert info["features"]["guard_p_unsafe"] == {"dtype": "float64", "_type": "Value"}
 
 
-def test_hugging_faces_own_library_reads_what_was_written(tmp_path: Path) -> None:
+def test_hugging_faces_own_library_reads_what_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     datasets = pytest.importorskip("datasets")
+    monkeypatch.setattr("tqdm.tqdm.monitor_interval", 0)
     features = datasets.Features({"prompt": datasets.Value("string"), "kind": datasets.ClassLabel(names=["a", "b"])})
     given = datasets.Dataset.from_dict({"prompt": ["bread", "a bomb"], "kind": [0, 1]}, features=features)
     given.save_to_disk(str(tmp_path / "in"))
