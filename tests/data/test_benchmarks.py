@@ -506,5 +506,5 @@ def test_a_set_in_parquet_is_read(tmp_path):
 def test_parquet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (tmp_path / "test-00000-of-00001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(DataError, match="needs pyarrow: install the extra `data`"):
+    with pytest.raises(DataError, match="pyarrow"):
         locate(*chosen(["aegis1"]), tmp_path).texts()
