@@ -148,7 +148,10 @@ def report_command(file: Path) -> None:
 
     document = _json(file)
     sets_of(document, name=str(file))
-    _write(document, file.parent, names=REPORTS[1:])
+    try:
+        _write(document, file.parent, names=REPORTS[1:])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: is not a whole report of `benchmark run`.") from error
 
 
 @benchmark_group.command("compare", context_settings=CONTEXT)

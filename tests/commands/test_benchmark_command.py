@@ -103,6 +103,16 @@ def test_one_run_writes_a_report_that_is_read_again_and_compared(run, data, tmp_
     assert json.loads(out)["xstest"]["loose"]["p"] == 1.0
 
 
+@pytest.mark.parametrize("text", ["{", "{}", '{"format": 1, "sets": {}}', '{"format": 1}'])
+def test_a_file_that_is_no_report_is_an_error(run, tmp_path, text):
+    file = tmp_path / "report.json"
+    file.write_text(text)
+    code, out, err = run("report", file)
+    assert (code, out) == (1, "")
+    assert "report.json: " in err
+    assert "Traceback" not in err
+
+
 def test_without_a_name_all_sets_of_the_folder_are_run_and_files_of_ones_own_may_be_named(run, data, tmp_path):
     (data / "aegis1.jsonl").write_text(json.dumps({"prompt": "Bread?", "label": "safe"}) + "\n")
     own = tmp_path / "own.jsonl"

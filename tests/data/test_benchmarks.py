@@ -480,7 +480,18 @@ def test_reports_without_a_set_in_common_are_not_compared():
         comparison({"a": one}, {"b": one})
 
 
-@pytest.mark.parametrize("wrong", [[], {}, {"format": 99, "sets": {}}, {"format": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        {},
+        {"format": 99, "sets": {}},
+        {"format": 1},
+        {"format": 1, "sets": {"a": {"outcomes": {"ids": "", "gold": "ss", "found": "s"}}}},
+        {"format": 1, "sets": {"a": {"outcomes": {"ids": "", "gold": "x", "found": "s"}}}},
+        {"outcomes": {"gold": "s", "found": "s"}},
+    ],
+)
 def test_what_is_no_report_is_refused(wrong):
     with pytest.raises(DataError, match="x: is neither"):
         sets_of(wrong, name="x")
