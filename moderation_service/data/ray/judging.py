@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from ...config.settings import Settings, Url
+from ...config.settings import ServersUrl, Settings
 from ...core.conversation import Conversation
 from ...core.verdict import Detail
 from ...engines import create_engine
@@ -62,7 +62,7 @@ class Judge:
             settings = replace(
                 settings,
                 engine="vllm",
-                upstreams=(Url(self._server.url),),
+                upstreams=(ServersUrl(self._server.url),),
                 upstream_api_key=self._server.api_key,
                 upstream_model=None,
             )
