@@ -157,11 +157,12 @@ def test_only_settings_read_the_environment() -> None:
         if any(word in path.read_text(encoding="utf-8") for word in ("os.environ", "os.getenv"))
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
-    # prometheus-client reads from there and nowhere else; `up` and `download` read the hubs' variables (HF_TOKEN and
-    # its like); a child of ours inherits it.
+    # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
+    # like); a child of ours inherits it.
     assert readers <= {
-        "commands.check", "commands.judging_cluster", "commands.judging_engine", "data.ray.vllm_server",
-        "commands.options", "commands.up", "commands.download", "server.gunicorn_app", "observability.metrics",
+        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
+        "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
+        "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
 

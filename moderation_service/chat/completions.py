@@ -35,7 +35,9 @@ class Completions:
         self._answer = GuardedAnswer(
             pacing=pacing,
             expected=asked.choices,
-            told=Told(begun=asked.question.begun, tools=asked.tools, stops=asked.stops, model=asked.model),
+            told=Told(
+                begun=asked.question.begun, tools=asked.tools, stops=asked.stops, model=asked.model, policy=asked.policy
+            ),
             is_structured=asked.is_structured,
             shows_first=shows_first,
         )

@@ -55,7 +55,9 @@ class Messages:
     def answer(self, pacing: Pacing, *, shows_first: bool) -> GuardedEvents:
         """The answer that will come."""
         asked = self.asked
-        told = Told(begun=asked.question.begun, tools=asked.tools, stops=self._stops, model=asked.model)
+        told = Told(
+            begun=asked.question.begun, tools=asked.tools, stops=self._stops, model=asked.model, policy=asked.policy
+        )
         self._answer = GuardedEvents(self, pacing, told=told, shows_first=shows_first)
         return self._answer
 

@@ -96,7 +96,9 @@ class Responses:
 
     def answer(self, pacing: Pacing, *, shows_first: bool) -> GuardedEvents:
         """The answer that will come."""
-        told = Told(begun=self.asked.question.begun, tools=self.asked.tools, model=self.asked.model)
+        told = Told(
+            begun=self.asked.question.begun, tools=self.asked.tools, model=self.asked.model, policy=self.asked.policy
+        )
         self._answer = GuardedEvents(self, pacing, told=told, shows_first=shows_first)
         return self._answer
 

@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from ..core.policy import Policy
 from ..core.verdict import Decision
 from ..errors import ChatModelError
 from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece
@@ -41,6 +42,12 @@ class Told:
     tools: frozenset[str] = frozenset()
     stops: frozenset[str] = frozenset()
     model: str = ""
+    policy: Policy | None = None
+    """Whose rules for tools count."""
+
+    def has_rules(self, tool: str) -> bool:
+        """Whether the policy has rules of its own for this tool."""
+        return self.policy is not None and self.policy.for_tool(tool) is not None
 
 
 @dataclass(slots=True)
@@ -69,13 +76,16 @@ class Channels:
         self._by_name: dict[str, GrowingAnswer] = {}
         self._closed: set[str] = set()
 
-    def add(self, name: str, text: str, *, before: str = "") -> int:
-        """Add to a text; returns up to where it must be cleared. `before` is what the text continues."""
+    def add(self, name: str, text: str, *, before: str = "", tool: str | None = None) -> int:
+        """Add to a text; returns up to where it must be cleared. `before` is what the text continues.
+
+        `tool` is the name of the tool that it is told to, where that has rules of its own.
+        """
         channel = self._by_name.get(name)
         if channel is None:
             if len(self._by_name) >= self._most:
                 raise ChatModelError("The chat model's answer has too many fields.")
-            channel = self._by_name[name] = GrowingAnswer(self._pacing, before=before)
+            channel = self._by_name[name] = GrowingAnswer(self._pacing, before=before, tool=tool)
         elif name in self._closed:
             raise ChatModelError("The chat model went on with a text that it had ended.")
         channel.add(text)
@@ -145,6 +155,7 @@ class Row:
         self._channels = Channels(pacing, most=most_channels)
         self._names: set[str] = set()
         self._tools: dict[str, list[str]] = {}
+        self._tool_names: dict[str, str] = {}
         self._last = ""
         # Of tokens: bytes of a character whose rest is to come; None when they spell something else than the text.
         self._ahead: bytes | None = b""
@@ -170,6 +181,11 @@ class Row:
                 event.is_untied = True
             elif part.waits:
                 event.waits = True
+            elif part.tool:
+                # Some servers say the name once, some with every piece, some in pieces.
+                event.waits = True
+                known = self._tool_names.get(part.channel, "")
+                self._tool_names[part.channel] = known if known == part.tool else known + part.tool
             elif part.closes:
                 self._channels.close(part.channel)
             elif part.is_tool:
@@ -211,8 +227,13 @@ class Row:
         if self.has_ended:
             return
         self.has_ended = True
-        for name, pieces in self._tools.items():
-            self._channels.add(name, tool_text("".join(pieces)))
+        for channel in dict.fromkeys([*self._tools, *self._tool_names]):
+            tool, text = self._tool_names.get(channel, ""), tool_text("".join(self._tools.get(channel, ())))
+            if self._told.has_rules(tool):
+                # Which tool it is says as much as what it is told; a call without arguments is one too.
+                self._channels.add(channel, f"{tool}\n{text}", tool=tool)
+            elif text:
+                self._channels.add(channel, text)
         self._channels.end()
 
     @property

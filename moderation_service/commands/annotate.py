@@ -120,7 +120,7 @@ def annotate_command(inputs: tuple[str, ...], output: str, max_errors: float, **
         sys.exit(130 if stop.signal is signal.SIGINT else 128 + stop.signal)
     except LaunchError as error:
         click.echo(
-            f"moderation-service: {error}\nFor this command: --engine lite, --upstreams http://HOST:8000, or --cpu.",
+            f"moderation-service: {error}\nFor this command: --engine lite, --upstream http://HOST:8000, or --cpu.",
             err=True,
         )
         sys.exit(error.exit_code)

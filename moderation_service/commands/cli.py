@@ -9,6 +9,7 @@ import click
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
+from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
 from .download import download_command
@@ -59,6 +60,7 @@ for _command in (
     mcp_command,
     annotate_command,
     filter_command,
+    benchmark_group,
     policies_group,
     config_group,
 ):

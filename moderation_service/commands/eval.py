@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import click
 
-from .judging_options import gates, in_flight_option, limits_options, mapped_fields, row_options
+from .judging_options import end, gates, in_flight_option, limits_options, mapped_fields, row_options
 from .options import CONTEXT, JUDGING, load, setting_options
 
 __all__ = ["eval_command"]
-
-EXIT_NOTHING_JUDGED = 1
-EXIT_LIMIT = 4
 
 
 @click.command("eval", context_settings=CONTEXT)
@@ -71,17 +66,7 @@ def eval_command(
     if not as_json:
         click.echo(labelled.describe(), err=True)
     in_flight = given.pop("in_flight")
-    with Measuring.of(load(config_file, given).settings, in_flight=in_flight) as measuring:
+    with Measuring.of(load(config_file, given), in_flight=in_flight) as measuring:
         document = measuring.document(labelled, total=labelled.count, errors_file=errors_file)
     click.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else render_text(document))
-    _end(document, [failure for gate in wanted if (failure := gate.failure(document)) is not None])
-
-
-def _end(document: Mapping[str, Any], failures: list[str]) -> None:
-    if not document["judged"]:
-        click.echo("moderation-service: nothing could be judged.", err=True)
-        sys.exit(EXIT_NOTHING_JUDGED)
-    for failure in failures:
-        click.echo(f"moderation-service: {failure}.", err=True)
-    if failures:
-        sys.exit(EXIT_LIMIT)
+    end(document["judged"], [failure for gate in wanted if (failure := gate.failure(document)) is not None])

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -10,7 +11,10 @@ import click
 if TYPE_CHECKING:
     from ..data.evaluation.gates import Gate
 
-__all__ = ["gates", "in_flight_option", "limits_options", "mapped_fields", "row_options"]
+__all__ = ["end", "gates", "in_flight_option", "limits_options", "mapped_fields", "row_options", "set_gates"]
+
+EXIT_NOTHING_JUDGED = 1
+EXIT_LIMIT = 4
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("messages", "sharegpt", "alpaca", "prompt-response", "text")
@@ -80,6 +84,30 @@ def gates(given: dict[str, Any]) -> list[Gate]:
 
     under = [Gate.parse(text) for text in given.pop("fail_under")]
     return under + [Gate.parse(text, is_ceiling=True) for text in given.pop("fail_over")]
+
+
+def set_gates(given: dict[str, Any]) -> list[tuple[str, Gate]]:
+    """The same for several sets: what stands before a slash is the name of the only set that it is for."""
+    from ..data.evaluation.gates import Gate
+
+    found = []
+    for option, is_ceiling in (("fail_under", False), ("fail_over", True)):
+        for text in given.pop(option):
+            name, slash, rest = text.partition("/")
+            gate = Gate.parse(rest if slash else text, is_ceiling=is_ceiling)
+            found.append((name if slash else "", gate))
+    return found
+
+
+def end(judged: int, failures: Sequence[str]) -> None:
+    """Leave with the exit code of a report of which so many texts were judged, and that failed so."""
+    if not judged:
+        click.echo("moderation-service: nothing could be judged.", err=True)
+        sys.exit(EXIT_NOTHING_JUDGED)
+    for failure in failures:
+        click.echo(f"moderation-service: {failure}.", err=True)
+    if failures:
+        sys.exit(EXIT_LIMIT)
 
 
 def mapped_fields(text: str | None) -> dict[str, str] | None:

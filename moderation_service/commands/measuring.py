@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..config.policy_file import load_policies
-from ..config.settings import Settings
+from ..config.settings import Loaded, Source
 from ..core.engine import Engine
 from ..core.policy import Policies
 from ..core.verdict import Severity
@@ -26,6 +26,8 @@ __all__ = ["Measuring"]
 
 _SPARE_SLOTS = 32
 """Beside the texts in flight: for second servers and the windows of long texts."""
+_DEADLINE_S, _TIMEOUT_S = 300.0, 120.0
+"""In place of a service's defaults: a server with hundreds of questions in its queue is late with each."""
 
 
 class Measuring(AbstractContextManager["Measuring"]):
@@ -38,19 +40,25 @@ class Measuring(AbstractContextManager["Measuring"]):
         self._console = console
 
     @classmethod
-    def of(
-        cls, settings: Settings, *, in_flight: int, engine: Engine | None = None, console: Console | None = None
-    ) -> Measuring:
+    def of(cls, loaded: Loaded, *, in_flight: int, engine: Engine | None = None) -> Measuring:
         """By the settings; `engine` takes the place of the one that they name.
 
-        Raises ConfigurationError, for the policies first: a typo shows before a model is loaded.
+        Raises ConfigurationError, for the policies first: a typo shows before a model is loaded. Raises the EngineError
+        that keeps the engine from judging.
         """
+        settings = loaded.settings
         policies = load_policies(settings.policies_file, default=settings.default_policy)
         # What one request of a service may use is no bound here: the engine has nothing else to do.
         slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
-        engine = engine or create_engine(dataclasses.replace(settings, upstream_concurrency=slots))
+        settings = dataclasses.replace(settings, upstream_concurrency=slots)
+        if loaded.sources["deadline_s"] is Source.DEFAULT:
+            settings = dataclasses.replace(settings, deadline_s=_DEADLINE_S)
+        if loaded.sources["upstream_timeout_s"] is Source.DEFAULT:
+            settings = dataclasses.replace(settings, upstream_timeout_s=_TIMEOUT_S)
+        engine = engine or create_engine(settings)
+        engine.check_ready()
         options = WindowOptions(in_flight=in_flight, deadline_s=settings.deadline_s)
-        return cls(engine, policies, options, console=console or Console())
+        return cls(engine, policies, options, console=Console())
 
     def document(
         self, texts: Iterable[LabelledText], *, total: int, errors_file: Path | None = None, name: str = ""
@@ -73,6 +81,10 @@ class Measuring(AbstractContextManager["Measuring"]):
             **run.to_dict(),
         }
 
+    def guard(self) -> dict[str, str]:
+        """Who judged, for a report; the model's name may be known only after the first text."""
+        return {"engine": self.engine.name, "model": self.engine.model, "detail": self._options.detail.value}
+
     def __exit__(self, *_: object) -> None:
         self.engine.close()
 
@@ -94,11 +106,11 @@ class _Progress:
         self._unsafe += row.verdict is not None and row.verdict.severity is not Severity.SAFE
         seconds = max(1e-9, self._clock() - self._began)
         rate = self._done / seconds
-        left = (self._total - self._done) / rate
+        minutes, seconds_left = divmod(round((self._total - self._done) / rate), 60)
         judged = max(1, self._done - self._errors)
         self._console.progress(
             f"{self._name}{self._done / self._total:4.0%}  {self._done} of {self._total}  {rate:.0f}/s  "
-            f"{left / 60:.0f}:{left % 60:02.0f} left  not safe {self._unsafe / judged:.0%}  errors {self._errors}"
+            f"{minutes}:{seconds_left:02} left  not safe {self._unsafe / judged:.0%}  errors {self._errors}"
         )
 
     def end(self) -> None:

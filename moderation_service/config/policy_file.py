@@ -7,13 +7,13 @@ that was written, so that the language code `no` is not turned into False.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
 import yaml
 
-from ..core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Streaming, Thresholds
+from ..core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Streaming, Thresholds, ToolRules
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import ConfigurationError
 from .yaml_file import compose_file
@@ -23,9 +23,13 @@ __all__ = ["load_policies"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure")
-_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response")
+_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools")
+_TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
+# Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
+_MAX_GLOBS = 64
+_MAX_GLOB_CHARS = 128
 
 _T = TypeVar("_T")
 
@@ -88,7 +92,33 @@ class _Reader:
         streaming = base.streaming
         if "streaming" in fields:
             streaming = self._choice(fields["streaming"], Streaming, what="`streaming`")
-        return Policy(name, description, rules, messages, streaming)
+        tools = base.tools
+        if "tools" in fields:
+            tools = self._tools(fields["tools"], rules, inherited=base.tools)
+        return Policy(name, description, rules, messages, streaming, tuple(tools))
+
+    def _tools(
+        self, node: yaml.Node, rules: Mapping[Target, Rules], *, inherited: Sequence[ToolRules]
+    ) -> list[ToolRules]:
+        """The rules for tools: those of the file first, in its order, then those of the base."""
+        earlier = {one.glob: one for one in inherited}
+        found = []
+        for glob, value in self._mapping(node, what="`tools`").items():
+            if not glob or len(glob) > _MAX_GLOB_CHARS or not glob.isprintable():
+                self._fail(value, f"`tools`: a glob has 1 to {_MAX_GLOB_CHARS} printable characters, such as mail_*")
+            fields = self._mapping(value, what=f"`tools.{glob}`", known=_TOOL_FIELDS)
+            shared = {key: value for key, value in fields.items() if key in _RULE_FIELDS}
+            base = earlier.pop(glob, None) or ToolRules(glob, rules[Target.RESPONSE], rules[Target.PROMPT])
+            own: dict[str, Rules] = {}
+            for side, target in (("call", Target.RESPONSE), ("result", Target.PROMPT)):
+                own[side] = self._rules(shared, base.of(target), target=target)
+                if side in fields:
+                    what = self._mapping(fields[side], what=f"`tools.{glob}.{side}`", known=_RULE_FIELDS)
+                    own[side] = self._rules(what, own[side], target=target)
+            found.append(ToolRules(glob, own["call"], own["result"]))
+        if len(found) + len(earlier) > _MAX_GLOBS:
+            self._fail(node, f"`tools` may have {_MAX_GLOBS} globs, with those it extends")
+        return [*found, *earlier.values()]
 
     def _rules(self, fields: Mapping[str, yaml.Node], base: Rules, *, target: Target) -> Rules:
         """The base's rules with those of the file on top; `on_failure` and `categories` may be given per target."""

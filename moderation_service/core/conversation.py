@@ -93,9 +93,13 @@ class Conversation:
     """User and assistant turns, the first of them a user's; the last one is judged.
 
     Build it with `of` or `from_messages`; both raise InvalidRequest with the name of the field at fault.
+
+    `tool` is the name of the tool that the judged turn is from (a prompt) or for (a response): a policy may have rules
+    of its own for it. It changes nothing of the verdict.
     """
 
     messages: tuple[Message, ...]
+    tool: str | None = None
 
     @property
     def target(self) -> Target:

@@ -13,7 +13,7 @@ from .conversation import Conversation
 from .engine import Deadline, Engine
 from .languages import written_in
 from .never_milder import at_least, merged
-from .policy import OnFailure, Policy
+from .policy import OnFailure, Policy, Rules
 from .verdict import Action, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
 
@@ -40,6 +40,11 @@ class Check:
     languages: Sequence[str] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
 
+    @property
+    def rules(self) -> Rules:
+        """The rules that it is decided by."""
+        return self.policy.rules_for(self.conversation.target, self.conversation.tool)
+
     def message(self) -> str:
         """The text for the end user if this is blocked."""
         chat = self.conversation
@@ -51,8 +56,7 @@ def _detail(check: Check) -> Detail:
 
     Else a check for the severity alone could be decided more mildly than the policy says.
     """
-    rules = check.policy.rules[check.conversation.target]
-    return Detail.FULL if rules.needs_categories else check.detail
+    return Detail.FULL if check.rules.needs_categories else check.detail
 
 
 class Observer(Protocol):
@@ -230,14 +234,13 @@ class Moderator:
         return judged
 
     def _falls_back(self, check: Check, error: ModerationError) -> bool:
-        rules = check.policy.rules[check.conversation.target]
-        return isinstance(error, EngineError) and rules.on_failure is OnFailure.LITE
+        return isinstance(error, EngineError) and check.rules.on_failure is OnFailure.LITE
 
     def _decide_one(self, check: Check, found: _Found, latency_ms: float) -> Outcome:
         target = check.conversation.target
         verdict, degraded, reason = found.verdict, found.degraded, None
         if verdict is not None:
-            action = check.policy.action(verdict)
+            action = check.rules.action(verdict)
             engine, model = verdict.engine, verdict.model
         else:
             action = Action.ALLOW
@@ -245,7 +248,7 @@ class Moderator:
         if not degraded and (verdict is None or found.error is not None):
             error = found.error or EngineUnavailable("The engine gave no answer.")
             # Only an engine's failure has a fail mode; a text over a limit, or too many requests, is the caller's.
-            forced = check.policy.rules[target].on_failure.action if isinstance(error, EngineError) else None
+            forced = check.rules.on_failure.action if isinstance(error, EngineError) else None
             if forced is None and action is not Action.BLOCK:
                 return error
             # What was read of a part of the text is acted on in any case.

@@ -10,11 +10,14 @@ How an action is found:
 2. *Action.* The policy's action for that severity. If the verdict has categories, each category's own action (its
    exception, else the policy's) is looked up, and the strictest of them wins. Where categories could not be read, the
    strictest of all does.
+
+A policy may have rules of its own for what tools are told and give back (`ToolRules`), by the tools' names.
 """
 
 from __future__ import annotations
 
 import enum
+import fnmatch
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +27,17 @@ from functools import cached_property
 from ..errors import InvalidRequest
 from .verdict import Action, Category, Scores, Severity, Target, Verdict
 
-__all__ = ["BUILT_IN", "DEFAULT_MESSAGES", "OnFailure", "Policies", "Policy", "Rules", "Streaming", "Thresholds"]
+__all__ = [
+    "BUILT_IN",
+    "DEFAULT_MESSAGES",
+    "OnFailure",
+    "Policies",
+    "Policy",
+    "Rules",
+    "Streaming",
+    "Thresholds",
+    "ToolRules",
+]
 
 Actions = Mapping[Severity, Action]
 
@@ -135,6 +148,30 @@ class Rules:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class ToolRules:
+    """The rules for tools whose name matches `glob` (`*`, `?`, `[...]`; capitals count).
+
+    `call` is for what a model tells the tool, `result` for what it gives back.
+    """
+
+    glob: str
+    call: Rules
+    result: Rules
+
+    def matches(self, tool: str) -> bool:
+        """Whether these are the rules of this tool."""
+        return fnmatch.fnmatchcase(tool, self.glob)
+
+    def of(self, target: Target) -> Rules:
+        """A result is judged as a prompt, a call as a response."""
+        return self.result if target is Target.PROMPT else self.call
+
+    def to_json(self) -> dict[str, object]:
+        """The rules as `GET /policies` shows them."""
+        return {"call": self.call.to_json(), "result": self.result.to_json()}
+
+
 @dataclass(frozen=True)
 class Policy:
     """A named profile: rules for prompts, rules for responses, and the message shown when blocked."""
@@ -144,6 +181,17 @@ class Policy:
     rules: Mapping[Target, Rules]
     messages: Mapping[str, str] = field(default_factory=lambda: DEFAULT_MESSAGES)
     streaming: Streaming = Streaming.HOLD
+    tools: Sequence[ToolRules] = ()
+    """The first whose glob matches counts."""
+
+    def for_tool(self, tool: str) -> ToolRules | None:
+        """The rules of its own that this tool has, if any."""
+        return next((one for one in self.tools if one.matches(tool)), None)
+
+    def rules_for(self, target: Target, tool: str | None = None) -> Rules:
+        """The rules that a text is judged by; `tool` is the one that it is from, or for."""
+        own = self.for_tool(tool) if tool is not None and self.tools else None
+        return self.rules[target] if own is None else own.of(target)
 
     def action(self, verdict: Verdict) -> Action:
         """What to do with a text of this verdict."""
@@ -176,7 +224,8 @@ class Policy:
     def _content(self) -> dict[str, object]:
         rules = {target.value: self.rules[target].to_json() for target in Target}
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
-        return {"name": self.name, "description": self.description, **rules, **shown}
+        tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
+        return {"name": self.name, "description": self.description, **rules, **shown, **tools}
 
 
 class Policies:

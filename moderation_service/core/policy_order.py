@@ -6,6 +6,7 @@ every point that can let text out; what it can't compare counts as milder.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from itertools import product
 
 from .policy import OnFailure, Policy, Rules, Streaming, Thresholds
@@ -24,9 +25,35 @@ def why_milder(choice: Policy, default: Policy) -> str | None:
         reason = _why_milder(choice.rules[target], default.rules[target])
         if reason is not None:
             return f"For a {target.value}, `{choice.name}` {reason}."
+    reason = _why_milder_for_tools(choice, default)
+    if reason is not None:
+        return reason
     if _STREAMING[choice.streaming] < _STREAMING[default.streaming]:
         return f"`{choice.name}` shows answers before they are judged."
     return None
+
+
+def _why_milder_for_tools(choice: Policy, default: Policy) -> str | None:
+    """The same of what tools are told and give back; with other globs, any rules of the one may meet any others."""
+    if not choice.tools and not default.tools:
+        return None
+    if [one.glob for one in choice.tools] == [one.glob for one in default.tools]:
+        pairs = list(zip(_by_tool(choice), _by_tool(default), strict=True))
+    else:
+        pairs = list(product(_by_tool(choice), _by_tool(default)))
+    for (name, ours), (_, theirs) in pairs:
+        for target in Target:
+            reason = _why_milder(ours[target], theirs[target])
+            if reason is not None:
+                what = "told to" if target is Target.RESPONSE else "given back by"
+                return f"For what is {what} {name}, `{choice.name}` {reason}."
+    return None
+
+
+def _by_tool(policy: Policy) -> list[tuple[str, Mapping[Target, Rules]]]:
+    """The rules for each of its globs, and those for all other tools."""
+    own = [(f"tools like `{one.glob}`", {target: one.of(target) for target in Target}) for one in policy.tools]
+    return [*own, ("other tools", policy.rules)]
 
 
 def _why_milder(choice: Rules, default: Rules) -> str | None:

@@ -151,6 +151,7 @@ class _Run:
         self._names = frozenset(job.labels.names)
         self._counts = Counts()
         self._file = 0
+        self._settle: Callable[[], None] = lambda: None
         self._twice = [f'"{column}"'.encode() for column in job.labels.reading.columns]
         is_spliced = job.dataset.kind.is_typed and kind.is_typed
         # Of typed rows that are written as they are, only the columns that are read become Python's objects.
@@ -167,6 +168,7 @@ class _Run:
     def to_file(self, growing: GrowingFile) -> Counts:
         """Write what is missing."""
         done = growing.progress
+        self._settle = growing.settle
         self._counts = Counts(**done.counts)
         if not done.length and (head := self._encoder.begin()):
             done = replace(done, length=len(head), counts=self._counts.to_json())
@@ -238,6 +240,7 @@ class _Run:
     def _finished(self, waiting: _Waiting, ahead: deque[_Waiting]) -> list[Mapping[str, object] | None]:
         """Wait for these rows, and make their labels. Raises what ends the run."""
         while not waiting.wait(_LOOK_EVERY_S):
+            self._settle()
             self._look([waiting, *ahead])
             if self._window.away is not None:
                 raise self._window.away

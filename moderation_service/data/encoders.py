@@ -41,7 +41,12 @@ def output_kind(output: str, dataset: Files) -> Kind:
     if output == "-" or (not Path(output).suffix and kind is not Kind.PARQUET):
         wanted: Kind = Kind.JSONL if kind is Kind.LINES or (output == "-" and kind.is_typed) else kind
     else:
-        wanted = kind_of(output)
+        try:
+            wanted = kind_of(output)
+        except DataError:
+            raise DataError(
+                f"{output}: its ending does not say what to write: .jsonl, or what the input has."
+            ) from None
     if wanted is Kind.LINES:
         raise DataError(f"{output}: lines of text have no place for labels; name it .jsonl.")
     if wanted not in (kind, Kind.JSONL) and not (wanted.is_typed and kind.is_typed):

@@ -14,12 +14,13 @@ import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, NamedTuple, Protocol
 
 from ..config.extras import install_command
 from ..errors import DataError
-from .json_text import loads
+from .json_text import loads, loads_all
 
 __all__ = [
     "BOM",
@@ -40,6 +41,7 @@ STDIN = "-"
 _MAX_LINE_BYTES = 256 * 1024 * 1024
 _MAX_CHUNK_BYTES = 8 * 1024 * 1024
 _PROOF_BYTES = 1024 * 1024
+_LINES_AT_ONCE = 64
 _CUT_OFF = (EOFError, OSError, zlib.error)
 
 
@@ -201,8 +203,12 @@ class LinesFile:
             while lines := self._next_lines(file, size):
                 is_first = self._read == 0
                 self._read += sum(map(len, lines))
-                rows = [self._row(line, is_first=is_first and not number) for number, line in enumerate(lines)]
-                yield Chunk(rows, lines, self._read, self._digest.hexdigest() if self.is_stream else None)
+                yield Chunk(
+                    self._rows(lines, is_first=is_first),
+                    lines,
+                    self._read,
+                    self._digest.hexdigest() if self.is_stream else None,
+                )
         finally:
             if not self.is_stream:
                 file.close()
@@ -223,14 +229,27 @@ class LinesFile:
         lines: list[bytes] = []
         length = 0
         while len(lines) < size and length < _MAX_CHUNK_BYTES:
-            line = self._ahead.pop(0) if self._ahead else self._line(file)
-            if not line:
+            found = self._some_lines(file, min(size - len(lines), _LINES_AT_ONCE))
+            if not found:
                 break
-            if self.is_stream:
+            lines += found
+            length += sum(map(len, found))
+        if self.is_stream:
+            for line in lines:
                 self._digest.update(line)
-            lines.append(line)
-            length += len(line)
         return lines
+
+    def _some_lines(self, file: IO[bytes], count: int) -> list[bytes]:
+        if self._ahead:
+            found, self._ahead = self._ahead[:count], self._ahead[count:]
+            return found
+        if self.is_stream:
+            return [line] if (line := self._line(file)) else []
+        try:
+            # A file whose lines have no end was noticed when it was sampled.
+            return list(islice(file, count))
+        except _CUT_OFF as error:
+            raise self._cut_off(error) from None
 
     def _skip(self, file: IO[bytes], start: int) -> None:
         self._read = start
@@ -250,12 +269,22 @@ class LinesFile:
     def _line(self, file: IO[bytes]) -> bytes:
         try:
             line = file.readline(_MAX_LINE_BYTES + 1)
-        except (EOFError, OSError, zlib.error) as error:
-            # Of a packed file that was cut off, nothing behind the cut can be read.
-            raise DataError(f"{self.name}: can't be read to its end ({type(error).__name__}).") from None
+        except _CUT_OFF as error:
+            raise self._cut_off(error) from None
         if len(line) > _MAX_LINE_BYTES:
             raise DataError(f"{self.name}: a line is longer than {_MAX_LINE_BYTES >> 20} MiB. Is it JSON lines?")
         return line
+
+    def _cut_off(self, error: BaseException) -> DataError:
+        """Of a packed file that was cut off, nothing behind the cut can be read."""
+        return DataError(f"{self.name}: can't be read to its end ({type(error).__name__}).")
+
+    def _rows(self, lines: Sequence[bytes], *, is_first: bool) -> list[Row | Unreadable | None]:
+        if self.kind is Kind.JSONL:
+            found = loads_all(lines)
+            if found is not None and all(type(row) is dict for row in found):
+                return found
+        return [self._row(line, is_first=is_first and not number) for number, line in enumerate(lines)]
 
     def _row(self, line: bytes, *, is_first: bool) -> Row | Unreadable | None:
         if is_first and line.startswith(BOM):

@@ -15,6 +15,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from ..core.conversation import Conversation
@@ -68,7 +69,7 @@ class Asked(NamedTuple):
     conversation: Conversation | ModerationError
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Reading:
     """How rows are read: their format, which column is which part of it, and what of them is judged."""
 
@@ -76,22 +77,26 @@ class Reading:
     fields: tuple[tuple[str, str], ...]
     judge: Judge = Judge.LAST
 
-    @property
+    @cached_property
     def parts(self) -> tuple[str, ...]:
         """The parts of a row that get columns of their own; one without a name where the whole row gets them."""
         if self.format is not Format.PAIRS or self.judge is Judge.PROMPT:
             return ("",)
         return ("prompt", "chosen", "rejected") if self.judge is Judge.EVERY_TURN else ("chosen", "rejected")
 
-    @property
+    @cached_property
     def has_turns(self) -> bool:
         """Whether every turn of a row is a question of its own."""
         return self.judge is Judge.EVERY_TURN and self.format is not Format.PAIRS
 
-    @property
+    @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns that are read."""
         return tuple(column for _, column in self.fields)
+
+    @cached_property
+    def _at(self) -> Mapping[str, str]:
+        return dict(self.fields)
 
     def asked(self, row: Row) -> list[Asked]:
         """The questions about a row, at least one. What is wrong with a row is the question's error."""
@@ -117,7 +122,7 @@ class Reading:
         return f"format {self.format.value} ({named}); judged: {judged}"
 
     def _said(self, row: Row) -> list[Said]:
-        at = dict(self.fields)
+        at = self._at
         if self.format is Format.MESSAGES or self.format is Format.SHAREGPT:
             (column,) = self.columns
             return list_said(row.get(column), param=column)
@@ -128,7 +133,7 @@ class Reading:
         return answer_said(row, prompt=at["prompt"], answer=at.get("response"))
 
     def _of_pair(self, row: Row, part: str) -> Conversation | ModerationError:
-        at = dict(self.fields)
+        at = self._at
         try:
             # Of the prompt alone it does not matter whose answer would follow.
             said = answer_said(

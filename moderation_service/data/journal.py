@@ -1,8 +1,8 @@
 """An output that can be gone on with after a kill at any moment: one growing file, and a journal of what is in it.
 
-A chunk is written in this order: its bytes, a sync, a line of the journal, a sync. So the journal never promises what
-is not there, and what stands behind its last promise is cut off. The first line of the journal says what is written
-by whom: going on with another input, model or engine would make one file of two.
+Some times a second, in this order: what was written is synced, a line goes to the journal, the journal is synced. So
+the journal never promises what is not there, and what stands behind its last promise is cut off. The first line of the
+journal says what is written by whom: going on with another input, model or engine would make one file of two.
 
     OUT.part      the output while it grows
     OUT.journal   what of the input is in it; it stays beside OUT, and says how OUT was made
@@ -20,11 +20,14 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from ..errors import DataError
 
 __all__ = ["GrowingFile", "Progress"]
+
+_PROMISE_EVERY_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +73,13 @@ class GrowingFile:
         except OSError:
             os.close(self._journal)
             raise DataError(f"{path}: another process is writing it.") from None
+        self._file = -1
         self.progress = Progress()
+        self._promised_at = monotonic()
         try:
             self._begin({**head}, fresh=fresh)
             self._file = os.open(self.part, os.O_RDWR | os.O_CREAT, 0o644) if not self.is_complete else -1
+            self._promised = self.progress
             if self._file >= 0:
                 os.ftruncate(self._file, self.progress.length)
                 os.lseek(self._file, 0, os.SEEK_END)
@@ -87,14 +93,21 @@ class GrowingFile:
         return self.progress.is_end and not self.part.exists() and self.path.exists()
 
     def add(self, content: bytes, progress: Progress) -> None:
-        """Write a chunk, so that it and its place in the journal outlive a kill, in this order."""
+        """Write a chunk. It outlives a kill from the next promise on, which is made some times a second."""
         _write(self._file, content)
-        os.fdatasync(self._file)
-        self._note(progress.to_json())
         self.progress = progress
+        self.settle(at_once=progress.is_end)
+
+    def settle(self, *, at_once: bool = False) -> None:
+        """Make the promise that is due; to be called where one waits for the next chunk."""
+        is_due = at_once or monotonic() - self._promised_at >= _PROMISE_EVERY_S
+        if is_due and self._promised != self.progress:
+            self._promise()
 
     def close(self) -> None:
         """Leave it as it is, to be gone on with."""
+        if self._file >= 0:
+            self.settle(at_once=True)
         for descriptor in (self._file, self._journal):
             if descriptor >= 0:
                 os.close(descriptor)
@@ -163,6 +176,12 @@ class GrowingFile:
                     f"{self.path}: was begun with another {name}:{said or ' the files are not the same'}. "
                     "The same command as before goes on; --fresh begins anew."
                 )
+
+    def _promise(self) -> None:
+        """Have what was written on the disk, and then the journal that says so."""
+        os.fdatasync(self._file)
+        self._note(self.progress.to_json())
+        self._promised, self._promised_at = self.progress, monotonic()
 
     def _note(self, line: Mapping[str, object]) -> None:
         _write(self._journal, json.dumps(line, separators=(",", ":")).encode() + b"\n")

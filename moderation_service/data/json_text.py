@@ -7,9 +7,10 @@ of its JSON, and stop at one broken line.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["dumps", "loads"]
+__all__ = ["dumps", "loads", "loads_all"]
 
 try:
     import orjson
@@ -31,13 +32,26 @@ def loads(line: bytes) -> Any:
         raise ValueError("nested too deeply") from None
 
 
+def loads_all(lines: Sequence[bytes]) -> list[Any] | None:
+    """What these lines say, quickly; None where one of them is not plain JSON."""
+    if orjson is None:
+        return None
+    try:
+        return list(map(orjson.loads, lines))
+    except ValueError:
+        return None
+
+
 def dumps(value: object) -> bytes:
     """A value as compact JSON in UTF-8; what JSON has no word for (dates, decimals, bytes) as text."""
     if orjson is not None:
         try:
-            return orjson.dumps(value, default=_as_text, option=orjson.OPT_NON_STR_KEYS)
+            return orjson.dumps(value)
         except TypeError:
-            # An integer of more than 64 bits, or a lone surrogate.
+            pass
+        try:
+            return orjson.dumps(value, default=_as_text, option=orjson.OPT_NON_STR_KEYS)
+        except TypeError:  # an integer of more than 64 bits, or a lone surrogate
             pass
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_as_text).encode(
         "utf-8", "backslashreplace"

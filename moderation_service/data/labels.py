@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from ..core.verdict import Detail
@@ -36,7 +37,7 @@ class NewColumns(Protocol):
         """All columns, in their order."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Labels:
     """Which columns a row gets: `guard_safety` and so on; for pairs `guard_chosen_safety`, `guard_rejected_safety`."""
 
@@ -44,15 +45,15 @@ class Labels:
     detail: Detail = Detail.FULL
     prefix: str = PREFIX
 
-    @property
+    @cached_property
     def heads(self) -> tuple[str, ...]:
         return tuple(f"{self.prefix}{part}_" if part else self.prefix for part in self.reading.parts)
 
-    @property
+    @cached_property
     def bare_names(self) -> tuple[str, ...]:
         return (*NAMES, _TURNS) if self.reading.has_turns else NAMES
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(head + name for head in self.heads for name in self.bare_names)
 
@@ -63,10 +64,10 @@ class Labels:
             if not turns:
                 return self.failed(outcomes[0])
             return self._under(self.heads[0], turn_columns(turns, detail=self.detail))
-        found: dict[str, object] = {}
-        for head, outcome in zip(self.heads, outcomes, strict=True):
-            found |= self._under(head, columns(outcome, detail=self.detail))
-        return found
+        values: list[object] = []
+        for outcome in outcomes:
+            values += columns(outcome, detail=self.detail).values()
+        return dict(zip(self.names, values, strict=True))
 
     def failed(self, error: object) -> dict[str, object]:
         """The columns of a row that could not be judged."""

@@ -80,7 +80,7 @@ class Downloader:
             return folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._locked(folder.with_name(folder.name + ".lock")):
+            with self._locked(folder.with_name(folder.name + ".lock"), hub.kind):
                 if not _is_complete(folder):
                     self._download(hub, folder)
         except OSError as error:
@@ -93,10 +93,8 @@ class Downloader:
         self._session.close()
 
     def folder(self, hub: Hub) -> Path:
-        """Where that model is, or would be."""
-        # A folder of its own without the weights: it must never pass for the complete model.
-        name = hub.revision.replace("/", "--") + ("" if hub.with_weights else ".without-weights")
-        return self.cache / hub.source.value / hub.repo.replace("/", "--") / name
+        """Where that model, or data set, is or would be."""
+        return self.cache / hub.place
 
     def _download(self, hub: Hub, folder: Path) -> None:
         self.console.say(f"Downloading {hub.repo} ({hub.revision}) from {hub.endpoint} to {folder}")
@@ -118,6 +116,9 @@ class Downloader:
         self.console.say(f"Downloaded and verified {len(listing.files)} files, {_gib(total)}, commit {listing.commit}")
 
     def _list(self, hub: Hub) -> Listing:
+        if hub.known_listing is not None:
+            return hub.known_listing
+
         def ask() -> Listing:
             body = b""
             with self.get(hub, hub.listing_url, {}) as reply:
@@ -185,13 +186,13 @@ class Downloader:
             )
 
     @contextlib.contextmanager
-    def _locked(self, file: Path) -> Iterator[None]:
+    def _locked(self, file: Path, kind: str) -> Iterator[None]:
         """Only one process downloads a model; another one waits for it. The lock goes when its holder dies."""
         with file.open("w") as handle:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.console.say(f"Another process is downloading this model (lock {file}); waiting for it")
+                self.console.say(f"Another process is downloading this {kind} (lock {file}); waiting for it")
                 fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
@@ -285,9 +286,8 @@ def _refusal(hub: Hub, reply: requests.Response) -> Exception:
     if status in (401, 403):
         variable = "HF_TOKEN" if hub.source is Source.HUGGINGFACE else "MODELSCOPE_API_TOKEN"
         hint = "is not accepted" if hub.token else f"is needed: set {variable}"
-        return DownloadFailed(
-            f"{hub.endpoint}: refused {hub.repo} with status {status}. For a private or gated model a token {hint}."
-        )
+        reason = f"{hub.endpoint}: refused {hub.repo} with status {status}."
+        return DownloadFailed(f"{reason} For a private or gated {hub.kind} a token {hint}.")
     if status == 404:
         return DownloadFailed(
             f"{hub.endpoint}: has no {hub.repo} at revision {hub.revision}, or it is private (status 404)."
@@ -348,7 +348,7 @@ def _write_manifest(folder: Path, hub: Hub, listing: Listing) -> None:
 
 def _elsewhere(hub: Hub) -> str:
     """Where else the model can be had: many can't reach Hugging Face."""
-    if hub.endpoint != Source.HUGGINGFACE.endpoint:
+    if hub.endpoint != Source.HUGGINGFACE.endpoint or hub.kind != "model":
         return ""
     return " If Hugging Face can't be reached from here, --source modelscope has the same models."
 

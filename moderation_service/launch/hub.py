@@ -11,13 +11,14 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote, urlencode, urlsplit
 
 from ..config.settings import Secret
 from .errors import DownloadFailed
 
-__all__ = ["Hasher", "Hub", "Listing", "RemoteFile", "Source", "needed_files"]
+__all__ = ["Hasher", "Hub", "Listing", "RemoteFile", "Source", "check_path", "huggingface_file", "needed_files"]
 
 _REPO = re.compile(r"[A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95}")
 _REVISION = re.compile(r"[\w./-]{1,200}", re.ASCII)
@@ -104,6 +105,23 @@ class Hub:
             raise DownloadFailed(f"The hub's address must be an http(s) URL, not {self.endpoint!r}.")
 
     @property
+    def kind(self) -> str:
+        """What is fetched, for messages."""
+        return "model"
+
+    @property
+    def place(self) -> Path:
+        """The folder of the files, inside the cache."""
+        # A folder of its own without the weights: it must never pass for the complete model.
+        name = self.revision.replace("/", "--") + ("" if self.with_weights else ".without-weights")
+        return Path(self.source.value, self.repo.replace("/", "--"), name)
+
+    @property
+    def known_listing(self) -> Listing | None:
+        """The list of files where it need not be asked for."""
+        return None
+
+    @property
     def listing_url(self) -> str:
         """Where the list of files is."""
         if self.source is Source.HUGGINGFACE:
@@ -126,7 +144,7 @@ class Hub:
             entries, commit = body.get("siblings"), str(body.get("sha") or self.revision)
             if not _COMMIT.fullmatch(commit) and commit != self.revision:
                 raise DownloadFailed(f"{self.endpoint}: names no commit.")
-            read = _huggingface_file
+            read = huggingface_file
         else:
             if body.get("Success") is False or not isinstance(body.get("Data"), dict):
                 raise DownloadFailed(f"{self.endpoint}: refused to list {self.repo} (code {_code(body)}).")
@@ -150,7 +168,7 @@ class Hub:
 def needed_files(files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
     """Those that serving needs. Raises DownloadFailed for a name that would leave the folder, or when it's no model."""
     for file in files:
-        _check_path(file.path)
+        check_path(file.path)
     needed = tuple(file for file in files if file.path.endswith(_SUFFIXES) and not _is_hidden(file.path))
     names = [file.path.casefold() for file in needed]
     if len(set(names)) != len(names):
@@ -164,7 +182,8 @@ def needed_files(files: Sequence[RemoteFile]) -> tuple[RemoteFile, ...]:
     return needed
 
 
-def _huggingface_file(entry: Mapping[str, Any]) -> RemoteFile | None:
+def huggingface_file(entry: Mapping[str, Any]) -> RemoteFile | None:
+    """A file as Hugging Face's listing describes it."""
     large = entry.get("lfs")
     digest = large.get("sha256") or large.get("oid") if isinstance(large, dict) else entry.get("blobId")
     return _remote_file(entry["rfilename"], entry.get("size"), digest)
@@ -184,7 +203,8 @@ def _remote_file(path: object, size: object, digest: object) -> RemoteFile:
     return RemoteFile(path, size if known and isinstance(size, int) else -1, str(digest or "").lower())
 
 
-def _check_path(path: str) -> None:
+def check_path(path: str) -> None:
+    """Raise DownloadFailed for a name that would leave the folder."""
     if (
         len(path) > 512
         or "\\" in path

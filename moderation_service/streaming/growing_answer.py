@@ -103,6 +103,8 @@ class Piece:
     answer: int = 0
     is_flushed: bool = False
     kept: int = 0
+    tool: str | None = None
+    """The tool that this is told to, if it has rules of its own; None otherwise."""
 
     @property
     def text(self) -> str:
@@ -174,12 +176,12 @@ class GrowingAnswer:
     goes along as context and is no part of the answer.
     """
 
-    def __init__(self, pacing: Pacing | None = None, *, before: str = "") -> None:
+    def __init__(self, pacing: Pacing | None = None, *, before: str = "", tool: str | None = None) -> None:
         self._number = next(_numbers)
         self._pacing = pacing or Pacing()
         self._pending = ""
         self._surrogate = ""
-        self._before = before
+        self._before, self._tool = before, tool
         self._cleared = 0
         self._cleared_bytes = 0
         self._whole_at = 2 * self._pacing.context_bytes
@@ -286,7 +288,8 @@ class GrowingAnswer:
             self._whole_at = 2 * size
         self._hurried = False
         is_flushed = self._flush_to == self._cleared + length
-        self._out = Piece(_tail(self._before, room), new, self._cleared, is_last, self._number, is_flushed, kept)
+        before = _tail(self._before, room)
+        self._out = Piece(before, new, self._cleared, is_last, self._number, is_flushed, kept, self._tool)
         return self._out
 
     def settle(self, piece: Piece, ruling: Ruling) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from ..core.conversation import says_nothing
 from ..core.moderator import Check, Moderator
@@ -40,7 +40,7 @@ class AnswerJudge:
     def of(self, pieces: Sequence[Piece]) -> list[Ruling | ModerationError]:
         """The ruling on each piece, in order; all are judged in one call. The pieces may be of several answers."""
         visible = [piece for piece in pieces if not says_nothing(piece.text)]
-        outcomes = iter(self.moderator.decide([self._check(piece) for piece in visible]) if visible else ())
+        outcomes = iter(self.moderator.decide([self.check(piece) for piece in visible]) if visible else ())
         rulings: list[Ruling | ModerationError] = []
         for piece in pieces:
             if says_nothing(piece.text):
@@ -51,6 +51,9 @@ class AnswerJudge:
             rulings.append(outcome if isinstance(outcome, ModerationError) else Ruling.of(piece, outcome))
         return rulings
 
-    def _check(self, piece: Piece) -> Check:
+    def check(self, piece: Piece) -> Check:
+        """The check of a piece; what a tool is told has the rules of that tool."""
         conversation = self.question.answered(piece.text)
+        if piece.tool is not None:
+            conversation = replace(conversation, tool=piece.tool)
         return Check(conversation, self.policy, self.detail, self.languages, self.metadata)

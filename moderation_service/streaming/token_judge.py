@@ -211,6 +211,9 @@ class TokenJudges:
         return [self._ruling(piece) for piece in pieces]
 
     def _ruling(self, piece: Piece) -> Ruling | ModerationError:
+        if piece.tool is not None:
+            # Its rules are not the answer's, which a judge of tokens acts by.
+            return self._pieces.of([piece])[0]
         judge = self._judges.get(piece.answer)
         if judge is None:
             # Only what continues the caller's beginning has text before its own first character.

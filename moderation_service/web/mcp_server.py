@@ -49,6 +49,7 @@ class Explanation(BaseModel):
     is_default: bool
     prompts: list[str]
     responses: list[str]
+    tools: dict[str, dict[str, list[str]]]
     message: str
     policies: list[str]
 

@@ -105,12 +105,15 @@ def parse(
     # What is no list of messages is refused here.
     parsed = parse_messages(turns if isinstance(body["messages"], list) else body["messages"], limits=limits)
     choices = body.get("n")
+    policy = chosen_policy(policies, headers.policy, options.policy_choice)
     return GuardedChat(
         forward={key: value for key, value in body.items() if key != "moderation"},
         question=Question.of(message for _, message in parsed),
-        tool_results=tool_results(turns, limits) if options.judge_tool_results else (),
+        tool_results=tool_results(
+            turns, limits, policy=policy, judges_all=options.judge_tool_results, names=_called(messages)
+        ),
         other_text=other_text(body),
-        policy=chosen_policy(policies, headers.policy, options.policy_choice),
+        policy=policy,
         languages=headers.languages,
         stream=read_flag(body, "stream"),
         include_usage=streamed is not None and read_flag(streamed, "include_usage", at="stream_options."),
@@ -147,23 +150,55 @@ def _turn(message: object, options: GuardedOptions) -> object:
         return plain
     if plain.get("content") is None and plain.get("role") == "assistant":
         plain["content"] = ""  # it said nothing, or something that can't be read, such as sound
+    if plain.get("role") in _TOOL_ROLES and isinstance(message, Mapping):
+        plain |= {key: message[key] for key in ("tool_call_id", "name") if key in message}
     parts = plain.get("content")
     if options.allow_media and isinstance(parts, list):
         plain["content"] = [part for part in parts if not (isinstance(part, Mapping) and part.get("type") in MEDIA)]
     return plain
 
 
-def tool_results(turns: Sequence[object], limits: Limits) -> Sequence[Conversation]:
-    """The results of tools since the user's last words, each as a prompt of its own."""
-    results: list[object] = []
+def tool_results(
+    turns: Sequence[object], limits: Limits, *, policy: Policy, judges_all: bool, names: Mapping[str, str]
+) -> Sequence[Conversation]:
+    """The results of tools since the user's last words, each as a prompt of its own.
+
+    With `judges_all` all of them, otherwise those of tools for which the policy has rules. `names` are the tools' names
+    by the ids of their calls.
+    """
+    if not judges_all and not policy.tools:
+        return ()
+    results: list[tuple[str, object]] = []
     for turn in turns:
         role = turn.get("role") if isinstance(turn, Mapping) else None
         if role == "user":
             results.clear()
         elif role in _TOOL_ROLES and isinstance(turn, Mapping):
-            results.append({"role": "user", "content": turn.get("content")})
-    texts = [message.content for _, message in parse_messages(results, limits=limits)]
-    return [Conversation((Message(Role.USER, text),)) for text in texts if not says_nothing(text)]
+            tool = names.get(str(turn.get("tool_call_id")), "") or str(turn.get("name") or "")
+            if judges_all or policy.for_tool(tool) is not None:
+                results.append((tool, {"role": "user", "content": turn.get("content")}))
+    found = []
+    for index, message in parse_messages([result for _, result in results], limits=limits):
+        tool = results[index][0]
+        if policy.for_tool(tool) is not None:
+            found.append(Conversation((Message(Role.USER, f"{tool}\n{message.content}"),), tool))
+        elif not says_nothing(message.content):
+            found.append(Conversation((Message(Role.USER, message.content),)))
+    return found
+
+
+def _called(messages: Sequence[object]) -> dict[str, str]:
+    """The names of the tools that were called, by the ids of the calls."""
+    found: dict[str, str] = {}
+    for message in messages:
+        calls = _list(message.get("tool_calls")) if isinstance(message, Mapping) else []
+        for call in calls:
+            if not isinstance(call, Mapping):
+                continue
+            function = call.get("function") or call.get("custom")
+            if isinstance(function, Mapping) and isinstance(function.get("name"), str):
+                found[str(call.get("id"))] = function["name"]
+    return found
 
 
 def _names(body: Mapping[str, object]) -> list[str]:

@@ -62,6 +62,7 @@ def explanation(policies: Policies, name: str | None) -> Mapping[str, object]:
         "is_default": policy.name == policies.default,
         "prompts": _sentences(policy.rules[Target.PROMPT]),
         "responses": _sentences(policy.rules[Target.RESPONSE]),
+        "tools": {one.glob: {"call": _sentences(one.call), "result": _sentences(one.result)} for one in policy.tools},
         "message": policy.message(),
         "policies": sorted(one.name for one in policies),
     }

@@ -177,6 +177,8 @@ class MessagesReader:
             told = found.get("input")
             yield from self._texts.again(channel, json.dumps(told) if told else "", is_tool=True)
             name = found.get("name")
+            if isinstance(name, str):
+                yield Part(channel, tool=name)
             if not (isinstance(name, str) and name in self._tools):
                 yield from self._texts.field("name", name, channel="names of tools")
             yield from self._texts.others(found, _CALL, ("type", "name", "input"))

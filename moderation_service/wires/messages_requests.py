@@ -58,13 +58,16 @@ def parse(
         turns += _turns(message, at=f"messages[{index}]", is_last=index == last, options=options)
     parsed = parse_messages(turns, limits=limits)
     beside = [*texts_beside(body, _UNREAD | _APPLICATION), *(text for one in messages for text in _beside(one))]
+    policy = chosen_policy(policies, headers.policy, options.policy_choice)
     sent = [kept for message in messages if (kept := _sent(message, sealer)) is not None]
     return GuardedChat(
         forward={**body, "messages": sent},
         question=Question.of(message for _, message in parsed),
-        tool_results=tool_results(turns, limits) if options.judge_tool_results else (),
+        tool_results=tool_results(
+            turns, limits, policy=policy, judges_all=options.judge_tool_results, names=_called(messages)
+        ),
         other_text=as_prompt(beside),
-        policy=chosen_policy(policies, headers.policy, options.policy_choice),
+        policy=policy,
         languages=headers.languages,
         stream=read_flag(body, "stream"),
         include_usage=True,
@@ -72,6 +75,17 @@ def parse(
         wants_moderation=False,
         tools=tools,
     )
+
+
+def _called(messages: Sequence[object]) -> dict[str, str]:
+    """The names of the tools that were called, by the ids of the calls."""
+    contents = [message.get("content") for message in messages if isinstance(message, Mapping)]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    return {
+        str(block.get("id")): str(block.get("name"))
+        for block in blocks
+        if isinstance(block, Mapping) and block.get("type") == "tool_use"
+    }
 
 
 def _tool_names(tools: object) -> Iterator[str]:
@@ -111,6 +125,7 @@ def _turns(message: object, *, at: str, is_last: bool, options: GuardedOptions) 
         if isinstance(block, Mapping) and kind == "tool_result" and role == "user":
             yield {
                 "role": "tool",
+                "tool_call_id": block.get("tool_use_id"),
                 "content": "\n".join(_texts(block.get("content"), at=f"{where}.content", options=options)),
             }
         elif (

@@ -37,7 +37,8 @@ class Part:
     """Some text of one channel.
 
     `is_tool`: it is JSON that may be incomplete. `is_numbers`: no text, but numbers that could spell one. `closes`: no
-    more of this channel will come. `waits`: nobody can read it; it goes on once the whole reply was judged.
+    more of this channel will come. `waits`: nobody can read it; it goes on once the whole reply was judged. `tool`: the
+    name of the tool, or a piece of it, that what is on this channel is told to.
     """
 
     channel: str
@@ -46,6 +47,7 @@ class Part:
     is_numbers: bool = False
     closes: bool = False
     waits: bool = False
+    tool: str = ""
 
 
 @dataclass(slots=True)
@@ -225,7 +227,10 @@ def _function(channel: str, function: Mapping[str, object], tools: frozenset[str
     for key, value in function.items():
         if key in ("arguments", "input") and isinstance(value, str):
             yield Part(channel, value, is_tool=True)
-        elif not (key == "name" and isinstance(value, str) and value in tools):
+            continue
+        if key == "name" and isinstance(value, str):
+            yield Part(channel, tool=value)
+        if not (key == "name" and isinstance(value, str) and value in tools):
             yield from _field(key, value, channel=_TOOLS)
 
 

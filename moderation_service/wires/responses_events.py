@@ -202,7 +202,7 @@ class ResponsesReader:
             yield from self._texts.new(channel, event.get("delta"), is_tool=True)
         else:
             yield from self._texts.again(channel, event.get(_CALL_EVENTS[stem]), is_tool=True)
-            yield from self._tool_name(event.get("name"))
+            yield from self._tool_name(event.get("name"), channel)
         yield Part(channel, waits=True)
 
     def _part_event(self, kind: str, event: Mapping[str, object]) -> Iterator[Part]:
@@ -256,13 +256,15 @@ class ResponsesReader:
         elif kind in _CALLS:
             field = _CALLS[kind]
             yield from self._texts.others(found, _ITEM, ("type", "name", field))
-            yield from self._tool_name(found.get("name"))
+            yield from self._tool_name(found.get("name"), f"{index} call")
             yield from self._texts.again(f"{index} call", found.get(field) or "", is_tool=True)
             yield Part("", waits=True)
         else:
             raise ChatModelError(NO_REPLY)
 
-    def _tool_name(self, name: object) -> Iterator[Part]:
+    def _tool_name(self, name: object, channel: str) -> Iterator[Part]:
+        if isinstance(name, str):
+            yield Part(channel, tool=name)
         if name is not None and not (isinstance(name, str) and name in self._tools):
             yield from self._texts.field("name", name, channel="names of tools")
 

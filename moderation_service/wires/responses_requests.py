@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from ..core.conversation import Conversation, Limits, Message, parse_messages
+from ..core.conversation import Limits, Message, parse_messages
 from ..core.policy import Policies
 from ..core.question import Question
 from ..errors import InvalidRequest
@@ -103,7 +103,10 @@ def parse(
     turns = [_turn(item, at=f"input[{index}]", options=options) for index, item in enumerate(own)]
     before = [_turn(item, at="previous_response_id", options=options) for item in earlier]
     _speak_up(turns, own)
-    question, results = _judged(before, turns, limits, options)
+    policy = chosen_policy(policies, headers.policy, options.policy_choice)
+    question = _question(before, turns, limits)
+    called = _called([*earlier, *own])
+    results = tool_results(turns, limits, policy=policy, judges_all=options.judge_tool_results, names=called)
     beside = [*texts_beside(body, _UNREAD | _APPLICATION), *(text for item in own for text in _beside(item))]
     items = [sent for item in [*earlier, *own] if (sent := _sent(item, sealer)) is not None]
     forward = {key: value for key, value in body.items() if key not in ("moderation", "previous_response_id")}
@@ -113,7 +116,7 @@ def parse(
         question=question,
         tool_results=results,
         other_text=as_prompt(beside),
-        policy=chosen_policy(policies, headers.policy, options.policy_choice),
+        policy=policy,
         languages=headers.languages,
         stream=read_flag(body, "stream"),
         include_usage=True,
@@ -203,7 +206,8 @@ def _turn(item: object, *, at: str, options: GuardedOptions) -> dict[str, object
             raise InvalidRequest(f"`{at}.role` must be one of {', '.join(_ROLES)}.", param=f"{at}.role")
         return {"role": item["role"], "content": _content(item.get("content"), at=f"{at}.content", options=options)}
     if kind in _OUTPUTS:
-        return {"role": "tool", "content": _content(item.get("output"), at=f"{at}.output", options=options)}
+        content = _content(item.get("output"), at=f"{at}.output", options=options)
+        return {"role": "tool", "tool_call_id": item.get("call_id"), "content": content}
     if kind == "reasoning" or kind in _CALLS:
         return {"role": "assistant", "content": ""}
     raise InvalidRequest(f"`{at}.type`: this kind of item is not known here and not let through.", param=f"{at}.type")
@@ -246,14 +250,17 @@ def _thoughts(item: Mapping[str, object]) -> Iterator[str]:
                 yield part["text"]
 
 
-def _judged(
-    before: list[dict[str, object]], turns: list[dict[str, object]], limits: Limits, options: GuardedOptions
-) -> tuple[Question, Sequence[Conversation]]:
+def _called(items: Sequence[object]) -> dict[str, str]:
+    """The names of the tools that were called, by the ids of the calls."""
+    calls = [item for item in items if isinstance(item, Mapping) and item.get("type") in _CALLS]
+    return {str(call.get("call_id")): str(call.get("name")) for call in calls}
+
+
+def _question(before: list[dict[str, object]], turns: list[dict[str, object]], limits: Limits) -> Question:
     # Apart, so that an error names the place in this request.
     earlier = [message for _, message in parse_messages(before, limits=limits, param="previous_response_id")]
     asked = [message for _, message in parse_messages(turns, limits=limits, param="input")]
-    results = tool_results(turns, limits) if options.judge_tool_results else ()
-    return Question.of([*earlier, *asked]), results
+    return Question.of([*earlier, *asked])
 
 
 def turns_of(items: Sequence[object], *, limits: Limits, options: GuardedOptions) -> list[Message]:

@@ -231,7 +231,9 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
         load_policies(file, default="balanced")
 
 
-FIELDS = "description, extends, message, streaming, actions, categories, thresholds, on_failure, prompt, response"
+FIELDS = (
+    "description, extends, message, streaming, actions, categories, thresholds, on_failure, prompt, response, tools"
+)
 RULE_FIELDS = "actions, categories, thresholds, on_failure"
 CATEGORIES = ", ".join(category.value for category in Category)
 
@@ -353,3 +355,51 @@ def test_actions_are_the_only_thing_a_shorthand_category_changes(file: Path) -> 
     assert own.rules[PROMPT].categories == {Category.VIOLENT: {CONTROVERSIAL: Action.ALLOW, UNSAFE: Action.ALLOW}}
     assert own.rules[PROMPT].actions == BUILT_IN["balanced"].rules[PROMPT].actions
     assert SAFE not in own.rules[PROMPT].categories[Category.VIOLENT]
+
+
+def test_tools_have_rules_of_their_own(file: Path) -> None:
+    policies = load(
+        file,
+        """
+        policies:
+          agents:
+            extends: strict
+            tools:
+              "mail_*":
+                categories: {pii: block}
+                result: {actions: {controversial: flag}}
+              drop_table: {call: {actions: {safe: block}}}
+          more:
+            extends: agents
+            tools:
+              "*": {on_failure: block}
+              "mail_*": {actions: {controversial: allow}}
+        """,
+    )
+    agents, more = policies.get("agents"), policies.get("more")
+    mail = agents.for_tool("mail_send")
+    assert mail is not None
+    assert mail.call.categories[Category.PII] == {Severity.CONTROVERSIAL: Action.BLOCK, Severity.UNSAFE: Action.BLOCK}
+    assert (mail.call.actions[Severity.CONTROVERSIAL], mail.result.actions[Severity.CONTROVERSIAL]) == (
+        Action.BLOCK,
+        Action.FLAG,
+    )
+    assert agents.for_tool("drop_table").call.actions[Severity.SAFE] is Action.BLOCK  # type: ignore[union-attr]
+    assert agents.for_tool("search") is None
+    assert [one.glob for one in more.tools] == ["*", "mail_*", "drop_table"]
+    assert more.tools[1].call.categories, "what it extends stays"
+    assert more.to_json()["tools"]["*"]["call"]["on_failure"] == "block"  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize(
+    ("tools", "reason"),
+    [
+        ("[a]", "`tools` must be a mapping"),
+        ("{a: block}", "`tools.a` must be a mapping"),
+        ("{a: {calls: {}}}", "`tools.a` has an unknown field 'calls'"),
+        ("{a: {call: {call: {}}}}", "`tools.a.call` has an unknown field 'call'"),
+        ("{'': {}}", "`tools`: a glob has 1 to 128 printable characters"),
+    ],
+)
+def test_a_mistake_in_the_rules_for_tools_is_told(file: Path, tools: str, reason: str) -> None:
+    assert reason in complaint(file, f"policies: {{own: {{tools: {tools}}}}}")

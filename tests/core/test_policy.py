@@ -184,6 +184,7 @@ def test_a_policy_is_shown_in_the_words_of_the_policy_file() -> None:
         "response": rules,
         "message": {"en": "No."},
         "streaming": "hold",
+        "tools": {},
         "version": own.version,
     }
 

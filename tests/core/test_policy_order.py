@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules, Streaming, Thresholds
+from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules, Streaming, Thresholds, ToolRules
 from moderation_service.core.policy_order import why_milder
 from moderation_service.core.verdict import Action, Category, Scores, Severity, Target, Verdict
 
@@ -89,7 +89,9 @@ def test_showing_text_before_it_is_judged_is_milder() -> None:
 
 def test_every_field_that_decides_is_compared() -> None:
     # A new one lets text out unseen until `why_milder` knows it.
-    assert {one.name for one in dataclasses.fields(Policy)} == {"name", "description", "rules", "messages", "streaming"}
+    fields = {"name", "description", "rules", "messages", "streaming", "tools"}
+    assert {one.name for one in dataclasses.fields(Policy)} == fields
+    assert {one.name for one in dataclasses.fields(ToolRules)} == {"glob", "call", "result"}
     assert {one.name for one in dataclasses.fields(Rules)} == {"actions", "categories", "thresholds", "on_failure"}
 
 
@@ -161,3 +163,50 @@ def test_no_policy_that_may_stand_in_is_milder_in_effect(pair: tuple[Policy, Pol
 @given(POLICIES)
 def test_a_policy_may_stand_in_for_itself(policy: Policy) -> None:
     assert why_milder(policy, policy) is None
+
+
+# Rules for tools
+
+FREE = Rules(dict.fromkeys(Severity, Action.ALLOW))
+SHUT = Rules(dict.fromkeys(Severity, Action.BLOCK))
+
+
+def with_tools(*tools: tuple[str, Rules], base: Policy = BALANCED) -> Policy:
+    return dataclasses.replace(base, name="own", tools=tuple(ToolRules(glob, one, one) for glob, one in tools))
+
+
+def test_milder_rules_for_a_tool_are_milder() -> None:
+    reason = why_milder(with_tools(("mail_*", FREE)), BALANCED)
+    assert reason is not None
+    assert "tools like `mail_*`" in reason
+    assert why_milder(BALANCED, with_tools(("mail_*", SHUT))) is not None
+    assert why_milder(with_tools(("mail_*", FREE)), with_tools(("mail_*", SHUT))) is not None
+
+
+def test_stricter_rules_for_a_tool_may_be_chosen() -> None:
+    assert why_milder(with_tools(("mail_*", SHUT)), BALANCED) is None
+    assert why_milder(with_tools(("mail_*", SHUT)), with_tools(("mail_*", SHUT))) is None
+    assert why_milder(with_tools(("a", SHUT), base=BUILT_IN["strict"]), with_tools()) is None
+
+
+def test_rules_for_other_tools_are_compared_with_all_that_they_may_meet() -> None:
+    """`m*` catches `mail_send` before the default's stricter rules for it could."""
+    own = with_tools(("m*", BALANCED.rules[Target.PROMPT]))
+    assert why_milder(own, with_tools(("mail_*", SHUT))) is not None
+    shut = dataclasses.replace(with_tools(("m*", SHUT)), rules=dict.fromkeys(Target, SHUT))
+    assert why_milder(shut, with_tools(("mail_*", SHUT))) is None
+
+
+@given(POLICIES, POLICIES, st.lists(st.tuples(st.sampled_from(["mail_*", "*", "m?il*"]), RULES, RULES), max_size=2))
+def test_no_tool_gets_more_out_by_a_policy_that_may_be_chosen(
+    choice: Policy, default: Policy, tools: list[tuple[str, Rules, Rules]]
+) -> None:
+    choice = dataclasses.replace(choice, tools=tuple(ToolRules(*one) for one in tools))
+    if why_milder(choice, default) is not None:
+        return
+    for name in ("mail_send", "mail", "other", ""):
+        for target in Target:
+            for severity in Severity:
+                ours, theirs = choice.rules_for(target, name), default.rules_for(target, name)
+                if ours.thresholds == theirs.thresholds:
+                    assert ours.actions[severity].rank >= theirs.actions[severity].rank

@@ -142,7 +142,7 @@ def test_the_text_shows_rates_intervals_and_errors(document):
     assert "fake (fake-1)" in text
     assert "not judged 1: engine_unavailable 1" in text
     assert "66.7% [26.1, 91.9]" in text
-    assert "50.0% right of 2 items" in text
+    assert "right in 50.0% of 2 texts" in text
     assert "balanced (default)" in text
 
 

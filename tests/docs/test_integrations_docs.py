@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -10,8 +11,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "docs" / name for name in ("integrations.md", "integrations.zh-CN.md")]
 REQUIREMENTS = ("tests/litellm/requirements.txt", "tests/openai/requirements.txt", "tools/dify/requirements.txt")
+PROTOCOLS = ROOT / "tests" / "clients"
 NAMED = ("litellm", "openai", "langchain", "langchain-openai", "dify-plugin", "graphon")
-FAMILIES = sorted((ROOT / "tests" / "clients").glob("*/requirements.txt"))
+# Of Node's clients the versions are in package.json, and nothing of Python is pinned.
+FAMILIES = [
+    file for file in sorted((ROOT / "tests" / "clients").glob("*/requirements.txt")) if "==" in file.read_text()
+]
 
 
 def installed() -> dict[str, str]:
@@ -38,3 +43,11 @@ def test_the_versions_of_a_family_of_clients_are_those_installed(page: Path, fil
 def test_the_versions_named_are_those_installed(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert [name for name, version in installed().items() if version not in text] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_versions_of_the_clients_of_responses_and_messages_are_those_installed(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    pinned = re.findall(r"==([\w.]+)", (PROTOCOLS / "protocols" / "requirements.txt").read_text(encoding="utf-8"))
+    package = json.loads((PROTOCOLS / "protocols_node" / "package.json").read_text(encoding="utf-8"))
+    assert [version for version in [*pinned, *package["dependencies"].values()] if version not in text] == []

@@ -167,6 +167,30 @@ def test_one_command_brings_everything_up_and_ctrl_c_takes_it_down(bring_up, fak
         moderate(run.url, BOMB)
 
 
+def test_annotate_starts_its_own_vllm_and_ends_it_behind_itself(environment, fake_vllm, model_dir, tmp_path):
+    rows = tmp_path / "in.jsonl"
+    rows.write_text(f'{{"prompt": "{BOMB}"}}\n{{"prompt": "How do I bake bread?"}}\n')
+    words = (
+        "annotate",
+        rows,
+        "-o",
+        tmp_path / "out.jsonl",
+        "--cpu",
+        "--model-dir",
+        model_dir,
+        "--vllm",
+        fake_vllm.program,
+    )
+    command = [sys.executable, "-m", "moderation_service", *map(str, words)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=PATIENCE_S)
+    assert done.returncode == 0, done.stderr
+    labels = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert [(row["guard_safety"], row["guard_model"]) for row in labels] == [("unsafe", "a-model"), ("safe", "a-model")]
+    assert done.stderr.rstrip().endswith("s")
+    assert "Stopping vLLM" in done.stderr
+    assert fake_vllm.survivors == []
+
+
 def test_sigterm_ends_everything_and_is_no_failure(bring_up, fake_vllm):
     run = bring_up()
     run.until_said("is ready: http://")

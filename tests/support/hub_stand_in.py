@@ -64,6 +64,13 @@ class StandIn:
         siblings = [entry(path, content) for path, content in self.files.items()]
         return {"id": self.repo, "sha": COMMIT, "private": False, "siblings": siblings}
 
+    def github_listing(self):
+        tree = [
+            {"path": path, "type": "blob", "size": len(content), "sha": git_sha1(content)}
+            for path, content in self.files.items()
+        ]
+        return {"sha": COMMIT, "tree": [*tree, {"path": "data", "type": "tree", "sha": COMMIT}], "truncated": False}
+
     def modelscope_listing(self):
         entries = [
             {
@@ -113,6 +120,19 @@ class _Handler(BaseHTTPRequestHandler):
             return self._or_redirect(unquote(url.path.removeprefix(f"/{stand_in.repo}/resolve/{COMMIT}/")))
         if url.path == f"/api/v1/models/{stand_in.repo}/repo":
             return self._or_redirect(parse_qs(url.query)["FilePath"][0])
+        return self._data_set(unquote(url.path))
+
+    def _data_set(self, path):
+        """Data sets on the hub, and at GitHub: its API and its raw files, at any commit."""
+        stand_in = self.stand_in
+        if path == f"/api/datasets/{stand_in.repo}/revision/main":
+            return self._list(stand_in.huggingface_listing())
+        if path.startswith(f"/datasets/{stand_in.repo}/resolve/{COMMIT}/"):
+            return self._or_redirect(path.removeprefix(f"/datasets/{stand_in.repo}/resolve/{COMMIT}/"))
+        if path.startswith(f"/repos/{stand_in.repo}/git/trees/"):
+            return self._list(stand_in.github_listing())
+        if path.startswith(f"/{stand_in.repo}/"):
+            return self._content(path.removeprefix(f"/{stand_in.repo}/").partition("/")[2])
         return self._answer(404, b'{"error":"Repository not found"}')
 
     def _list(self, listing):

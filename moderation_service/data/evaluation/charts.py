@@ -65,9 +65,10 @@ def curves(title: str, series: Sequence[Series], markers: Sequence[Marker], *, x
         points = " ".join(f"{_x(across):.1f},{_y(up):.1f}" for across, up in one.points)
         colour = f"s{index % _COLOURS}"
         parts.append(f'<polyline class="line {colour}" points="{points}"/>')
-        top = _TOP + 14 + 15 * index
-        parts.append(f'<line class="line {colour}" x1="{_LEFT + 10}" y1="{top}" x2="{_LEFT + 28}" y2="{top}"/>')
-        parts.append(f'<text x="{_LEFT + 33}" y="{top + 4}">{escape(one.name)}</text>')
+        # Bottom left: curves of precision begin at the top and end at the right.
+        top = _y(0) - 12 - 15 * (len(series) - 1 - index)
+        parts.append(f'<line class="line {colour}" x1="{_LEFT + 10}" y1="{top:.1f}" x2="{_LEFT + 28}" y2="{top:.1f}"/>')
+        parts.append(f'<text x="{_LEFT + 33}" y="{top + 4:.1f}">{escape(one.name)}</text>')
     for marker in markers:
         parts.append(f'<circle class="mark" cx="{_x(marker.x):.1f}" cy="{_y(marker.y):.1f}" r="4"/>')
         fits = _x(marker.x) + 8 + _LETTER * len(marker.name) < _WIDTH
