@@ -81,10 +81,13 @@ class GuardedEvents:
 
     @property
     def is_finished(self) -> bool:
+        """Whether the last event has come, or none is waited for because the reply was blocked."""
+        return self._row.has_ended or self._row.cut is not None
+
+    @property
+    def is_over(self) -> bool:
         """Whether the last event has come."""
         return self._row.has_ended
-
-    is_over = is_finished
 
     @property
     def wants_check(self) -> bool:

@@ -169,7 +169,7 @@ class ModelReply:
         return self._is_stream and (is_told or self._answer.is_finished)
 
     def _finish(self) -> None:
-        if self.translation is not None and self._is_stream:
+        if self.translation is not None and self._is_stream and not self._answer.is_all_cut:
             for event in self.translation.events(None):
                 self._answer.add(event)
         self.is_done = True

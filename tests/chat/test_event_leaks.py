@@ -250,3 +250,21 @@ def test_shown_first_means_shown_before_the_verdict_and_cut_after_it(door: str) 
     rest = json.dumps(answer.release())
     assert "\\n\\nSorry." in rest
     assert "find" not in rest
+
+
+@each_door
+def test_a_reply_that_was_blocked_is_whole_however_its_stream_ends(door: str) -> None:
+    events, _ = reply_with(door, random.Random(1), "First the bread. Then the bomb. ", "text")
+    answer: GuardedEvents = DOORS[door][0]().answer(SMALL, shows_first=False)
+    for one in events[:-2]:
+        answer.add(one)
+    assert not answer.is_finished
+    while pieces := answer.take_pieces():
+        answer.settle([rule(piece) for piece in pieces])
+    assert answer.is_blocked
+    for one in events[-2:]:
+        answer.add(one)
+    assert answer.is_finished
+    assert not answer.is_over  # its connection is of no use for another call
+    answer.end()
+    assert SORRY in json.dumps(answer.release())
