@@ -15,7 +15,7 @@ os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
 import ray
 from ray.cluster_utils import Cluster
 
-from moderation_service.config.settings import Settings, Url
+from moderation_service.config.settings import ServersUrl, Settings
 from moderation_service.data.ray import Judges, annotate
 
 ROWS = 600
@@ -27,7 +27,7 @@ def main(url: str) -> None:
     lost = cluster.add_node(num_cpus=4, object_store_memory=memory, resources={"other": 1})
     ray.init(address=cluster.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    judges = Judges(settings=Settings(engine="vllm", upstreams=(Url(url),)), actors=4, in_flight=4, num_cpus=2)
+    judges = Judges(settings=Settings(engine="vllm", upstreams=(ServersUrl(url),)), actors=4, in_flight=4, num_cpus=2)
     rows = [{"id": number, "prompt": f"How do I bake bread {number}?"} for number in range(ROWS)]
     labelled = annotate(ray.data.from_items(rows, override_num_blocks=12), judges)
 

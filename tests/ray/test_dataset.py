@@ -16,7 +16,7 @@ import pytest
 from fake_guard_server import BOMB, BREAD, Action, FakeServer, Request, answering, completion, guard, reply
 from ray_workers import workers
 
-from moderation_service.config.settings import Settings, Url
+from moderation_service.config.settings import ServersUrl, Settings
 from moderation_service.core.verdict import Detail
 from moderation_service.data.ray import Judges, OwnVllm, annotate
 from moderation_service.errors import ConfigurationError, DataError
@@ -27,7 +27,7 @@ HERE = Path(__file__).parent
 
 
 def judges(server: FakeServer, **options: Any) -> Judges:
-    return Judges(settings=Settings(engine="vllm", upstreams=(Url(server.url),)), **options)
+    return Judges(settings=Settings(engine="vllm", upstreams=(ServersUrl(server.url),)), **options)
 
 
 def rows(count: int) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from fake_guard_server import FakeServer, Hang
 from processes import Running, running
 from tiny_policy import tokenizer
 
@@ -96,6 +97,16 @@ def test_the_key_goes_along_in_the_address() -> None:
         (found,) = rollout(f"{closed.url}/rewards/openrlhf?key={KEY}", ["bread"])
         assert found["reward"] == 1.0
         assert not [line for line in closed.lines if KEY in line]
+
+
+def test_a_slow_guard_is_the_number_of_the_file(tmp_path: Path) -> None:
+    server = FakeServer(lambda request: Hang())
+    server.start()
+    try:
+        (found,) = rollout(guard_file(tmp_path, server.url, on_error=-9.0, timeout_s=0.3), ["bread"])
+    finally:
+        server.stop()
+    assert (found["reward"], found["extra_logs"]["guard_error"]) == (-9.0, 1.0)
 
 
 def test_a_guard_that_is_down_is_the_number_of_the_file(unused_port: int, tmp_path: Path) -> None:

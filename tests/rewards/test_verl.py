@@ -55,7 +55,7 @@ def run(manager: str, answers: list[str], *, prompt: object = "Where is it?", **
     return made.loop.run_until_complete(all_of_them())
 
 
-@pytest.mark.parametrize("manager", ["naive", "dapo", "rate_limited"])
+@pytest.mark.parametrize("manager", ["naive", "dapo", "gdpo", "rate_limited"])
 @pytest.mark.parametrize("prompt", ["Where is it?", np.array([{"role": "user", "content": "Where?"}], dtype=object)])
 def test_each_answer_gets_its_reward_and_metrics(manager: str, prompt: object, service: Running) -> None:
     found = run(manager, ANSWERS, prompt=prompt, url=service.url, on_error="raise", on_blank=-1)
