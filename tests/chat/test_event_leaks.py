@@ -113,7 +113,13 @@ def full(door: str) -> list[dict[str, Any]]:
         said,
         fake_responses.call('{"q": "a"}'),
     ]
-    return fake_responses.events_of(*items, size=100)
+    found = fake_responses.events_of(*items, size=100)
+    for event in found:
+        if event["type"] in ("response.output_text.delta", "response.output_text.done"):
+            event["logprobs"] = [ENTRY]
+        if event["type"] == "response.function_call_arguments.done":
+            event["name"] = "find"
+    return found
 
 
 def document_of(door: str) -> dict[str, Any]:
