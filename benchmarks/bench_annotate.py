@@ -80,7 +80,7 @@ def peak_mb() -> float:
 
 
 def files(rows: int) -> None:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with tempfile.TemporaryDirectory(prefix="bench-annotate-", dir="/var/tmp") as name:
         folder = Path(name)
         source = folder / "in.jsonl"
         for count in (1000, rows):

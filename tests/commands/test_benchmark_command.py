@@ -223,6 +223,15 @@ def test_an_unpinned_file_at_github_is_verified_by_what_git_knows_of_the_commit(
     assert run("run", "advbench", "--data", tmp_path, "-o", tmp_path / "r")[0] == 0
 
 
+def test_a_refusal_of_github_speaks_of_its_limit_and_of_no_token(run, known, hub_stand_in, tmp_path):
+    known("advbench", repository=hub_stand_in.repo)
+    hub_stand_in.listing_trouble = [403]
+    code, _, err = run("fetch", "advbench", "--data", tmp_path, "--github-api", hub_stand_in.url)
+    assert code == 1
+    assert "60 requests an hour" in err
+    assert "HF_TOKEN" not in err
+
+
 def test_a_data_set_on_the_hub_is_fetched_with_the_token(run, known, hub_stand_in, tmp_path, monkeypatch):
     known("saferlhf", repository=hub_stand_in.repo)
     answers = {"response_0": "a", "response_1": "b", "is_response_0_safe": True, "is_response_1_safe": False}
