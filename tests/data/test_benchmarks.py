@@ -342,7 +342,7 @@ def test_a_set_that_lacks_a_file_is_not_there(tmp_path):
     [
         ("toxicchat", "toxic-chat_annotation_test.csv", b"other\n1\n"),
         ("openaimod", "samples-1680.jsonl.gz", b"not gzip"),
-        ("openaimod", "samples-1680.jsonl.gz", gzip.compress(b"{}")[:-4]),
+        ("openaimod", "samples-1680.jsonl.gz", gzip.compress(b"{}", mtime=0)[:-4]),
         ("s-eval-en", "S-Eval_base_risk_en_small.jsonl.zip", b"not a zip"),
         ("tdc", "behaviors.json", b"{}"),
         ("tdc", "behaviors.json", b'[" "]'),
