@@ -45,7 +45,7 @@ def run(manager: str, answers: list[str], *, prompt: object = "Where is it?", **
     loaded = {"path": str(Path(module.__file__)), "name": "compute_score", "reward_kwargs": options}
     config = OmegaConf.create(
         {"reward": {"custom_reward_function": loaded, "reward_manager": {"source": "register", "name": manager},
-                    "sandbox_fusion": None, "max_concurrent": 64}, "data": {}}
+                    "sandbox_fusion": None, "max_concurrent": 64}, "trainer": {"experiment_name": "test"}, "data": {}}
     )  # fmt: skip
     made = load_reward_manager(config, tokenizer())
 
