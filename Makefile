@@ -19,9 +19,10 @@ test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for som
 test-vllm: $(VENV)/.installed-dev ## tests against real vLLM (CPU) and llama.cpp servers, which it installs (2.5 GB)
 	@PYTHON=$(BIN)/python tests/vllm/run.sh $(ARGS)
 
-test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which it installs (170 MB)
+test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which it installs (170 MB), and 200 random kills
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,data]'
 	@$(BIN)/python -m pytest tests/data -m data $(ARGS)
+	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
 	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)

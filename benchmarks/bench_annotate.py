@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -44,8 +45,17 @@ IN_FLIGHT = 256
 ROUNDS = 3
 
 
+class InstantEngine:
+    """Takes no time."""
+
+    name, model = VERDICT.engine, VERDICT.model
+
+    def judge(self, conversations: list[Conversation], **how: Any) -> list[Verdict]:
+        return [VERDICT] * len(conversations)
+
+
 class InstantWindow:
-    """A window whose engine takes no time."""
+    """A window whose engine takes no time, without its threads."""
 
     threads = IN_FLIGHT
     away = None
@@ -70,7 +80,7 @@ def peak_mb() -> float:
 
 
 def files(rows: int) -> None:
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:
+    with tempfile.TemporaryDirectory(prefix="bench-annotate-", dir="/var/tmp") as name:
         folder = Path(name)
         source = folder / "in.jsonl"
         for count in (1000, rows):
@@ -85,9 +95,15 @@ def files(rows: int) -> None:
             job = Annotation(dataset=dataset, output=str(folder / f"out-{count}.jsonl"), labels=labels)
             annotate(job, InstantWindow(), engine="none", model="none-1")  # type: ignore[arg-type]
             all_us = 1e6 * (time.process_time() - cpu) / count
+            cpu = time.process_time()
+            job = replace(job, output=str(folder / f"threads-{count}.jsonl"))
+            with JudgingWindow(InstantEngine()) as window:  # type: ignore[arg-type]
+                annotate(job, window, engine="none", model="none-1")
+            window_us = 1e6 * (time.process_time() - cpu) / count
             print(
                 f"{count:>9,} rows, {size / 1e6:.1f} MB: files {files_us:.2f} us CPU per row, "
-                f"{count / files_s:,.0f} rows/s; formats and labels too {all_us:.2f} us; memory {peak_mb():.0f} MB"
+                f"{count / files_s:,.0f} rows/s; formats and labels too {all_us:.1f} us, "
+                f"the window too {window_us:.1f} us; memory {peak_mb():.0f} MB"
             )
 
 

@@ -1,7 +1,8 @@
 """What guarding a streamed answer costs: `python benchmarks/bench_stream.py`.
 
-A stand-in for a language model writes 50 tokens a second; every chunk carries the moment at which it was written, in a
-field that the service passes on as it does with every field. The service judges with its embedded engine, everything
+A stand-in for a language model writes 50 tokens a second; every stream tells when it began, as a number that all
+contracts have a place for. With `--door chat responses messages` each contract is a row of the same run. The service
+judges with its embedded engine, everything
 on: API key, metrics, JSON log. Every answer is another text, so the cache is of no use.
 
 `first` is how much later the first text is seen than without the service, `held` how much later the mean token is.
@@ -22,10 +23,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, quantiles
+from typing import Any
 
 from load import add_before, cpu_seconds, free_port, machine, python_of
 
@@ -55,6 +57,61 @@ def answer(seed: int, tokens: int) -> list[str]:
     return found[:tokens]
 
 
+PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
+Event = dict[str, object]
+
+
+def events_of(
+    door: str, started: float, texts: list[str]
+) -> tuple[list[Event], Callable[[int, str], Event], list[Event]]:
+    """What a contract has before the text, for each piece of it, and after it."""
+    whole = "".join(texts)
+    if door == "messages":
+        usage = {"input_tokens": started, "output_tokens": 1}
+        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
+        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+        stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+        delta = {"type": "content_block_delta", "index": 0}
+        return (
+            [{"type": "message_start", "message": message}, block],
+            lambda number, text: {**delta, "delta": {"type": "text_delta", "text": text}},
+            [{"type": "content_block_stop", "index": 0}, stop, {"type": "message_stop"}],
+        )
+    if door == "responses":
+        response = {"id": "resp_1", "object": "response", "created_at": started, "model": "m", "output": []}
+        item = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+        part = {"type": "output_text", "text": "", "annotations": []}
+        at: Event = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+        full = {**part, "text": whole}
+        done = {**item, "content": [full], "status": "completed"}
+        return (
+            [
+                {"type": "response.created", "sequence_number": 0, "response": response},
+                {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item},
+                {"type": "response.content_part.added", "sequence_number": 2, **at, "part": part},
+            ],
+            lambda number, text: {
+                "type": "response.output_text.delta", "sequence_number": number + 3, **at, "delta": text, "logprobs": []
+            },
+            [
+                {"type": "response.output_text.done", **at, "text": whole},
+                {"type": "response.content_part.done", **at, "part": full},
+                {"type": "response.output_item.done", "output_index": 0, "item": done},
+                {"type": "response.completed", "response": {**response, "output": [done], "status": "completed"}},
+            ],
+        )  # fmt: skip
+    head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": started, "model": "m"}
+
+    def chunk(choice: Event) -> Event:
+        return {**head, "choices": [{"index": 0, **choice}]}
+
+    return (
+        [],
+        lambda number, text: chunk({"delta": {"content": text}, "finish_reason": None}),
+        [chunk({"delta": {}, "finish_reason": "stop"})],
+    )
+
+
 async def model(port: int, *, tokens: int, per_second: float) -> None:
     """The stand-in for a language model."""
 
@@ -65,19 +122,24 @@ async def model(port: int, *, tokens: int, per_second: float) -> None:
             body = json.loads(await reader.readexactly(length))
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             started = time.monotonic()
-            for number, text in enumerate(answer(body["seed"], tokens)):
+            door = next(door for door, path in PATHS.items() if head.split(b" ", 2)[1].decode() == path)
+            texts = answer(body["max_tokens"], tokens)
+            before, each, after = events_of(door, started, texts)
+            for event in before:
+                send(writer, event)
+            for number, text in enumerate(texts):
                 await asyncio.sleep(started + (number + 1) / per_second - time.monotonic())
-                send(writer, {"delta": {"content": text}, "finish_reason": None})
+                send(writer, each(number, text))
                 await writer.drain()
-            send(writer, {"delta": {}, "finish_reason": "stop"})
-            writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n")
+            for event in after:
+                send(writer, event)
+            writer.write(b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n" if door == "chat" else b"0\r\n\r\n")
             await writer.drain()
         writer.close()
 
-    def send(writer: asyncio.StreamWriter, choice: dict[str, object]) -> None:
-        head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-        chunk = {**head, "written_at": time.monotonic(), "choices": [{"index": 0, **choice}]}
-        data = f"data: {json.dumps(chunk)}\n\n".encode()
+    def send(writer: asyncio.StreamWriter, event: dict[str, object]) -> None:
+        name = f"event: {event['type']}\n" if "type" in event else ""
+        data = f"{name}data: {json.dumps(event)}\n\n".encode()
         writer.write(b"%x\r\n%s\r\n" % (len(data), data))
 
     server = await asyncio.start_server(serve, "127.0.0.1", port, backlog=1024)
@@ -95,36 +157,52 @@ class Seen:
     error: str = ""
 
 
-async def chat(port: int, seed: int) -> Seen:
+async def chat(port: int, seed: int, *, door: str, per_second: float) -> Seen:
     """One streamed chat."""
     seen = Seen()
-    body = {"model": "m", "stream": True, "seed": seed, "messages": [{"role": "user", "content": f"Bread {seed}?"}]}
+    asked = [{"role": "user", "content": f"Bread {seed}?"}]
+    body = {"model": "m", "stream": True, "max_tokens": seed, "input" if door == "responses" else "messages": asked}
     content = json.dumps(body).encode()
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
         writer.write(
-            f"POST /v1/chat/completions HTTP/1.1\r\nHost: bench\r\nX-API-Key: {KEY}\r\n"
+            f"POST {PATHS[door]} HTTP/1.1\r\nHost: bench\r\nX-API-Key: {KEY}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
             + content
         )
         status = (await reader.readuntil(b"\r\n\r\n")).split(b" ", 2)[1]
         if status != b"200":
             seen.error = f"status {status.decode()}"
+        started = 0.0
         async for data in events(reader):
             now = time.monotonic()
-            if data == "[DONE]":
+            document = {} if data == "[DONE]" else json.loads(data)
+            started = started or began(document)
+            if data == "[DONE]" or document.get("type") in ("response.completed", "message_stop"):
                 seen.is_complete = True
                 break
-            document = json.loads(data)
             if "error" in document:
-                seen.error = document["error"]["code"]
-            elif document["choices"][0]["delta"].get("content"):
+                seen.error = str(document["error"])
+            elif has_text(document):
                 seen.tokens += 1
-                seen.held_s.append(now - document["written_at"])
+                seen.held_s.append(now - started - seen.tokens / per_second)
         writer.close()
     except (OSError, ValueError, asyncio.IncompleteReadError) as error:
         seen.error = seen.error or repr(error)
     return seen
+
+
+def began(document: dict[str, Any]) -> float:
+    """When the model began, if this document tells it."""
+    told = document.get("created") or document.get("response", {}).get("created_at")
+    return float(told or document.get("message", {}).get("usage", {}).get("input_tokens") or 0.0)
+
+
+def has_text(document: dict[str, Any]) -> bool:
+    """Whether a document has a piece of the text."""
+    if "choices" in document:
+        return bool(document["choices"][0]["delta"].get("content"))
+    return document.get("type") in ("response.output_text.delta", "content_block_delta")
 
 
 async def events(reader: asyncio.StreamReader) -> AsyncIterator[str]:
@@ -133,16 +211,19 @@ async def events(reader: asyncio.StreamReader) -> AsyncIterator[str]:
     while size := int(await reader.readline(), 16):
         *whole, rest = (rest + (await reader.readexactly(size + 2))[:-2]).split(b"\n\n")
         for event in whole:
-            if event.startswith(b"data: "):
-                yield event[6:].decode()
+            _, found, data = event.rpartition(b"data: ")
+            if found:
+                yield data.decode()
 
 
-async def chats(port: int, streams: int, *, first: int, spread_s: float) -> list[Seen]:
+async def chats(
+    port: int, streams: int, *, first: int, spread_s: float, door: str = "chat", per_second: float
+) -> list[Seen]:
     """So many chats at once, begun over a short time, as people do."""
 
     async def later(number: int) -> Seen:
         await asyncio.sleep(spread_s * number / streams)
-        return await chat(port, first + number)
+        return await chat(port, first + number, door=door, per_second=per_second)
 
     return await asyncio.gather(*(later(number) for number in range(streams)))
 
@@ -153,6 +234,9 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=400, help="tokens of an answer")
     parser.add_argument("--per-second", type=float, default=50.0, help="tokens that the model writes per second")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument(
+        "--door", nargs="+", choices=PATHS, default=["chat"], help="contracts, each a row of the same run"
+    )
     parser.add_argument("--model", type=int, metavar="PORT", help=argparse.SUPPRESS)
     add_before(parser)
     options = parser.parse_args()
@@ -167,21 +251,26 @@ def main() -> None:
             earlier = service(model_port, options.workers, places, checkout=options.before)
             services = {"before": stack.enter_context(earlier), **services}
         for _, port in services.values():
-            asyncio.run(chats(port, 2 * options.workers, first=0, spread_s=0.1))  # warm
+            for door in options.door:
+                warm = chats(port, 2 * options.workers, first=1, spread_s=0.1, door=door, per_second=options.per_second)
+                asyncio.run(warm)
         print("| streams | errors | first, p50 | first, p95 | held, mean | held, p95 | checks per 1000 tokens | "
               "CPU per 1000 tokens |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
         first = 1000
         for streams in options.streams:
             for title, (pid, port) in services.items():
-                name = str(streams) if len(services) == 1 else f"{streams}, {title}"
-                print(row(name, pid, port, streams, first), flush=True)
-            first += streams
+                for door in options.door:
+                    name = str(streams) if len(services) == 1 else f"{streams}, {title}"
+                    name = name if len(options.door) == 1 else f"{name}, {door}"
+                    print(row(name, pid, port, streams, first, door=door, per_second=options.per_second), flush=True)
+                    first += streams
     print(f"\n{machine()}; {options.workers} workers, {options.per_second:g} tokens/s, {options.tokens} tokens each.")
 
 
-def row(name: str, pid: int, port: int, streams: int, first: int) -> str:
+def row(name: str, pid: int, port: int, streams: int, first: int, *, door: str, per_second: float) -> str:
     checks, cpu = checks_made(port), cpu_seconds(pid)
-    seen = asyncio.run(chats(port, streams, first=first, spread_s=min(2.0, streams / 50)))
+    spread_s = min(2.0, streams / 50)
+    seen = asyncio.run(chats(port, streams, first=first, spread_s=spread_s, door=door, per_second=per_second))
     checks, cpu = checks_made(port) - checks, cpu_seconds(pid) - cpu
     wrong = [one for one in seen if one.error or not one.is_complete]
     for one in wrong[:3]:

@@ -144,6 +144,12 @@ def test_engines_and_wires_know_nothing_of_each_other() -> None:
             assert not {one.partition(".")[0] for one in imported(name)} & {"flask", "gunicorn"}, name
 
 
+def test_data_sets_need_no_web_framework() -> None:
+    for name in modules():
+        if package_of(name) == "data":
+            assert not {one.partition(".")[0] for one in imported(name)} & {"flask", "werkzeug", "gunicorn"}, name
+
+
 def test_policies_do_not_know_conversations() -> None:
     assert ours("core.policy") == {"errors", "core.verdict"}
     assert ours("core.verdict") == set()

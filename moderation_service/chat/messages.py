@@ -24,14 +24,19 @@ _CHAT = "/v1/chat/completions"
 
 
 class Messages:
-    """One request; `name` is what the id of a reply is made of that is ours, `version` the caller's headers."""
+    """One request; `name` is what the id of a reply is made of that is ours, `version` the caller's headers.
+
+    `request_id` is told with errors.
+    """
 
     path = "/v1/messages"
     param = "messages"
     main = MAIN
 
-    def __init__(self, asked: GuardedChat, *, name: str, sealer: Sealer, version: Mapping[str, str]) -> None:
-        self.asked, self._version, self._name = asked, version, name
+    def __init__(
+        self, asked: GuardedChat, *, name: str, sealer: Sealer, version: Mapping[str, str], request_id: str
+    ) -> None:
+        self.asked, self._version, self._name, self._request_id = asked, version, name, request_id
         self._skeleton: Mapping[str, object] = {
             "id": f"msg_{name}",
             "type": "message",
@@ -93,11 +98,11 @@ class Messages:
 
     def error(self, document: Mapping[str, object], status: int) -> Mapping[str, object]:
         """In the client's shape: some servers have OpenAI's here too."""
-        return dress(document, status)
+        return dress(document, status, request_id=self._request_id)
 
     def broken(self, error: Mapping[str, object]) -> bytes:
         """The end of a stream that fails: nothing follows, not even the usual end."""
-        return write_event(dress(error, 500), name="error")
+        return write_event(dress(error, 500, request_id=self._request_id), name="error")
 
     # As a wire of events.
 

@@ -83,22 +83,6 @@ class ChatUpstream:
             raise ChatModelError("The chat model's server did not list its models.")
         return [entry for entry in entries if isinstance(entry, dict) and isinstance(entry.get("id"), str)]
 
-    def fetch(
-        self, path: str, body: Mapping[str, object], *, headers: Mapping[str, str]
-    ) -> tuple[int, Mapping[str, object]]:
-        """The status and the document of a reply that comes at once; an empty one for what is none.
-
-        Raises ChatModelError.
-        """
-        content = json.dumps(body, separators=(",", ":")).encode()
-        call = UpstreamCall(self._send("POST", path, content, headers, _MAX_LISTING_BYTES))
-        reply, status = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S), call.status or 0
-        try:
-            document = json.loads(reply)
-        except (ValueError, RecursionError):
-            document = None
-        return status, document if isinstance(document, dict) else {}
-
     def pass_on(
         self, method: str, path: str, content: bytes, *, headers: Mapping[str, str], content_type: str = ""
     ) -> tuple[int, str, bytes]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, EngineError
 from ..launch.ending import Ending, StopRequested
 from ..launch.errors import LaunchError
 from .judging_cluster import cluster_options, judging_cluster
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["annotate_command"]
 
 EXIT_FAILED = 1
+_GOES_ON = "the same command goes on from there."
 _FORMATS = ("auto", "messages", "sharegpt", "alpaca", "pairs", "prompt-response", "text")
 _KINDS = ("jsonl", "csv", "tsv", "txt", "parquet", "arrow")
 
@@ -69,6 +70,14 @@ _KINDS = ("jsonl", "csv", "tsv", "txt", "parquet", "arrow")
     show_default=True,
     metavar="N",
     help="Questions that are under way at the same time.",
+)
+@click.option(
+    "--patience",
+    type=click.FloatRange(min=0),
+    default=300.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long an engine that is away is waited for.",
 )
 @click.option(
     "--chunk",
@@ -115,9 +124,13 @@ def annotate_command(inputs: tuple[str, ...], output: str, max_errors: float, **
         with Ending() as ending:
             sys.exit(_annotate(inputs, output, max_errors, given, ending))
     except StopRequested as stop:
-        where = "" if output == "-" else f" What was written is in {output}.part; the same command goes on from there."
+        where = "" if output == "-" else f" What was written is in {output}.part; {_GOES_ON}"
         click.echo(f"moderation-service: stopped.{where}", err=True)
         sys.exit(130 if stop.signal is signal.SIGINT else 128 + stop.signal)
+    except EngineError as error:
+        where = "" if not Path(f"{output}.part").exists() else f" What was written is in {output}.part; {_GOES_ON}"
+        click.echo(f"moderation-service: {error}{where}", err=True)
+        sys.exit(EXIT_FAILED)
     except LaunchError as error:
         click.echo(
             f"moderation-service: {error}\nFor this command: --engine lite, --upstream http://HOST:8000, or --cpu.",
@@ -182,7 +195,7 @@ def _judging(given: dict[str, Any], detail: Detail, ending: Ending) -> Iterator[
     from ..data.window import JudgingWindow, WindowOptions
 
     in_flight = given["in_flight"]
-    options = WindowOptions(in_flight=in_flight, detail=detail)
+    options = WindowOptions(in_flight=in_flight, detail=detail, patience_s=given["patience"])
     with (
         judging_engine(given, in_flight=in_flight, ending=ending) as engine,
         JudgingWindow(engine, options) as window,

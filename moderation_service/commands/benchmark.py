@@ -14,7 +14,7 @@ import click
 from .. import __version__
 from ..errors import DataError
 from .benchmark_fetch import data_option, fetch_command
-from .judging_options import end, in_flight_option, limits_options, set_gates
+from .judging_options import end, guard_options, in_flight_option, limits_options, set_gates
 from .options import CONTEXT, JUDGING, load, setting_options
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ def list_command(as_json: bool, data: Path) -> None:
 )
 @click.option("--gpu-hour-price", type=click.FloatRange(min=0), help="What an hour of your machine costs.")
 @in_flight_option
+@guard_options
 @limits_options
 @setting_options(*JUDGING)
 def run_command(
@@ -109,20 +110,26 @@ def run_command(
 
     gates = set_gates(given)
     found = _located(names, data)
+    # All are read once before the first is judged: a broken file must not end a run of hours.
+    for local in found.values():
+        _texts(local)
+    facts = {name: _facts(name, local) for name, local in found.items()}
     for folder in (output, errors_folder):
         _make(folder)
-    sets: dict[str, Any] = {}
-    in_flight = given.pop("in_flight")
-    with Measuring.of(load(config_file, given), in_flight=in_flight) as measuring:
-        for name, local in found.items():
-            texts, facts = _texts_and_facts(name, local)
-            wrong = errors_folder and errors_folder / f"{name}.jsonl"
-            figures = measuring.document(texts, total=len(texts), errors_file=wrong, name=name)
-            sets[name] = {"set": facts, **figures}
-        guard = measuring.guard()
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = report(sets, guard=guard, service=__version__, date=date, gpu_hour_price=gpu_hour_price)
-    _write(document, output)
+    asked = {name: given.pop(name) for name in ("in_flight", "guard", "guard_model")}
+    sets: dict[str, Any] = {}
+    document: dict[str, Any] = {}
+    with Measuring.of(load(config_file, given), **asked) as measuring:
+        for name, local in found.items():
+            texts, wrong = _texts(local), errors_folder and errors_folder / f"{name}.jsonl"
+            figures = measuring.document(texts, total=len(texts), errors_file=wrong, name=name)
+            sets[name] = {"set": facts[name], **figures}
+            guard = measuring.guard()
+            document = report(sets, guard=guard, service=__version__, date=date, gpu_hour_price=gpu_hour_price)
+            # After each: what was judged stays, whatever happens to the next one.
+            _write(document, output)
+    click.echo("\n".join(str(output / name) for name in REPORTS))
     failures = [
         failure
         for only, gate in gates
@@ -141,7 +148,10 @@ def report_command(file: Path) -> None:
 
     document = _json(file)
     sets_of(document, name=str(file))
-    _write(document, file.parent, names=REPORTS[1:])
+    try:
+        _write(document, file.parent, names=REPORTS[1:])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(f"{file}: is not a whole report of `benchmark run`.") from error
 
 
 @benchmark_group.command("compare", context_settings=CONTEXT)
@@ -180,17 +190,22 @@ def _located(names: Sequence[str], data: Path) -> dict[str, LocalSet | Path]:
     return {**here, **own}
 
 
-def _texts_and_facts(name: str, local: LocalSet | Path) -> tuple[list[Any], dict[str, Any]]:
-    from ..data.benchmark.report import own_facts, set_facts
+def _texts(local: LocalSet | Path) -> list[Any]:
     from ..data.evaluation.reading import open_labelled
 
+    return list(open_labelled([local])) if isinstance(local, Path) else local.texts()
+
+
+def _facts(name: str, local: LocalSet | Path) -> dict[str, Any]:
+    from ..data.benchmark.report import own_facts, set_facts
+
     if isinstance(local, Path):
-        return list(open_labelled([local])), own_facts(local)
+        return own_facts(local)
     files = local.facts()
     for file in files:
         if file["is_pinned"] is False:
             click.echo(f"moderation-service: warning: {name}: {file['file']} is not the file that is pinned.", err=True)
-    return local.texts(), set_facts(local.benchmark, files=files, is_own=local.is_own)
+    return set_facts(local.benchmark, files=files, is_own=local.is_own)
 
 
 def _write(document: Any, folder: Path, *, names: Sequence[str] = REPORTS) -> None:
@@ -210,7 +225,6 @@ def _write(document: Any, folder: Path, *, names: Sequence[str] = REPORTS) -> No
             draft.replace(target)
         except OSError as error:
             raise DataError(f"{target}: can't be written: {error.strerror}.") from error
-        click.echo(str(target))
 
 
 def _make(folder: Path | None) -> None:

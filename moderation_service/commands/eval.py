@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .judging_options import end, gates, in_flight_option, limits_options, mapped_fields, row_options
+from .judging_options import end, gates, guard_options, in_flight_option, limits_options, mapped_fields, row_options
 from .options import CONTEXT, JUDGING, load, setting_options
 
 __all__ = ["eval_command"]
@@ -31,6 +31,7 @@ __all__ = ["eval_command"]
 )
 @row_options
 @in_flight_option
+@guard_options
 @limits_options
 @setting_options(*JUDGING)
 def eval_command(
@@ -65,8 +66,8 @@ def eval_command(
     )
     if not as_json:
         click.echo(labelled.describe(), err=True)
-    in_flight = given.pop("in_flight")
-    with Measuring.of(load(config_file, given), in_flight=in_flight) as measuring:
+    asked = {name: given.pop(name) for name in ("in_flight", "guard", "guard_model")}
+    with Measuring.of(load(config_file, given), **asked) as measuring:
         document = measuring.document(labelled, total=labelled.count, errors_file=errors_file)
     click.echo(json.dumps(document, ensure_ascii=False, indent=2) if as_json else render_text(document))
     end(document["judged"], [failure for gate in wanted if (failure := gate.failure(document)) is not None])

@@ -11,7 +11,16 @@ import click
 if TYPE_CHECKING:
     from ..data.evaluation.gates import Gate
 
-__all__ = ["end", "gates", "in_flight_option", "limits_options", "mapped_fields", "row_options", "set_gates"]
+__all__ = [
+    "end",
+    "gates",
+    "guard_options",
+    "in_flight_option",
+    "limits_options",
+    "mapped_fields",
+    "row_options",
+    "set_gates",
+]
 
 EXIT_NOTHING_JUDGED = 1
 EXIT_LIMIT = 4
@@ -56,6 +65,21 @@ def in_flight_option(function: _F) -> _F:
         show_default=True,
         help="Texts that a model server is asked about at the same time.",
     )(function)
+
+
+def guard_options(function: _F) -> _F:
+    """Another guard in place of the engine that the settings name."""
+    for option in (
+        click.option("--guard-model", metavar="NAME", help="The guard's model.  [default: the server's first]"),
+        click.option(
+            "--guard",
+            metavar="NAME=URL",
+            help="Measure another guard behind an OpenAI-compatible server: llama-guard-3, llama-guard-4, shieldgemma "
+            "or granite-guardian. MODERATION_UPSTREAM_API_KEY is its key.",
+        ),
+    ):
+        function = option(function)
+    return function
 
 
 def limits_options(function: _F) -> _F:

@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..config.policy_file import load_policies
-from ..config.settings import Loaded, Source
+from ..config.settings import Loaded, Settings, Source
 from ..core.engine import Engine
 from ..core.policy import Policies
 from ..core.verdict import Severity
 from ..data.evaluation.run import LabelledText, measure, mistake
 from ..data.evaluation.summary import Judged, summarise
+from ..data.guards.engine import GuardEngine, guard_engine
 from ..data.window import WindowOptions
 from ..engines import create_engine
 from ..errors import DataError
@@ -40,8 +41,8 @@ class Measuring(AbstractContextManager["Measuring"]):
         self._console = console
 
     @classmethod
-    def of(cls, loaded: Loaded, *, in_flight: int, engine: Engine | None = None) -> Measuring:
-        """By the settings; `engine` takes the place of the one that they name.
+    def of(cls, loaded: Loaded, *, in_flight: int, guard: str | None, guard_model: str | None) -> Measuring:
+        """By the settings; `guard` (`NAME=URL`) takes the place of the engine that they name.
 
         Raises ConfigurationError, for the policies first: a typo shows before a model is loaded. Raises the EngineError
         that keeps the engine from judging.
@@ -55,7 +56,7 @@ class Measuring(AbstractContextManager["Measuring"]):
             settings = dataclasses.replace(settings, deadline_s=_DEADLINE_S)
         if loaded.sources["upstream_timeout_s"] is Source.DEFAULT:
             settings = dataclasses.replace(settings, upstream_timeout_s=_TIMEOUT_S)
-        engine = engine or create_engine(settings)
+        engine = _engine(settings, guard, guard_model, in_flight=in_flight)
         engine.check_ready()
         options = WindowOptions(in_flight=in_flight, deadline_s=settings.deadline_s)
         return cls(engine, policies, options, console=Console())
@@ -83,10 +84,25 @@ class Measuring(AbstractContextManager["Measuring"]):
 
     def guard(self) -> dict[str, str]:
         """Who judged, for a report; the model's name may be known only after the first text."""
-        return {"engine": self.engine.name, "model": self.engine.model, "detail": self._options.detail.value}
+        facts = {"engine": self.engine.name, "model": self.engine.model, "detail": self._options.detail.value}
+        if isinstance(self.engine, GuardEngine):
+            facts |= {"prompt": self.engine.prompt, "contract": self.engine.guard.source}
+        return facts
 
     def __exit__(self, *_: object) -> None:
         self.engine.close()
+
+
+def _engine(settings: Settings, guard: str | None, guard_model: str | None, *, in_flight: int) -> Engine:
+    if guard is None:
+        return create_engine(settings)
+    return guard_engine(
+        guard,
+        model=guard_model,
+        api_key=settings.upstream_api_key,
+        in_flight=in_flight,
+        timeout_s=settings.upstream_timeout_s,
+    )
 
 
 class _Progress:

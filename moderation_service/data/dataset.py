@@ -86,7 +86,7 @@ def open_files(paths: Sequence[str | Path], *, kind: Kind | None = None) -> File
     files = tuple(_file(name, kind) for path in paths for name in _found(str(path), kind))
     if len({file.kind for file in files}) > 1:
         kinds = ", ".join(sorted({one.kind.value for one in files}))
-        raise DataError(f"The files are of different kinds: {kinds}.")
+        raise DataError(f"The files are of different kinds: {kinds}; --kind says which of a folder are meant.")
     _check_alike(files)
     return Files(files)
 

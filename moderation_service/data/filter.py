@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,10 +70,9 @@ def filter_rows(job: Filter) -> Summary:
     """Write the rows, and count. Raises DataError."""
     groups = None if job.group is None else _groups(job)
     summary = Summary()
-    kept = _Output(job, job.kept, ())
-    rejects = None if job.rejects is None else _Output(job, job.rejects, ("reason",))
-    outputs = [one for one in (kept, rejects) if one is not None]
-    try:
+    with contextlib.ExitStack() as stack:
+        kept = stack.enter_context(closing(_Output(job, job.kept, ())))
+        rejects = None if job.rejects is None else stack.enter_context(closing(_Output(job, job.rejects, ("reason",))))
         for _, chunk in job.files.chunks(size=_CHUNK):
             reasons: list[str | None] = []
             for row in chunk.rows:
@@ -82,11 +83,9 @@ def filter_rows(job: Filter) -> Summary:
             kept.write(chunk, [number for number, reason in enumerate(reasons) if reason is None], reasons)
             if rejects is not None:
                 rejects.write(chunk, [number for number, reason in enumerate(reasons) if reason], reasons)
-        for one in outputs:
-            one.publish()
-    finally:
-        for one in outputs:
-            one.close()
+        for one in (kept, rejects):
+            if one is not None:
+                one.publish()
     return summary
 
 

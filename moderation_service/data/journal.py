@@ -93,10 +93,16 @@ class GrowingFile:
         return self.progress.is_end and not self.part.exists() and self.path.exists()
 
     def add(self, content: bytes, progress: Progress) -> None:
-        """Write a chunk. It outlives a kill from the next promise on, which is made some times a second."""
-        _write(self._file, content)
-        self.progress = progress
-        self.settle(at_once=progress.is_end)
+        """Write a chunk. It outlives a kill from the next promise on, which is made some times a second.
+
+        Raises DataError where it can't be written.
+        """
+        try:
+            _write(self._file, content)
+            self.progress = progress
+            self.settle(at_once=progress.is_end)
+        except OSError as error:  # the disk is full
+            raise DataError(f"{self.part}: {error.strerror}. With that mended, the same command goes on.") from None
 
     def settle(self, *, at_once: bool = False) -> None:
         """Make the promise that is due; to be called where one waits for the next chunk."""
@@ -107,7 +113,9 @@ class GrowingFile:
     def close(self) -> None:
         """Leave it as it is, to be gone on with."""
         if self._file >= 0:
-            self.settle(at_once=True)
+            # Where there is no room for it either, the last promise stands.
+            with contextlib.suppress(OSError):
+                self.settle(at_once=True)
         for descriptor in (self._file, self._journal):
             if descriptor >= 0:
                 os.close(descriptor)

@@ -48,7 +48,7 @@ class WindowOptions:
     in_flight: int = 256
     detail: Detail = Detail.FULL
     deadline_s: float = 300.0
-    patience_s: float = 120.0
+    patience_s: float = 300.0
     remembered: int = 65_536
 
 

@@ -77,6 +77,11 @@ class GitHubFiles(Hub):
         return "data set"
 
     @property
+    def remedy(self) -> str:
+        """What helps where access is refused."""
+        return "Without a key GitHub's API answers 60 requests an hour from one address; try again later."
+
+    @property
     def place(self) -> Path:
         """The folder of the set."""
         return Path(self.name)

@@ -284,10 +284,7 @@ def _refusal(hub: Hub, reply: requests.Response) -> Exception:
     """The error for an answer that is not the file."""
     status = reply.status_code
     if status in (401, 403):
-        variable = "HF_TOKEN" if hub.source is Source.HUGGINGFACE else "MODELSCOPE_API_TOKEN"
-        hint = "is not accepted" if hub.token else f"is needed: set {variable}"
-        reason = f"{hub.endpoint}: refused {hub.repo} with status {status}."
-        return DownloadFailed(f"{reason} For a private or gated {hub.kind} a token {hint}.")
+        return DownloadFailed(f"{hub.endpoint}: refused {hub.repo} with status {status}. {hub.remedy}")
     if status == 404:
         return DownloadFailed(
             f"{hub.endpoint}: has no {hub.repo} at revision {hub.revision}, or it is private (status 404)."

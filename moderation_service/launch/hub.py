@@ -110,6 +110,13 @@ class Hub:
         return "model"
 
     @property
+    def remedy(self) -> str:
+        """What helps where access is refused."""
+        variable = "HF_TOKEN" if self.source is Source.HUGGINGFACE else "MODELSCOPE_API_TOKEN"
+        hint = "is not accepted" if self.token else f"is needed: set {variable}"
+        return f"For a private or gated {self.kind} a token {hint}."
+
+    @property
     def place(self) -> Path:
         """The folder of the files, inside the cache."""
         # A folder of its own without the weights: it must never pass for the complete model.

@@ -26,6 +26,7 @@ from ..chat import (
 from ..chat.contract import Contract
 from ..chat.item_memory import ItemMemory
 from ..core.conversation import Limits
+from ..core.json_text import read_json, write_json
 from ..core.verdict import Decision
 from ..errors import ChatModelError, NotFound, Overloaded
 from ..ids import random_hex
@@ -52,6 +53,7 @@ _log = logging.getLogger("moderation.chat")
 # nginx would collect a stream before it passes it on, unless told not to.
 _STREAM_HEADERS = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
 _RETRY_AFTER_S = 1.0
+_JSON = "application/json"
 _USUAL_VERSION = "2023-06-01"
 _VERSION = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 _BETAS = re.compile(r"[a-z0-9-]{1,64}(?:, ?[a-z0-9-]{1,64}){0,15}")
@@ -145,7 +147,8 @@ class GuardedDoor:
         """Answer a request for a message. Raises ModerationError."""
         sealer = Sealer(self._service.seal_key, state.key_name)
         asked = self._parsed_message(body, headers, sealer)
-        contract = Messages(asked, name=random_hex(24), sealer=sealer, version=_version(environ))
+        version = _version(environ)
+        contract = Messages(asked, name=random_hex(24), sealer=sealer, version=version, request_id=state.request_id)
         reply = self._answer(contract, environ, state)
         return replace(reply, headers={**reply.headers, "request-id": state.request_id})
 
@@ -155,15 +158,20 @@ class GuardedDoor:
         """Have the model's server count a message's tokens: only the number comes back. Raises ModerationError."""
         sealer = Sealer(self._service.seal_key, state.key_name)
         asked = self._parsed_message(body, headers, sealer)
-        contract = Messages(asked, name="", sealer=sealer, version=_version(environ))
+        contract = Messages(asked, name="", sealer=sealer, version=_version(environ), request_id=state.request_id)
         sent = {**self._headers(environ), **contract.headers(self._options.api_key)}
-        status, document = self._upstream.fetch("/v1/messages/count_tokens", asked.forward, headers=sent)
-        count = document.get("input_tokens")
-        if status == 200 and isinstance(count, int):
-            return json_reply({"input_tokens": count})
-        if status in (404, 405):
-            raise NotFound("The chat model's server does not count tokens.")
-        raise ChatModelError(f"The chat model's server answered with status {status}.")
+        try:
+            _, _, found = self._upstream.pass_on(
+                "POST", f"{contract.path}/count_tokens", write_json(asked.forward), headers=sent, content_type=_JSON
+            )
+        except ChatModelRefused as refused:
+            if refused.http_status in (404, 405):
+                raise NotFound("The chat model's server does not count tokens.") from None
+            return _passed_on(refused, contract.error)
+        try:
+            return json_reply({"input_tokens": int(read_json(found)["input_tokens"])})
+        except (ValueError, TypeError, LookupError, RecursionError):
+            raise ChatModelError("The chat model's server answered no number of tokens.") from None
 
     def _parsed_message(self, body: object, headers: Headers, sealer: Sealer) -> guarded_chat.GuardedChat:
         return messages_requests.parse(

@@ -32,13 +32,13 @@ def render_error(error: ModerationError) -> dict[str, object]:
     return {"type": "error", "error": told, "request_id": None}
 
 
-def dress(document: Mapping[str, object], status: int) -> dict[str, object]:
+def dress(document: Mapping[str, object], status: int, *, request_id: str) -> dict[str, object]:
     """A refusal of a model's server in this shape, whatever its own is."""
     error = document.get("error")
     found = error if isinstance(error, Mapping) else document
     message = found.get("message") or found.get("detail")
     told = message if isinstance(message, str) else f"The chat model's server refused with status {status}."
-    return {"type": "error", "error": {"type": _type_of(status), "message": told}, "request_id": None}
+    return {"type": "error", "error": {"type": _type_of(status), "message": told}, "request_id": request_id}
 
 
 def _type_of(status: int) -> str:

@@ -47,7 +47,7 @@ class ShownMessage:
             block = event["content_block"]
             assert isinstance(block, dict)
             self._open = (index_of(event), block.get("type"))
-            self._next, self._has_text = self._open[0] + 1, bool(block.get("text"))
+            self._next, self._has_text = self._open[0] + 1, self._has_text or bool(block.get("text"))
             return {**event, "content_block": self._sealed_block(block)}
         elif kind == "content_block_stop":
             self._open = None
@@ -75,7 +75,7 @@ class ShownMessage:
             yield {"type": "content_block_stop", "index": self._open[0]}
             self._open = None
         if self._open is None:
-            self._open, self._has_text = (self._next, "text"), False
+            self._open = (self._next, "text")
             yield {"type": "content_block_start", "index": self._next, "content_block": {"type": "text", "text": ""}}
         index = self._open[0]
         delta = {"type": "text_delta", "text": f"\n\n{text}" if self._has_text else text}

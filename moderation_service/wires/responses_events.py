@@ -72,6 +72,7 @@ _ECHOED = frozenset(
 )
 """What the caller has sent comes back in these; text of others than the caller is judged there too."""
 _CALLS = {"function_call": "arguments", "custom_tool_call": "input"}
+_MAIN_TEXT, _MAIN_DELTA = "response.output_text", "response.output_text.delta"
 # The kind of text that an event goes on with or ends, and the field that has its number.
 _TEXT_EVENTS = {
     "response.output_text": ("content", "content_index", "text"),
@@ -125,7 +126,7 @@ class ResponsesReader:
     def read(self, event: Mapping[str, object]) -> Reading:
         """The text of an event. Raises ChatModelError for one that is not known."""
         kind = event.get("type")
-        if kind == "response.output_text.delta" and event.keys() <= _DELTA_KEYS:
+        if kind == _MAIN_DELTA and event.keys() <= _DELTA_KEYS:
             return self._plain_delta(event)
         read = self._kinds.get(kind) if isinstance(kind, str) else None
         if read is None or not isinstance(kind, str):
@@ -142,7 +143,7 @@ class ResponsesReader:
         """An event as most of them are."""
         parts = self._texts.new(self._channel(event, "content", "content_index"), event.get("delta"))
         beside = () if self._is_known(event) else self._beside(event)
-        tokens = self._tokens(event, "response.output_text.delta") if event.get("logprobs") else None
+        tokens = self._tokens(event, _MAIN_DELTA) if event.get(LOGPROBS) else None
         return Reading([*beside, *parts], tokens)
 
     def _is_known(self, event: Mapping[str, object]) -> bool:
@@ -155,14 +156,13 @@ class ResponsesReader:
         """The fields that are no text of the kind that the event is of."""
         index = event.get("output_index", 0)
         item = self._ids.get(index) if isinstance(index, int) else None
-        known = {"type", "delta", "text", "refusal", "arguments", "input", "name", "item", "part", "annotation"}
-        known |= {"response", "logprobs", *(("item_id",) if event.get("item_id") in (None, item) else ())}
+        known = {"type", *_BY_KIND, *(("item_id",) if event.get("item_id") in (None, item) else ())}
         if item is None and isinstance(index, int) and "item_id" in event and is_identifier(event["item_id"]):
             # Of an item that was never told: its first event tells its id.
             self._ids[place_of(event, "")[0]] = event["item_id"]
             known.add("item_id")
         yield from self._texts.others(event, _EVENT, known)
-        for key in ("text", "refusal", "arguments", "input", "delta", "annotation", "item", "part", "response", "name"):
+        for key in _BY_KIND:
             if key in event and key not in _FIELDS_OF.get(str(event["type"]), ()):
                 yield from self._texts.field(key, event[key])
 
@@ -193,6 +193,8 @@ class ResponsesReader:
             yield from self._texts.new(channel, event.get("delta"))
         else:
             yield from self._texts.again(channel, event.get(field))
+            if stem == _MAIN_TEXT:
+                yield from self._told_tokens(event.get(LOGPROBS), self._texts.said(channel))
             yield Part(channel, closes=True)
 
     def _call_event(self, kind: str, event: Mapping[str, object]) -> Iterator[Part]:
@@ -295,7 +297,7 @@ class ResponsesReader:
     # Tokens.
 
     def _tokens(self, event: Mapping[str, object], kind: str) -> Tokens | None:
-        if not kind.endswith(".delta") or not event.get(LOGPROBS):
+        if kind != _MAIN_DELTA or not event.get(LOGPROBS):
             return None
         found = tokens_of({LOGPROBS: {"content": event[LOGPROBS]}})
         if found is not None:
@@ -317,12 +319,17 @@ class ResponsesReader:
             yield Part("alternatives of tokens", "".join(new))
 
 
+_BY_KIND = (
+    "text", "refusal", "arguments", "input", "delta", "annotation", "item", "part", "response", "name", LOGPROBS,
+)  # fmt: skip
 # The fields that each kind of event reads for itself; elsewhere they are fields as any others.
 _FIELDS_OF: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("response.created", "response.in_progress", "response.queued", *ENDS), ("response",)),
     **dict.fromkeys(("response.output_item.added", "response.output_item.done"), ("item",)),
     **{f"{kind}.delta": ("delta",) for kind in (*_TEXT_EVENTS, *_CALL_EVENTS)},
     **{f"{kind}.done": (field,) for kind, (_, _, field) in _TEXT_EVENTS.items()},
+    _MAIN_DELTA: ("delta", LOGPROBS),
+    f"{_MAIN_TEXT}.done": ("text", LOGPROBS),
     **{f"{kind}.done": (field, "name") for kind, field in _CALL_EVENTS.items()},
     **{f"{kind}.{end}": ("part",) for kind in _PART_EVENTS for end in ("added", "done")},
     "response.output_text.annotation.added": ("annotation",),

@@ -220,8 +220,8 @@ def _content(content: object, *, at: str, options: GuardedOptions) -> object:
     found: list[object] = []
     for index, part in enumerate(content):
         kind = part.get("type") if isinstance(part, Mapping) else None
-        if isinstance(part, Mapping) and kind in _TEXT_PARTS:
-            field = _TEXT_PARTS[str(kind)]
+        if isinstance(part, Mapping) and isinstance(kind, str) and kind in _TEXT_PARTS:
+            field = _TEXT_PARTS[kind]
             found.append({"type": "text", "text": part.get(field)})
         elif isinstance(kind, str) and kind in _MEDIA:
             if not options.allow_media:

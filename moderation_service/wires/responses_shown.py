@@ -143,7 +143,7 @@ class ShownResponse:
             yield {"type": "response.created", "response": response}
             yield {"type": "response.in_progress", "response": response}
         text = decision.message or ""
-        is_message = self._open is not None and self._items.get(self._open, {}).get("type", "message") == "message"
+        is_message = self._open is not None and self._is_message(self._open)
         if self._part is not None and not (is_message and self._part[3] == "output_text"):
             yield from self._closed_part()
         if self._open is not None and not is_message:
@@ -160,7 +160,9 @@ class ShownResponse:
             part = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
             yield {**self._at(), "type": "response.content_part.added", "part": part}
         key = self._part[:3]
-        text = f"\n\n{text}" if "".join(self._texts.get(key, ())) else text
+        # Also after text of an item that is closed: programs put the texts of all of them together.
+        has_text = any("".join(shown) for (item, _, _), shown in self._texts.items() if self._is_message(item))
+        text = f"\n\n{text}" if has_text else text
         self._texts.setdefault(key, []).append(text)
         yield {**self._at(), "type": "response.output_text.delta", "delta": text, "logprobs": []}
         yield from self._closed_part()
@@ -168,6 +170,9 @@ class ShownResponse:
         output = [item for _, item in sorted(self._items.items())]
         response = render_blocked({**(self._head or self._skeleton), "output": output}, decision, end=self._end)
         yield {"type": f"response.{response['status']}", "response": response}
+
+    def _is_message(self, item: int) -> bool:
+        return self._items.get(item, {}).get("type", "message") == "message"
 
     def _at(self) -> dict[str, object]:
         assert self._part is not None

@@ -50,7 +50,7 @@ def messages() -> Messages:
     asked = messages_requests.parse(
         body, policies=POLICIES, limits=Limits(), headers=Headers(), options=GuardedOptions(), sealer=SEALER
     )
-    return Messages(asked, name="1", sealer=SEALER, version={})
+    return Messages(asked, name="1", sealer=SEALER, version={}, request_id="r-1")
 
 
 DOORS: dict[str, tuple[Callable[[], Any], ModuleType]] = {
@@ -113,7 +113,13 @@ def full(door: str) -> list[dict[str, Any]]:
         said,
         fake_responses.call('{"q": "a"}'),
     ]
-    return fake_responses.events_of(*items, size=100)
+    found = fake_responses.events_of(*items, size=100)
+    for event in found:
+        if event["type"] in ("response.output_text.delta", "response.output_text.done"):
+            event["logprobs"] = [ENTRY]
+        if event["type"] == "response.function_call_arguments.done":
+            event["name"] = "find"
+    return found
 
 
 def document_of(door: str) -> dict[str, Any]:
@@ -227,3 +233,20 @@ def test_nothing_leaks_in_hundreds_of_streams_and_clean_ones_pass_unchanged(door
         assert not [one for one in texts_in(list(shown)) if SPELLED.search(one)]
         if door == "responses":
             assert [one["sequence_number"] for one in shown] == list(range(len(shown)))
+
+
+@each_door
+def test_shown_first_means_shown_before_the_verdict_and_cut_after_it(door: str) -> None:
+    events, _ = reply_with(door, random.Random(1), "First the bread. Then the bomb.", "text")
+    answer: GuardedEvents = DOORS[door][0]().answer(SMALL, shows_first=True)
+    for one in events:
+        answer.add(one)
+    shown = answer.release()
+    deltas = [one["delta"] if door == "responses" else one["delta"].get("text", "") for one in shown if "delta" in one]
+    assert "the bomb." in "".join(deltas)
+    assert "find" not in json.dumps(shown)
+    while pieces := answer.take_pieces():
+        answer.settle([rule(piece) for piece in pieces])
+    rest = json.dumps(answer.release())
+    assert "\\n\\nSorry." in rest
+    assert "find" not in rest

@@ -212,8 +212,9 @@ def test_what_is_no_reply_is_an_error(door: Door, document: Any) -> None:
 def test_refusals_of_the_server_have_this_contracts_shape(door: Door) -> None:
     refusal = {"error": {"message": "Too long.", "type": "BadRequestError", "code": 400}}
     door.llm.behave = lambda request: [http(400, refusal)]
-    reply = door.ask()
-    assert (reply.status_code, reply.json["error"]) == (400, {"type": "invalid_request_error", "message": "Too long."})
+    reply = door.ask(headers={"X-Request-Id": "r-1"})
+    error = {"type": "invalid_request_error", "message": "Too long."}
+    assert (reply.status_code, reply.json) == (400, {"type": "error", "error": error, "request_id": "r-1"})
 
 
 def test_without_a_verdict_nothing_passes(llm: FakeLLM) -> None:
@@ -332,3 +333,8 @@ def test_tokens_are_counted_by_the_models_server(door: Door) -> None:
     assert door.llm.requests[0].path == "/v1/messages/count_tokens"
     door.llm.behave = lambda request: [http(404, {"error": "x"})]
     assert (door.count([]).status_code, door.count([]).json["error"]["type"]) == (404, "not_found_error")
+    door.llm.behave = lambda request: [http(400, {"error": {"message": "Too long."}})]
+    assert (door.count([]).status_code, door.count([]).json["error"]["message"]) == (400, "Too long.")
+    door.llm.behave = lambda request: [http(200, {"input_tokens": "a bomb"})]
+    assert (door.count([]).status_code, "bomb" in door.count([]).get_data(as_text=True)) == (502, False)
+    assert door.count([{"role": "user", "content": [{"type": "image"}]}]).status_code == 400

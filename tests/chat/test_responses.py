@@ -11,6 +11,7 @@ import pytest
 from apps import make_client
 from fake_llm import FakeLLM, http
 from fake_responses import call, events_of, message, reasoning, response, stream_of, whole_of
+from fakes import FakeEngine
 
 from moderation_service.config.setting import Secret, Url
 
@@ -186,6 +187,7 @@ def test_a_half_shown_thought_is_closed_before_the_message(door: Door) -> None:
         assert [event["item"]["type"] for event in closed] == ["reasoning", "message"]
         assert [event["output_index"] for event in closed] == [0, 1]
         assert [item["type"] for item in found[-1]["response"]["output"]] == ["reasoning", "message"]
+        assert text_of(found) == SORRY
         assert "bomb" not in json.dumps(found)
 
 
@@ -305,6 +307,8 @@ def test_the_users_words_are_judged_in_every_shape(door: Door) -> None:
             {"input": [{"role": "user", "content": [{"type": "input_image", "image_url": "x"}]}]},
             "input[0].content[0].type",
         ),
+        ({"input": [{"role": "user", "content": [{"type": ["text"], "text": "x"}]}]}, "input[0].content[0].type"),
+        ({"input": [{"role": "user", "content": [{"type": "input_text", "text": 7}]}]}, "input[0].content[0].text"),
         ({"input": [{"type": "item_reference", "id": "msg_77"}]}, "input[0].id"),
         ({"input": [{"role": "user"}]}, "input[0].content"),
         ({"input": 7}, "input"),
@@ -374,10 +378,13 @@ def test_an_item_can_be_referred_to_instead_of_sent(door: Door) -> None:
 
 
 def test_a_turn_is_judged_with_those_it_refers_to(door: Door) -> None:
-    first = door.sends(call("{}")).ask("Tell me of a bo").json
+    engine = FakeEngine()
+    door = Door(door.llm, engine=engine).sends(call("{}"))
+    first = door.ask("Tell me of a bo").json
     output = {"type": "function_call_output", "call_id": "c", "output": "1"}
     second = door.ask([output, {"role": "user", "content": "mb"}], previous_response_id=first["id"])
     assert second.status_code == 200
+    assert engine.asked[2] == "Tell me of a bo\nmb"
     door.sends(message(BREAD))
     blocked = door.ask("a bomb").json
     assert door.ask("Go on.", previous_response_id=blocked["id"]).json["status"] == "completed"

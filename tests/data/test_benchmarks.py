@@ -6,6 +6,7 @@ import csv
 import gzip
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 
@@ -479,7 +480,42 @@ def test_reports_without_a_set_in_common_are_not_compared():
         comparison({"a": one}, {"b": one})
 
 
-@pytest.mark.parametrize("wrong", [[], {}, {"format": 99, "sets": {}}, {"format": 1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [],
+        {},
+        {"format": 99, "sets": {}},
+        {"format": 1},
+        {"format": 1, "sets": {"a": {"outcomes": {"ids": "", "gold": "ss", "found": "s"}}}},
+        {"format": 1, "sets": {"a": {"outcomes": {"ids": "", "gold": "x", "found": "s"}}}},
+        {"outcomes": {"gold": "s", "found": "s"}},
+    ],
+)
 def test_what_is_no_report_is_refused(wrong):
     with pytest.raises(DataError, match="x: is neither"):
         sets_of(wrong, name="x")
+
+
+@pytest.mark.data
+def test_a_set_in_parquet_is_read(tmp_path):
+    pyarrow, parquet = pytest.importorskip("pyarrow"), pytest.importorskip("pyarrow.parquet")
+    rows = [
+        {"prompt": "q", "response": "r", "prompt_harm_label": "harmful", "response_harm_label": "unharmful"},
+        {"prompt": "q", "response": None, "prompt_harm_label": "harmful", "response_harm_label": None},
+    ]
+    rows = [{**row, "response_refusal_label": "refusal", "id": number} for number, row in enumerate(rows)]
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "wildguard_test.parquet")
+    prompts, responses = (
+        locate(one, tmp_path).texts() for one in chosen(["wildguardtest-prompts", "wildguardtest-responses"])
+    )
+    assert [text.gold.severity for text in prompts] == [UNSAFE, UNSAFE]
+    [text] = responses
+    assert (text.gold.severity, text.gold.refusal, text.conversation.response) == (SAFE, True, "r")
+
+
+def test_parquet_without_its_reader_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (tmp_path / "test-00000-of-00001.parquet").write_bytes(b"PAR1")
+    with pytest.raises(DataError, match="pyarrow"):
+        locate(*chosen(["aegis1"]), tmp_path).texts()

@@ -210,6 +210,15 @@ def test_what_is_there_is_replaced_only_when_that_is_said(tmp_path: Path) -> Non
         CliRunner().invoke(cli, command, catch_exceptions=False)
 
 
+def test_where_one_output_is_refused_nothing_of_the_other_is_left(tmp_path: Path) -> None:
+    (tmp_path / "in.jsonl").write_text(json.dumps(SAFE) + "\n", encoding="utf-8")
+    (tmp_path / "rejects.jsonl").touch()
+    words = [one for one in outputs(tmp_path, ".jsonl") if one != "--fresh"]
+    with pytest.raises(DataError, match="--fresh"):
+        CliRunner().invoke(cli, ["filter", str(tmp_path / "in.jsonl"), *words], catch_exceptions=False)
+    assert {path.name for path in tmp_path.iterdir()} == {"in.jsonl", "rejects.jsonl"}
+
+
 class Page(HTMLParser):
     """Its texts, and that it needs nothing from elsewhere."""
 

@@ -146,6 +146,10 @@ def test_the_text_shows_rates_intervals_and_errors(document):
     assert "balanced (default)" in text
 
 
+def test_a_models_name_can_not_steer_the_console(document):
+    assert "\x1b" not in render_text({**document, "model": "evil\x1b[2J"})
+
+
 rows_of_all_kinds = st.lists(
     st.builds(
         lambda gold, found, language: judged(gold, found, language=language),

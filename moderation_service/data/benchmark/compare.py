@@ -20,11 +20,23 @@ _SEVERITIES = {"s": Severity.SAFE, "c": Severity.CONTROVERSIAL, "u": Severity.UN
 def sets_of(document: object, *, name: str) -> Mapping[str, Document]:
     """The sets in a report, or the one that `eval --json` printed. Raises DataError for anything else."""
     if isinstance(document, dict):
-        if document.get("format") == FORMAT and isinstance(document.get("sets"), dict):
-            return document["sets"]  # type: ignore[no-any-return]
-        if isinstance(document.get("outcomes"), dict):
-            return {"eval": document}
+        sets = document.get("sets") if document.get("format") == FORMAT else {"eval": document}
+        if isinstance(sets, dict) and all(map(_has_outcomes, sets.values())):
+            return sets
     raise DataError(f"{name}: is neither a report of `benchmark run` nor one of `eval --json`, of this version.")
+
+
+def _has_outcomes(one: object) -> bool:
+    outcomes = one.get("outcomes") if isinstance(one, dict) else None
+    if not isinstance(outcomes, dict) or not isinstance(outcomes.get("ids"), str):
+        return False
+    gold, found = outcomes.get("gold"), outcomes.get("found")
+    return (
+        isinstance(gold, str)
+        and isinstance(found, str)
+        and len(gold) == len(found)
+        and {*gold, *found} <= {*_SEVERITIES, "-"}
+    )
 
 
 def comparison(first: Mapping[str, Document], second: Mapping[str, Document]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ def guard_facts(document: Document) -> list[tuple[str, str]]:
     """Names and values of the report as a whole."""
     guard = document["guard"]
     facts = [("guard", f"{guard['engine']} ({guard['model']})")]
-    facts += [(name, str(guard[name])) for name in ("prompt", "detail") if guard.get(name)]
+    facts += [(name, str(guard[name])) for name in ("prompt", "contract", "detail") if guard.get(name)]
     facts += [
         ("date", document["date"]),
         ("service", document["service"]),

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
+from ..files import pyarrow
 
 __all__ = ["LIMIT_BYTES", "members", "rows_of", "text_of"]
 
@@ -98,13 +99,9 @@ def _lines(text: str) -> Sequence[str]:
 
 
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+    arrow = pyarrow(str(path))
     try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError:
-        raise DataError(f"{path}: Parquet needs pyarrow: install the extra `data`.") from None
-    try:
-        for batch in parquet.ParquetFile(path).iter_batches():
+        for batch in arrow.parquet.ParquetFile(path).iter_batches():
             yield from batch.to_pylist()
-    except (OSError, pyarrow.ArrowException) as error:
+    except (OSError, arrow.ArrowException) as error:
         raise DataError(f"{path}: can't be read: {type(error).__name__}.") from error

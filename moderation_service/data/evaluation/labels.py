@@ -59,10 +59,11 @@ def gold(columns: Mapping[str, object], conversation: Conversation, *, number: i
 
 
 def _name(value: object) -> str | None:
-    """A label to file under: one short line, whatever the file has there."""
+    """A label to file under: one short line that can be printed, whatever the file has there."""
     if value is None or isinstance(value, (list, dict)):
         return None
-    return " ".join(str(value).split())[:_NAME_CHARS] or None
+    # A console would obey control characters, and people would not see them.
+    return "".join(char for char in " ".join(str(value).split()) if char.isprintable())[:_NAME_CHARS] or None
 
 
 def _severity(value: object) -> Severity:

@@ -33,8 +33,10 @@ def render_table(table: Table) -> str:
 def _head(document: Document) -> str:
     errors = ", ".join(f"{name} {count}" for name, count in document["errors"].items())
     missing = document["items"] - document["judged"]
+    # A model server says what its model is called.
+    model = "".join(char for char in document["model"] if char.isprintable())
     lines = [
-        f"engine      {document['engine']} ({document['model']})",
+        f"engine      {document['engine']} ({model})",
         f"items       {document['items']}, of them not judged {missing}" + (f": {errors}" if errors else ""),
         "gold        " + _counts(document["gold"]),
         "found       " + _counts(document["found"]),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,7 +20,7 @@ from moderation_service.errors import EngineUnavailable
 
 from ..conftest import FOLDER, KEY
 
-pytestmark = pytest.mark.clients
+pytestmark = [pytest.mark.clients, pytest.mark.skipif(shutil.which("node") is None, reason="needs Node")]
 
 REASONS = {
     "openai": "content_filter",
