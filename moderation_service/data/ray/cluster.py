@@ -38,7 +38,7 @@ class Cluster:
         self._actors = [actor.remote(judges) for _ in range(judges.actors)]
         try:
             names = ray.get([one.wait_until_ready.remote() for one in self._actors])
-        except RayTaskError as error:
+        except RayError as error:
             self.close()
             raise _ours(error) from None
         self.name, self.model = names[0]
@@ -99,18 +99,17 @@ class Cluster:
     def _answered(self, batch: Sequence[_Question], future: Future[Any]) -> None:
         try:
             outcomes: Sequence[Outcome] = future.result()
-        except RayTaskError as error:
-            self.away = _ours(error)
-            outcomes = [self.away] * len(batch)
         except RayError as error:
-            self.away = EngineUnavailable(f"Ray lost the work: {type(error).__name__}.")
+            self.away = _ours(error)
             outcomes = [self.away] * len(batch)
         for (_, then), outcome in zip(batch, outcomes, strict=True):
             then(outcome)
 
 
-def _ours(error: RayTaskError) -> ModerationError:
-    """The error that an actor has raised."""
+def _ours(error: RayError) -> ModerationError:
+    """The error that an actor has raised, or what became of it."""
+    if not isinstance(error, RayTaskError):
+        return EngineUnavailable(f"Ray could not run the actors ({type(error).__name__}); its logs say why.")
     cause = error.cause
     if isinstance(cause, ModerationError):
         return cause

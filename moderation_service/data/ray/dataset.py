@@ -43,7 +43,7 @@ def annotate(
     its place among the others, with an error and no label. Ray keeps no order unless it is told to.
 
     `done` is what an earlier run has written: rows whose `id_column` is in there are left out, so a job that was
-    interrupted goes on with what is missing.
+    interrupted goes on with what is missing. The ids must be unique: of two rows with one id, one would be left out.
 
     An actor or a node that is lost is replaced, and what it had is judged again. An engine that stays away ends the
     job: go on with `done` when it is back. Raises DataError for rows whose format is not clear, or that have a column
@@ -62,6 +62,8 @@ def annotate(
         raise DataError(f"The rows have a column {taken[0]} already; `prefix` gives the new ones another beginning.")
     if done is not None and id_column is None:
         raise DataError("`done` needs `id_column`, the column by which rows are known again.")
+    if id_column is not None and any(row.get(id_column) is None for row in sample):
+        raise DataError(f"Not every row has an id in the column {id_column}.")
     known = ray.put(_keys_of(done, str(id_column))) if done is not None else None
     return dataset.map_batches(
         _Annotator,

@@ -10,6 +10,7 @@ import atexit
 import ctypes
 import os
 import secrets
+import shutil
 import signal
 import socket
 import subprocess
@@ -75,8 +76,9 @@ class VllmServer:
                     break
             else:
                 return
+        tail = self._tail()
         self.stop()
-        raise EngineUnavailable(f"vLLM did not start; its log ends: {self._tail()}")
+        raise EngineUnavailable(f"vLLM did not start; its log ends: {tail}")
 
     def stop(self) -> None:
         """End it with all that it has started."""
@@ -87,6 +89,7 @@ class VllmServer:
                     os.killpg(self._process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
+        shutil.rmtree(self._log.parent, ignore_errors=True)
 
     def _run(self, words: list[str]) -> None:
         inherited = {name: value for name, value in os.environ.items() if name not in _WITHHELD}
