@@ -12,16 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from moderation_service.engines.lite.assets import WEIGHTS, Arrays, pack
+from moderation_service.engines.lite.assets import WEIGHTS, Arrays, pack, read
 from moderation_service.engines.lite.encoder import Encoder
 from moderation_service.engines.lite.model import LiteModel
 
 from . import calibrate, data, measure
 from .check import refuse_leaks
 from .embed import EmbeddingCache
-from .encoder_source import EncoderSource, kept_pieces, read_source
+from .encoder_source import EncoderSource, added_pieces, kept_pieces, read_source
 from .export import RESPONSE_SHARES, VERSION, assemble
-from .train import EPOCHS, SEEDS, train_prompt_heads, train_response_heads, train_unit_heads
+from .train import (
+    EPOCHS,
+    SEEDS,
+    PromptHeads,
+    ResponseHeads,
+    UnitHeads,
+    train_prompt_heads,
+    train_response_heads,
+    train_unit_heads,
+)
 from .units import harmless_sentences, real_units, unit_rows
 
 __all__ = ["main"]
@@ -58,8 +67,8 @@ def build(folder: Path, out: Path, prompts: Sequence[data.Row], responses: Seque
     out.mkdir(parents=True, exist_ok=True)
     source = _pruned_source(folder, out)
     cache = EmbeddingCache(source.tokenizer(), Encoder(source.arrays), out / "embeddings.npz")
-    prompt_train, prompt_held = _split(prompts)
-    response_train, response_held = _split(responses)
+    prompt_train, prompt_held = data.split(prompts)
+    response_train, response_held = data.split(responses)
     sentences = unit_rows(prompt_train, response_train)
     heads = (
         train_prompt_heads(prompt_train, cache),
@@ -67,26 +76,47 @@ def build(folder: Path, out: Path, prompts: Sequence[data.Row], responses: Seque
         train_unit_heads(sentences, cache),
     )
     print("trained")
-    model = LiteModel(*assemble(source, *heads, calibrate.UNSET))
-    thresholds = calibrate.prompt_thresholds(model, data.calibration_rows(folder))
-    thresholds |= calibrate.response_thresholds(model, response_held)
-    thresholds |= calibrate.unit_thresholds(
-        LiteModel(*assemble(source, *heads, calibrate.UNSET | thresholds)), data.calibration_rows(folder)
-    )
-    arrays, meta = assemble(source, *heads, thresholds)
+    refusal, thresholds = _calibrated(source, heads, data.calibration_rows(folder), prompt_held, response_held)
+    arrays, meta = assemble(source, *heads, thresholds, refusal)
     weights = _write(out / WEIGHTS.name, arrays, meta)
+    card = _measured(folder, weights, prompt_held, response_held)
+    (out / "MODEL_CARD.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(json.dumps({"thresholds": thresholds, "visible": card["measures"]["visible"]}, indent=1))
+
+
+def _measured(
+    folder: Path, weights: Path, prompt_held: Sequence[data.Row], response_held: Sequence[data.Row]
+) -> dict[str, Any]:
+    """The model card of a weights file, as it is read back."""
+    _, meta = read(weights)
     model = LiteModel.load(weights)
-    card = _card(
+    return _card(
         weights,
-        thresholds,
+        meta["thresholds"],
+        meta["refusal_threshold"],
         {
             "visible": measure.measure_visible(model, folder),
             "held_out_prompts": measure.measure_held_out(model, prompt_held),
             "held_out_responses": measure.measure_responses(model, response_held),
         },
     )
-    (out / "MODEL_CARD.json").write_text(json.dumps(card, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    print(json.dumps({"thresholds": thresholds, "visible": card["measures"]["visible"]}, indent=1))
+
+
+def _calibrated(
+    source: EncoderSource,
+    heads: tuple[PromptHeads, ResponseHeads, UnitHeads],
+    rows: Sequence[data.Row],
+    prompt_held: Sequence[data.Row],
+    response_held: Sequence[data.Row],
+) -> tuple[float, calibrate.Entries]:
+    """The threshold of refusals, which decides what counts as an answer, then those of scores, sentences last."""
+    refusal = calibrate.refusal_threshold(LiteModel(*assemble(source, *heads, calibrate.UNSET)), response_held)
+    model = LiteModel(*assemble(source, *heads, calibrate.UNSET, refusal))
+    hard = [row for row in prompt_held if row["source"] == calibrate.HARD_PROMPTS and row["label"] == "safe"]
+    thresholds = calibrate.prompt_thresholds(model, rows, hard)
+    thresholds |= calibrate.response_thresholds(model, response_held)
+    model = LiteModel(*assemble(source, *heads, calibrate.UNSET | thresholds, refusal))
+    return refusal, thresholds | calibrate.unit_thresholds(model, rows)
 
 
 def _pruned_source(folder: Path, out: Path) -> EncoderSource:
@@ -94,15 +124,8 @@ def _pruned_source(folder: Path, out: Path) -> EncoderSource:
     path = out / "kept.npy"
     if not path.exists():
         np.save(path, kept_pieces(source, data.vocabulary_texts(folder)))
-    return source.pruned(np.load(path))
-
-
-def _split(rows: Sequence[data.Row]) -> tuple[list[data.Row], list[data.Row]]:
-    held = data.development_split(len(rows))
-    return (
-        [row for row, out in zip(rows, held, strict=True) if not out],
-        [row for row, out in zip(rows, held, strict=True) if out],
-    )
+    kept = np.load(path)
+    return source.pruned(kept, added_pieces(source, kept))
 
 
 def _write(path: Path, arrays: Arrays, meta: dict[str, Any]) -> Path:
@@ -110,7 +133,7 @@ def _write(path: Path, arrays: Arrays, meta: dict[str, Any]) -> Path:
     return path
 
 
-def _card(weights: Path, thresholds: dict[str, dict[str, float]], measures: dict[str, Any]) -> dict[str, Any]:
+def _card(weights: Path, thresholds: calibrate.Entries, refusal: float, measures: dict[str, Any]) -> dict[str, Any]:
     sources = data.read_jsonl(data.MANIFEST)
     return {
         "model": VERSION,
@@ -127,7 +150,14 @@ def _card(weights: Path, thresholds: dict[str, dict[str, float]], measures: dict
         "epochs": EPOCHS,
         "response_shares": RESPONSE_SHARES,
         "thresholds": thresholds,
-        "flagged_shares": {**calibrate.FLAGGED_SHARES, "unit": calibrate.UNIT_SHARES},
+        "refusal_threshold": refusal,
+        "sure_share": calibrate.SURE_SHARE,
+        "flagged_shares": {
+            **calibrate.FLAGGED_SHARES,
+            "unit": calibrate.UNIT_SHARES,
+            "own responses": calibrate.OWN_SHARES,
+        },
+        "refusal_share": calibrate.REFUSAL_SHARE,
         "measures": measures,
         "tools": {
             "python": platform.python_version(),

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from moderation_service.engines.lite.languages import FOREIGN
 from moderation_service.engines.lite.model import LiteModel
+from moderation_service.engines.lite.refusal import complies_after_all, declines
+from moderation_service.engines.lite.severity import Thresholds
 from moderation_service.engines.lite.text import clean, language
 
 from .data import Row
+from .generate import languages
 
 __all__ = [
     "FLAGGED_SHARES",
+    "HARD_PROMPTS",
+    "OWN_SHARES",
+    "REFUSAL_SHARE",
+    "SURE_SHARE",
     "UNIT_SHARES",
     "UNSET",
     "prompt_thresholds",
+    "refusal_threshold",
     "response_thresholds",
     "unit_thresholds",
 ]
 
+Entries = dict[str, dict[str, float]]
+
+_OTHER_SHARES = (0.06, 0.02)
 # Share of harmless rows above each threshold. The English calibration prompts are harder than ordinary traffic: there,
 # about half as many are flagged.
 FLAGGED_SHARES: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    "prompt": {"en": (0.15, 0.05), "zh": (0.06, 0.02)},
-    "response": {"en": (0.05, 0.015), "zh": (0.05, 0.015)},
+    "prompt": {"en": (0.15, 0.05), "zh": (0.06, 0.02)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
+    "response": {"en": (0.05, 0.015), "zh": (0.03, 0.01)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
 }
+# Share of hard harmless rows above the threshold from which a verdict is sure.
+SURE_SHARE = 0.01
+# Of held-out answers to attacks and delicate questions that do not refuse: how many may be taken for refusals by the
+# linear model, of those that the expressions leave to it. Ordinary answers are far below any threshold.
+REFUSAL_SHARE = 0.05
 # A step of the score that the probabilities take to rise from .27 to .73 around a threshold, as a share of the band.
 _WIDTH_SHARE = 0.3
 # Response scores are blended log-odds: below 0 they favour safe, whatever the quantile says. The held-out answers are
 # easier than what a chat assistant says about a delicate question, and their quantile alone would flag much of it.
 _RESPONSE_FLOOR, _MIN_BAND = 0.0, 0.8
+# Sure is never nearer to loose than this: scores are put from one scale onto another between the two.
+_MIN_ABOVE = 0.1
 # Of the harmless texts with a middle that nothing else flags: which share their worst sentence may flag.
 UNIT_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.02, 0.005), "zh": (0.04, 0.01)}
 UNSET = {
     f"{target}_{tongue}": {"strict": 0.0, "loose": 1.0, "width": 0.3}
-    for target in (*FLAGGED_SHARES, "unit")
-    for tongue in ("en", "zh")
+    for target, tongues in (*FLAGGED_SHARES.items(), ("unit", UNIT_SHARES))
+    for tongue in tongues
 }
 # Held-out harmless answers that read like an assistant's; the dialogue corpora would set the thresholds too low.
 _ASSISTANT_SOURCES = frozenset(
@@ -55,28 +74,77 @@ _ASSISTANT_SOURCES = frozenset(
         "jbb_resp",
     }
 )
+_DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"})
+# Own answers, held out by topic: a threshold is the higher one of theirs and of those above. They are look-alikes of
+# harmful answers, so that a larger share of them is flagged, as of the English prompts.
+_OWN_ANSWERS = "own5_resp"
+OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.1, 0.03), "zh": (0.06, 0.02)}
+HARD_PROMPTS = "own5"
+"""Own rows whose harmless ones sound harmful."""
 
 
-def prompt_thresholds(model: LiteModel, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
-    """Return the thresholds of prompts, from calibration rows; single sentences have their own."""
-    return _thresholds("prompt", [(row["prompt"], model.prompt_parts(clean(row["prompt"])).whole) for row in rows])
+def prompt_thresholds(model: LiteModel, rows: Sequence[Row], hard: Sequence[Row]) -> Entries:
+    """Return the thresholds of prompts, from calibration rows; single sentences have their own.
+
+    `hard` are further harmless rows that sound harmful, held out: `sure` is above nearly all of both. Languages beside
+    English and Chinese take theirs from generated requests.
+    """
+    scored = _prompt_scores(model, rows) | _only_foreign(_prompt_scores(model, languages.requests()))
+    harder = _prompt_scores(model, hard)
+    hardest = {key: scores + harder.get(key, []) for key, scores in scored.items()}
+    return _thresholds("prompt", scored, hardest, FLAGGED_SHARES["prompt"])
 
 
-def response_thresholds(model: LiteModel, held_out: Sequence[Row]) -> dict[str, dict[str, float]]:
+def _prompt_scores(model: LiteModel, rows: Iterable[Row]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        cleaned = clean(row["prompt"])
+        found.setdefault(language(cleaned), []).append(model.prompt_parts(cleaned).whole)
+    return found
+
+
+def response_thresholds(model: LiteModel, held_out: Sequence[Row]) -> Entries:
     """Return the thresholds of responses, from safe held-out answers that are not refusals.
 
     Refusals score far below every threshold: counting them would lower it.
     """
-    scores = []
+    safe = [row for row in held_out if row["label"] == "safe"]
+    assistant = _response_scores(model, [row for row in safe if row["source"] in _ASSISTANT_SOURCES])
+    own = _response_scores(model, [row for row in safe if row["source"] == _OWN_ANSWERS])
+    other = _response_scores(model, languages.answers())
+    sure = {key: scores + own.get(key, []) for key, scores in (assistant | _only_foreign(other)).items()}
+    entries = _thresholds("response", assistant | _only_foreign(other), sure, FLAGGED_SHARES["response"])
+    for key, higher in _thresholds("response", own, sure, OWN_SHARES).items():
+        entries[key] = {name: max(value, higher[name]) for name, value in entries[key].items()}
+        entries[key]["width"] = _width(entries[key]["strict"], entries[key]["loose"])
+    return entries
+
+
+def _only_foreign(scores: Mapping[str, list[float]]) -> dict[str, list[float]]:
+    return {key: values for key, values in scores.items() if key in FOREIGN}
+
+
+def _response_scores(model: LiteModel, rows: Iterable[Row]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
+    for row in rows:
+        answer = clean(row["response"])
+        if not model.refuses(answer):
+            score = model.score_response(clean(row["prompt"] or ""), answer, refusal=False).score
+            found.setdefault(language(answer), []).append(score)
+    return found
+
+
+def refusal_threshold(model: LiteModel, held_out: Sequence[Row]) -> float:
+    """Return the logit that a small share of held-out answers exceeds which do not refuse; see REFUSAL_SHARE."""
+    logits = []
     for row in held_out:
         answer = clean(row["response"])
-        if row["label"] == "safe" and row["source"] in _ASSISTANT_SOURCES and not model.refuses(answer):
-            score = model.score_response(clean(row["prompt"] or ""), answer, refusal=False).score
-            scores.append((row["response"], score))
-    return _thresholds("response", scores)
+        if row["refusal"] == "No" and row["source"] in _DELICATE_SOURCES and not declines(answer):
+            logits.append(-np.inf if complies_after_all(answer) else model.refusal_logit(answer))
+    return round(float(np.quantile(logits, 1 - REFUSAL_SHARE, method="lower")), 4)
 
 
-def unit_thresholds(model: LiteModel, rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+def unit_thresholds(model: LiteModel, rows: Sequence[Row]) -> Entries:
     """Return the thresholds of single sentences, from calibration rows that have a middle and are not flagged already.
 
     Generated documents alone would set them far too low: they are easier than what people write.
@@ -86,27 +154,48 @@ def unit_thresholds(model: LiteModel, rows: Sequence[Row]) -> dict[str, dict[str
         cleaned = clean(row["prompt"])
         tongue = language(cleaned)
         parts = model.prompt_parts(cleaned)
-        if parts.unit is not None and parts.whole < model.thresholds("prompt", tongue).strict:
+        if parts.unit is not None and tongue in scores and parts.whole < model.thresholds("prompt", tongue).strict:
             scores[tongue].append(parts.unit_score)
     found = {}
     for tongue, shares in UNIT_SHARES.items():
-        strict, loose = (round(float(np.quantile(scores[tongue], 1 - share)), 4) for share in shares)
-        found[f"unit_{tongue}"] = {"strict": strict, "loose": loose, "width": round(_WIDTH_SHARE * (loose - strict), 4)}
+        strict, loose = (_above(scores[tongue], share) for share in shares)
+        # So few have a middle that a hundredth of them is one or two: as far above the band as the prompts' is.
+        prompt = model.thresholds("prompt", tongue)
+        assert prompt.sure is not None
+        sure = prompt.on_scale_of(Thresholds(strict, loose, width=1.0), prompt.sure)
+        found[f"unit_{tongue}"] = _entry(strict, loose, round(sure, 4))
         print(f"unit_{tongue}: {len(scores[tongue])} calibration rows have a middle")
     return found
 
 
-def _thresholds(target: str, scored: Sequence[tuple[str, float]]) -> dict[str, dict[str, float]]:
+def _thresholds(
+    target: str,
+    scored: Mapping[str, list[float]],
+    hard: Mapping[str, list[float]],
+    shares_of: Mapping[str, tuple[float, float]],
+) -> Entries:
     found = {}
-    for tongue, shares in FLAGGED_SHARES[target].items():
-        scores = [score for text, score in scored if language(clean(text)) == tongue]
-        strict, loose = (round(float(np.quantile(scores, 1 - share)), 4) for share in shares)
+    for tongue, shares in shares_of.items():
+        if tongue not in scored:
+            continue
+        strict, loose = (_above(scored[tongue], share) for share in shares)
         if target == "response":
             strict = max(strict, _RESPONSE_FLOOR)
             loose = max(loose, strict + _MIN_BAND)
-        found[f"{target}_{tongue}"] = {
-            "strict": strict,
-            "loose": round(loose, 4),
-            "width": round(_WIDTH_SHARE * (loose - strict), 4),
-        }
+        sure = max(_above(hard[tongue], SURE_SHARE), loose + _MIN_ABOVE)
+        print(f"{target}_{tongue}: {len(scored[tongue])} harmless rows, {len(hard[tongue])} for sure")
+        found[f"{target}_{tongue}"] = _entry(strict, round(loose, 4), round(sure, 4))
     return found
+
+
+def _above(scores: Sequence[float], share: float) -> float:
+    """The score that a share of them exceeds."""
+    return round(float(np.quantile(scores, 1 - share)), 4)
+
+
+def _entry(strict: float, loose: float, sure: float) -> dict[str, float]:
+    return {"strict": strict, "loose": loose, "width": _width(strict, loose), "sure": sure}
+
+
+def _width(strict: float, loose: float) -> float:
+    return round(_WIDTH_SHARE * (loose - strict), 4)

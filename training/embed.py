@@ -1,8 +1,14 @@
-"""Embeddings of the training texts with the pruned encoder, cached on disk by text."""
+"""Embeddings of the training texts with the pruned encoder, cached on disk by text.
+
+Each text goes through the encoder alone. In a batch the last bits of a vector depend on the texts beside it, and
+weights trained with a full cache would differ from those of a first build.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import multiprocessing
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +22,8 @@ from moderation_service.engines.lite.tokenizer import Tokenizer
 __all__ = ["TRAINING_CHARS", "EmbeddingCache"]
 
 TRAINING_CHARS = 600
-_BATCH = 64
+_MOST_PROCESSES = 2
+_CHUNK, _WORTH_PROCESSES = 200, 2000
 
 
 class EmbeddingCache:
@@ -41,16 +48,32 @@ class EmbeddingCache:
         return self._vectors[[self._row[key] for key in keys]]
 
     def _add(self, missing: dict[bytes, str]) -> None:
-        # By length, so that a batch holds texts alike; a text's result depends on its batch by rounding only.
-        keys = sorted(missing, key=lambda key: (len(missing[key]), key))
-        fresh = np.empty((len(keys), DIMENSIONS), dtype=np.float32)
-        for start in range(0, len(keys), _BATCH):
-            part = keys[start : start + _BATCH]
-            fresh[start : start + len(part)] = self._encoder.encode(
-                [self._tokenizer.encode(missing[key]) for key in part]
-            )
-        for index, key in enumerate(keys):
+        texts = list(missing.values())
+        if len(texts) < _WORTH_PROCESSES or (processes := min(_MOST_PROCESSES, os.cpu_count() or 1)) == 1:
+            fresh = [self.embed_one(text) for text in texts]
+        else:
+            # Forked: the encoder is shared and not pickled.
+            forked = multiprocessing.get_context("fork")
+            with forked.Pool(processes, initializer=_remember, initargs=(self,)) as pool:
+                fresh = pool.map(_embed_one, texts, chunksize=_CHUNK)
+        for index, key in enumerate(missing):
             self._row[key] = len(self._vectors) + index
-        self._vectors = np.concatenate((self._vectors, fresh))
+        self._vectors = np.concatenate((self._vectors, np.stack(fresh)))
         stored_keys = np.frombuffer(b"".join(self._row), dtype=np.uint8).reshape(-1, 32)
         np.savez(self._path, keys=stored_keys, vectors=self._vectors)
+
+    def embed_one(self, cut: str) -> NDArray[np.float32]:
+        """Embed one text that is cleaned and cut already, past the cache."""
+        return self._encoder.encode([self._tokenizer.encode(cut)])[0]
+
+
+_caches: list[EmbeddingCache] = []
+
+
+def _remember(cache: EmbeddingCache) -> None:
+    """Run in a forked process: what `_embed_one` uses there."""
+    _caches[:] = [cache]
+
+
+def _embed_one(cut: str) -> NDArray[np.float32]:
+    return _caches[0].embed_one(cut)

@@ -7,6 +7,7 @@ universal-sentence-encoder-multilingual v3 (Apache-2.0).
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from importlib.resources import as_file, files
@@ -18,12 +19,17 @@ from numpy.typing import NDArray
 from moderation_service.engines.lite.text import clean
 from moderation_service.engines.lite.tokenizer import Tokenizer
 
-__all__ = ["EncoderSource", "kept_pieces", "read_source"]
+__all__ = ["EncoderSource", "added_pieces", "kept_pieces", "read_source"]
 
 _CHUNKS = 17
 _MARKS = 6  # <unk>, <s>, </s> and three unused ones
 _LATIN_PIECES = 20_000
 _SEEN_CHARS = 600
+# Pieces that are kept beside those, for other languages, at a quarter of the size.
+_ADDED_SCRIPTS = frozenset({"CYRILLIC", "ARABIC", "HANGUL", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"})
+_ADDED_LATIN = 18_000
+# Product quantisation: runs of 4 of the 512 numbers, each one of 256 centroids. Runs of 8 cost Arabic and German much.
+_RUN, _CENTROIDS, _ROUNDS = 4, 256, 6
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 _LATIN = re.compile("\u2581?[A-Za-z']+")
 _RENAMED = {
@@ -64,10 +70,26 @@ class EncoderSource:
         """Return a tokenizer over exactly these pieces."""
         return Tokenizer(self.pieces, self.scores)
 
-    def pruned(self, kept: NDArray[np.int64]) -> EncoderSource:
-        """Return the source with these pieces only, renumbered in order. Words fall apart into what is left."""
-        arrays = dict(self.arrays, table=self.arrays["table"][kept], chunk=self.arrays["chunk"][kept])
-        return EncoderSource([self.pieces[index] for index in kept], self.scores[kept], arrays)
+    def pruned(self, kept: NDArray[np.int64], added: NDArray[np.int64]) -> EncoderSource:
+        """Return the source with these pieces only, renumbered in order. Words fall apart into what is left.
+
+        The `added` ones come last and are product-quantised: near their vectors, the kept ones exactly.
+        """
+        codes, codebook = _product_quantised(self._vectors(added))
+        arrays = dict(
+            self.arrays,
+            table=self.arrays["table"][kept],
+            chunk=self.arrays["chunk"][kept],
+            piece_codes=codes,
+            piece_codebook=codebook,
+        )
+        both = np.concatenate((kept, added))
+        return EncoderSource([self.pieces[index] for index in both], self.scores[both], arrays)
+
+    def _vectors(self, pieces: NDArray[np.int64]) -> NDArray[np.float32]:
+        chunk = self.arrays["chunk"][pieces]
+        scale, offset = self.arrays["chunk_scale"][chunk, None], self.arrays["chunk_offset"][chunk, None]
+        return np.asarray(self.arrays["table"][pieces] * scale + offset, dtype=np.float32)
 
 
 def read_source() -> EncoderSource:
@@ -116,3 +138,57 @@ def kept_pieces(source: EncoderSource, texts: Iterable[str]) -> NDArray[np.int64
     latin.sort(key=lambda number: (-source.scores[number], number))
     keep[latin[:_LATIN_PIECES]] = True
     return np.flatnonzero(keep)
+
+
+def added_pieces(source: EncoderSource, kept: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Choose the pieces for other languages: all of four scripts, and the best further Latin ones by score."""
+    known = set(kept.tolist())
+    scripts: list[int] = []
+    latin: list[int] = []
+    for number, piece in enumerate(source.pieces):
+        if number not in known:
+            script = _script(piece)
+            if script in _ADDED_SCRIPTS:
+                scripts.append(number)
+            elif script == "LATIN":
+                latin.append(number)
+    latin.sort(key=lambda number: (-source.scores[number], number))
+    return np.array(sorted(scripts + latin[:_ADDED_LATIN]), dtype=np.int64)
+
+
+def _script(piece: str) -> str:
+    """The first word of the Unicode name of a piece's first letter, such as LATIN; empty without letters."""
+    letter = next((character for character in piece if character.isalpha()), "")
+    return unicodedata.name(letter, "").partition(" ")[0] if letter else ""
+
+
+def _product_quantised(vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8], NDArray[np.float16]]:
+    """Return codes (a row per vector) and the codebook: runs x centroids x numbers."""
+    pick = np.random.RandomState(0)
+    codes, centroids = [], []
+    for start in range(0, vectors.shape[1], _RUN):
+        found, nearest = _clusters(np.ascontiguousarray(vectors[:, start : start + _RUN]), pick)
+        centroids.append(found)
+        codes.append(nearest.astype(np.uint8))
+    return np.stack(codes, axis=1), np.stack(centroids).astype(np.float16)
+
+
+def _clusters(
+    points: NDArray[np.float32], pick: np.random.RandomState
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """k-means: centroids, and the nearest one of each point; an empty cluster keeps its centroid."""
+    centroids = points[pick.choice(len(points), _CENTROIDS, replace=len(points) < _CENTROIDS)]
+    nearest = _nearest(points, centroids)
+    for _ in range(_ROUNDS):
+        counts = np.bincount(nearest, minlength=_CENTROIDS)
+        sums = np.stack([np.bincount(nearest, weights=column, minlength=_CENTROIDS) for column in points.T], axis=1)
+        filled = counts > 0
+        centroids = centroids.copy()
+        centroids[filled] = sums[filled] / counts[filled, None]
+        nearest = _nearest(points, centroids)
+    return centroids, nearest
+
+
+def _nearest(points: NDArray[np.float32], centroids: NDArray[np.float32]) -> NDArray[np.int64]:
+    # The points' own squares are the same for every centroid.
+    return np.argmin((centroids**2).sum(axis=1) - 2 * (points @ centroids.T), axis=1)

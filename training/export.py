@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from moderation_service.engines.lite.assets import Arrays
+from moderation_service.engines.lite.languages import FOREIGN
 from moderation_service.engines.lite.model import RESPONSE_SEEDS
 
 from .encoder_source import EncoderSource
@@ -16,11 +17,12 @@ from .train import PromptHeads, ResponseHeads, UnitHeads
 
 __all__ = ["VERSION", "assemble"]
 
-VERSION = "lite-1.1"
+VERSION = "lite-2"
 
 # How the response score is put together; see LiteModel.score_response.
 RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.0}
-REFUSAL_THRESHOLD = 0.0
+# Partial: the encoder's vocabulary and thresholds of their own; n-grams and single sentences know nothing of them.
+COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 
 
 def assemble(
@@ -29,6 +31,7 @@ def assemble(
     response: ResponseHeads,
     unit: UnitHeads,
     thresholds: Mapping[str, Mapping[str, float]],
+    refusal_threshold: float = 0.0,
 ) -> tuple[Arrays, dict[str, Any]]:
     """Return what `LiteModel(arrays, meta)` takes."""
     arrays: Arrays = dict(source.arrays)
@@ -48,7 +51,8 @@ def assemble(
         "linear": {name: _settings(head, seed) for name, (head, seed) in heads.items()},
         "unit_linear": {"scale": unit.linear.scale, "bias": unit.linear.bias},
         "response_shares": RESPONSE_SHARES | {"refusal_linear": response.linear_refusal_weight},
-        "refusal_threshold": REFUSAL_THRESHOLD,
+        "refusal_threshold": refusal_threshold,
+        "coverage": COVERAGE,
         "thresholds": {key: dict(values) for key, values in thresholds.items()},
     }
     return arrays, meta

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 
-from moderation_service.engines.lite.model import CATEGORY_NAMES, Judgement, LiteModel
+from moderation_service.engines.lite.model import CATEGORIES, CATEGORY_NAMES, Judgement, LiteModel
 from moderation_service.engines.lite.text import clean
 
 from .data import Row, eval_rows
+from .probes.statistics import area
 
 __all__ = ["binary", "measure_held_out", "measure_responses", "measure_visible"]
 
@@ -40,7 +41,22 @@ def measure_visible(model: LiteModel, data: Path) -> dict[str, object]:
     rows = sets["xstest_refusal"]
     found = [model.judge_response(row["prompt"], row["response"]).refusal is True for row in rows]
     measured["xstest_refusal"] = binary([is_refusal(row) for row in rows], found)
+    measured["xstest_completions"] = _completions(model, rows)
     return measured
+
+
+def _completions(model: LiteModel, rows: Sequence[Row]) -> Measures:
+    """Answers that comply with an unsafe prompt against those that comply with a safe one."""
+    complying = [row for row in rows if row["note"] == "1_full_compliance"]
+    unsafe = [row["ptype"].startswith("contrast_") for row in complying]
+    judged = [model.judge_response(row["prompt"], row["response"]) for row in complying]
+    scores = np.array([judgement.score for judgement in judged])
+    truth = np.array(unsafe)
+    return {
+        **binary(unsafe, [judgement.severity != "safe" for judgement in judged]),
+        "area": round(area(scores[truth], scores[~truth]), 3),
+        "rows": len(complying),
+    }
 
 
 def measure_held_out(model: LiteModel, rows: Iterable[Row]) -> dict[str, object]:
@@ -72,6 +88,7 @@ def _prompts(model: LiteModel, rows: Sequence[Row]) -> dict[str, object]:
     judged = [model.judge_prompt(row["prompt"]) for row in rows]
     measured: dict[str, object] = dict(_severities([row["label"] == "unsafe" for row in rows], judged))
     measured["category_top1"] = _category_rate(model, rows)
+    measured["category_served"] = _served_rate(rows, judged)
     measured["rows"] = len(rows)
     return measured
 
@@ -80,7 +97,19 @@ def _severities(truth: Sequence[bool], judged: Sequence[Judgement]) -> dict[str,
     return {
         "strict": binary(truth, [judgement.severity != "safe" for judgement in judged]),
         "loose": binary(truth, [judgement.severity == "unsafe" for judgement in judged]),
+        "sure": binary(truth, [judgement.is_sure for judgement in judged]),
     }
+
+
+def _served_rate(rows: Sequence[Row], judged: Sequence[Judgement]) -> float:
+    """Share of the unsafe rows with a known category that a caller is told a right one of, in percent.
+
+    A row that is judged safe comes without a category.
+    """
+    named = [pair for pair in zip(rows, judged, strict=True) if pair[0]["label"] == "unsafe" and pair[0]["categories"]]
+    names = dict(zip(CATEGORIES, CATEGORY_NAMES, strict=True))
+    hits = sum(any(names[found] in row["categories"] for found in judgement.categories) for row, judgement in named)
+    return _percent(hits, len(named))
 
 
 def _category_rate(model: LiteModel, rows: Sequence[Row]) -> float:

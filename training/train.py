@@ -16,8 +16,8 @@ from moderation_service.engines.lite.model import (
     RESPONSE_CHARS,
     RESPONSE_SEEDS,
 )
-from moderation_service.engines.lite.nets import net_inputs
-from moderation_service.engines.lite.refusal import HEAD_CHARS, REFUSAL_BITS, matches_expression
+from moderation_service.engines.lite.nets import net_inputs, response_inputs
+from moderation_service.engines.lite.refusal import HEAD_CHARS, REFUSAL_BITS, declines
 from moderation_service.engines.lite.text import clean
 
 from .data import Row
@@ -39,8 +39,9 @@ EPOCHS = 8
 RESPONSE_PROMPT_SHARE = 0.7
 _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
-# Dialogue from public forums, unlike what an assistant writes.
-_RESPONSE_WEIGHTS = {"diasafety": 0.5}
+# Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
+# every procedure is harmless. They keep their place among the rows that set thresholds.
+_RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0}
 
 
 @dataclass(frozen=True)
@@ -118,10 +119,11 @@ def _category_targets(rows: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray
 
 def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> ResponseHeads:
     """Fit the refusal model, then the response heads with the refusal flag as a feature."""
+    refusal = _train_refusal(rows, [clean(row["response"]) for row in rows])
+    rows = [row for row in rows if _RESPONSE_WEIGHTS.get(row["source"], 1.0) > 0]
     responses = [clean(row["response"]) for row in rows]
     prompts = [clean(row["prompt"] or "") for row in rows]
-    refusal = _train_refusal(rows, responses)
-    flags = np.array([matches_expression(text) for text in responses], dtype=np.float32)
+    flags = np.array([declines(text) for text in responses], dtype=np.float32)
     targets = np.array([_TARGETS[row["label"]] for row in rows])
     weights = np.array([row["weight"] * _RESPONSE_WEIGHTS.get(row["source"], 1.0) for row in rows])
     features = joined(
@@ -133,23 +135,20 @@ def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int =
     )
     coefficients, bias = fit_linear(features, targets, weights)
     size = 1 << bits
-    inputs = np.concatenate(
-        (
-            net_inputs(cache.embed([row["prompt"] or "" for row in rows])),
-            net_inputs(cache.embed([row["response"] for row in rows])),
-            flags[:, None],
-        ),
-        axis=1,
+    inputs = response_inputs(
+        net_inputs(cache.embed([row["prompt"] or "" for row in rows])),
+        net_inputs(cache.embed([row["response"] for row in rows])),
+        flags,
     )
     nets = fit_nets(
-        np.ascontiguousarray(inputs, dtype=np.float32),
+        inputs,
         targets[:, None].astype(np.float32),
         np.zeros((len(rows), 1), dtype=np.float32),
         weights.astype(np.float32),
         seeds=SEEDS,
         epochs=EPOCHS,
     )
-    assert inputs.shape[1] == 2 * DIMENSIONS + 1
+    assert inputs.shape[1] == 3 * DIMENSIONS + 1
     return ResponseHeads(
         quantise(coefficients[:size], bias),
         quantise(RESPONSE_PROMPT_SHARE * coefficients[size : 2 * size], 0.0),

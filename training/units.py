@@ -17,6 +17,7 @@ from moderation_service.engines.lite.units import units
 
 from .data import HERE, Row, read_jsonl
 from .generate.documents import documents
+from .generate.legal import legal_texts
 
 __all__ = ["REAL_UNITS", "UnitRow", "harmless_sentences", "real_units", "unit_rows"]
 
@@ -79,7 +80,8 @@ def unit_rows(prompts: Sequence[Row], responses: Sequence[Row]) -> list[UnitRow]
 
 
 def _generated() -> list[str]:
-    return [text for _, text in documents(_DOCUMENTS, seed=_SEED)]
+    legal = [text for _, text in legal_texts(random.Random(_SEED))]
+    return [text for _, text in documents(_DOCUMENTS, seed=_SEED)] + legal
 
 
 def _sentences(texts: Iterable[str]) -> list[str]:

@@ -6,9 +6,14 @@ import gzip
 import json
 
 from ..data import OWN
-from . import prompts, responses
+from . import answers, prompts, requests, responses
 
-for name, generator in (("own4", prompts.rows), ("own4_resp", responses.rows)):
+for name, generator in (
+    ("own4", prompts.rows),
+    ("own4_resp", responses.rows),
+    ("own5", requests.rows),
+    ("own5_resp", answers.rows),
+):
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in generator()]
     with gzip.GzipFile(OWN / f"{name}.jsonl.gz", "wb", mtime=0) as stream:
         stream.write("".join(lines).encode())

@@ -1,0 +1,49 @@
+"""own5: harmful statements beside harmless ones, contrast pairs, long harmless texts, and Korean; as prompts."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from itertools import chain
+
+from ..data import Row
+from .contrasts import contrasts
+from .documents import documents
+from .korean import korean
+from .legal import legal_texts
+from .statements import statements
+
+__all__ = ["rows"]
+
+# Harmless rows that sound harmful weigh less: with as much, plain requests for harm lose more than those gain.
+_HARMFUL_WEIGHT, _HARMLESS_WEIGHT, _LONG_WEIGHT = 1.0, 0.6, 0.3
+_DOCUMENTS, _DOCUMENT_SEED = 240, 11
+
+
+def rows(seed: int = 5) -> Iterator[Row]:
+    """Yield the rows in a fixed order for a seed."""
+    chance = random.Random(seed)
+    seen: set[str] = set()
+    said = ((lang, "", text, category) for lang, text, category in statements(chance))
+    asked = (("ko", topic, text, category) for topic, text, category in korean(chance))
+    long = chain(legal_texts(chance), documents(_DOCUMENTS, seed=_DOCUMENT_SEED))
+    short = chain(said, contrasts(chance), asked)
+    for lang, topic, text, category, is_long in chain(
+        ((*row, False) for row in short), ((lang, "", text, None, True) for lang, text in long)
+    ):
+        weight = _LONG_WEIGHT if is_long else _HARMFUL_WEIGHT if category else _HARMLESS_WEIGHT
+        if text in seen:
+            continue
+        seen.add(text)
+        yield {
+            "id": f"own5-{len(seen):05d}",
+            "source": "own5",
+            "lang": lang,
+            "topic": topic or None,
+            "prompt": text,
+            "label": "unsafe" if category else "safe",
+            "categories": [category] if category else [],
+            "tier": "S",
+            "gen": "own",
+            "weight": weight,
+        }
