@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Where train-lite writes.
+OUT ?= .lite-weights
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients lint bench dify-package clean
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients lint bench dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -55,6 +57,12 @@ test-training: $(VENV)/bin/python ## rebuild the embedded engine's heads and com
 	@test -x .venv-training/bin/python || $(BIN)/python -m venv .venv-training
 	@.venv-training/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt -e '.[dev]'
 	@.venv-training/bin/python -m pytest -m training $(ARGS)
+
+train-lite: $(VENV)/bin/python ## rebuild the embedded engine's weights from prepared data, DATA=folder, into OUT (half an hour, 700 MB)
+	@test -n "$(DATA)" || { echo "DATA=folder is missing: training/README.md says what must be in it" >&2; exit 1; }
+	@test -x .venv-training/bin/python || $(BIN)/python -m venv .venv-training
+	@.venv-training/bin/python -m pip install --quiet --disable-pip-version-check -r training/requirements.txt -e .
+	@.venv-training/bin/python -m training build --data "$(DATA)" --out "$(OUT)"
 
 test-deploy: $(VENV)/bin/python ## tests of image, compose files, units, alerts, dashboard and traces (promtool, 300 MB)
 	@PYTHON=$(BIN)/python tests/deploy/run.sh $(ARGS)

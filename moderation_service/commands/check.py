@@ -72,6 +72,9 @@ def _console_languages() -> tuple[str, ...]:
     return ()
 
 
+_KNOWN = {"partial": "less well", "none": "not"}
+
+
 def _readable(decision: Mapping[str, Any]) -> str:
     scores = decision["scores"]
     names = ", ".join(decision["category_names"])
@@ -82,6 +85,10 @@ def _readable(decision: Mapping[str, Any]) -> str:
     ]
     if scores is not None:
         lines.append("  scores    " + ", ".join(f"{name} {value:.3f}" for name, value in scores.items()))
+    if decision["coverage"] not in (None, "full"):
+        lines.append(
+            f"  coverage  {decision['coverage']}: the engine knows this language {_KNOWN[decision['coverage']]}"
+        )
     if decision["refusal"] is not None:
         lines.append(f"  refusal   {'yes' if decision['refusal'] else 'no'}")
     if decision["message"]:

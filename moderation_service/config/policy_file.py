@@ -13,7 +13,7 @@ from typing import NoReturn, TypeVar
 
 import yaml
 
-from ..core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Streaming, Thresholds, ToolRules
+from ..core.policy import BUILT_IN, LiteBlocks, OnFailure, Policies, Policy, Rules, Streaming, Thresholds, ToolRules
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import ConfigurationError
 from .yaml_file import compose_file
@@ -22,7 +22,7 @@ __all__ = ["load_policies"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure")
+_RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
 _POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools")
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
@@ -137,7 +137,12 @@ class _Reader:
             thresholds = self._thresholds(fields["thresholds"], base=thresholds)
         if "on_failure" in fields:
             on_failure = self._on_failure(fields["on_failure"], target=target, base=on_failure)
-        return Rules(actions, categories, thresholds, on_failure)
+        on_uncovered, lite_blocks = base.on_uncovered, base.lite_blocks
+        if "on_uncovered" in fields:
+            on_uncovered = self._choice(fields["on_uncovered"], Action, what="`on_uncovered`")
+        if "lite_blocks" in fields:
+            lite_blocks = self._choice(fields["lite_blocks"], LiteBlocks, what="`lite_blocks`")
+        return Rules(actions, categories, thresholds, on_failure, on_uncovered, lite_blocks)
 
     def _actions(self, node: yaml.Node, *, what: str) -> dict[Severity, Action]:
         names = {severity.value: severity for severity in Severity}
@@ -161,7 +166,7 @@ class _Reader:
             except ValueError:
                 bound = -1.0
             if not 0.0 < bound <= 1.0:
-                self._fail(value, f"`thresholds.{key}` must be a probability above 0 and at most 1, not {text!r}")
+                self._fail(value, f"`thresholds.{key}` must be a number above 0 and at most 1, not {text!r}")
             bounds[key] = bound
         return Thresholds(**bounds)
 

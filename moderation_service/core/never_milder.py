@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from .verdict import Category, PartRead, Scores, Severity, Verdict, strictest
+from .verdict import Category, Coverage, PartRead, Scores, Severity, Verdict, strictest
 
 __all__ = ["at_least", "highest", "joint_scores", "merged", "stands"]
 
@@ -19,7 +19,9 @@ __all__ = ["at_least", "highest", "joint_scores", "merged", "stands"]
 def merged(verdicts: Sequence[Verdict], *, failure: Exception | None = None) -> Verdict:
     """One verdict from those of the windows of a text: the worst label, joint scores, the categories of all.
 
-    It is a refusal if every window is one. `failure` is what kept other windows from a verdict.
+    It is a refusal if every window is one. Its language is known as well as that of the least known part. It is sure if
+    one of them is: what a sure reading says must not count for less beside an unsure one. `failure` is what kept other
+    windows from a verdict.
     """
     worst = max(verdicts, key=_badness)
     categories = {category for one in verdicts for category in one.categories}
@@ -37,13 +39,16 @@ def merged(verdicts: Sequence[Verdict], *, failure: Exception | None = None) -> 
         windows=sum(one.windows for one in verdicts),
         read_in_part=parts | {PartRead.WINDOWS} if failure is not None else parts,
         failure=failure,
+        coverage=_least(verdicts),
+        is_sure=any(one.is_sure for one in verdicts),
     )
 
 
 def at_least(verdict: Verdict, earlier: Verdict) -> Verdict:
     """A verdict on a text that was judged before: itself, or both together if the earlier one is stricter."""
     if earlier.severity.rank <= verdict.severity.rank:
-        return verdict
+        is_surer = earlier.is_sure and not verdict.is_sure and earlier.severity is not Severity.SAFE
+        return replace(verdict, is_sure=True) if is_surer else verdict
     both = merged([earlier, verdict])
     parts = both.read_in_part | {PartRead.CONTRADICTION}
     return replace(both, refusal=verdict.refusal, windows=verdict.windows, read_in_part=parts)
@@ -87,6 +92,11 @@ _CERTAIN = {
     Severity.CONTROVERSIAL: Scores(0.0, 1.0, 0.0),
     Severity.UNSAFE: Scores(0.0, 0.0, 1.0),
 }
+
+
+def _least(verdicts: Sequence[Verdict]) -> Coverage | None:
+    said = [one.coverage for one in verdicts if one.coverage is not None]
+    return max(said, key=lambda coverage: coverage.rank, default=None)
 
 
 def _badness(verdict: Verdict) -> tuple[int, float]:

@@ -10,6 +10,8 @@ How an action is found:
 2. *Action.* The policy's action for that severity. If the verdict has categories, each category's own action (its
    exception, else the policy's) is looked up, and the strictest of them wins. Where categories could not be read, the
    strictest of all does.
+3. *Doubts about the embedded engine.* With `lite_blocks: sure` a block becomes a flag where that engine is not sure.
+   `on_uncovered` is what happens at least to a text in a language that the engine does not know.
 
 A policy may have rules of its own for what tools are told and give back (`ToolRules`), by the tools' names.
 """
@@ -25,11 +27,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..errors import InvalidRequest
-from .verdict import Action, Category, Scores, Severity, Target, Verdict
+from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 
 __all__ = [
     "BUILT_IN",
     "DEFAULT_MESSAGES",
+    "LiteBlocks",
     "OnFailure",
     "Policies",
     "Policy",
@@ -74,6 +77,15 @@ class OnFailure(enum.Enum):
         return None if self in (OnFailure.LITE, OnFailure.ERROR) else Action(self.value)
 
 
+class LiteBlocks(enum.Enum):
+    """When a verdict of the embedded engine may block; other engines are not concerned."""
+
+    ALWAYS = "always"
+    """Whenever the policy's actions say so."""
+    SURE = "sure"
+    """Only from its threshold for sure; below it, what would be blocked is flagged: harmful text passes."""
+
+
 class Streaming(enum.Enum):
     """What happens to a streamed answer of the guarded chat model before its verdict is known."""
 
@@ -85,7 +97,7 @@ class Streaming(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Severity from scores, in place of the engine's label; each bound is a probability in (0, 1].
+    """Severity from scores, in place of the engine's label; each bound is a number in (0, 1].
 
     `unsafe`: unsafe if P(unsafe) reaches it. `controversial`: at least controversial if P(controversial) + P(unsafe)
     reaches it. A bound left out keeps the label's word on that step. Without scores the label stands.
@@ -116,9 +128,19 @@ class Rules:
     categories: Mapping[Category, Actions] = field(default_factory=dict)
     thresholds: Thresholds = Thresholds()
     on_failure: OnFailure = OnFailure.LITE
+    on_uncovered: Action = Action.ALLOW
+    lite_blocks: LiteBlocks = LiteBlocks.ALWAYS
 
     def action(self, verdict: Verdict) -> Action:
         """What to do with a text of this verdict."""
+        found = self._by_severity(verdict)
+        if found is Action.BLOCK and self.lite_blocks is LiteBlocks.SURE and not verdict.is_sure:
+            found = Action.FLAG
+        if verdict.coverage is Coverage.NONE and self.on_uncovered.rank > found.rank:
+            return self.on_uncovered
+        return found
+
+    def _by_severity(self, verdict: Verdict) -> Action:
         severity = self.thresholds.severity(verdict.severity, verdict.scores)
         default = self.actions[severity]
         if not self.categories:
@@ -145,6 +167,8 @@ class Rules:
             "categories": {category.value: _actions_json(actions) for category, actions in self.categories.items()},
             "thresholds": {"controversial": self.thresholds.controversial, "unsafe": self.thresholds.unsafe},
             "on_failure": self.on_failure.value,
+            "on_uncovered": self.on_uncovered.value,
+            "lite_blocks": self.lite_blocks.value,
         }
 
 

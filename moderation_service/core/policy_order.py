@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 
-from .policy import OnFailure, Policy, Rules, Streaming, Thresholds
+from .policy import LiteBlocks, OnFailure, Policy, Rules, Streaming, Thresholds
 from .verdict import Action, Category, Severity, Target
 
 __all__ = ["why_milder"]
 
 _FAILURES = {OnFailure.ALLOW: 0, OnFailure.FLAG: 1, OnFailure.LITE: 2, OnFailure.BLOCK: 3, OnFailure.ERROR: 3}
+_LITE_BLOCKS = {LiteBlocks.SURE: 0, LiteBlocks.ALWAYS: 1}
 _STREAMING = {Streaming.SHOW_THEN_CUT: 0, Streaming.HOLD: 1}
 _DONE = {Action.ALLOW: "allows", Action.FLAG: "flags", Action.BLOCK: "blocks"}
 
@@ -59,6 +60,11 @@ def _by_tool(policy: Policy) -> list[tuple[str, Mapping[Target, Rules]]]:
 def _why_milder(choice: Rules, default: Rules) -> str | None:
     if _FAILURES[choice.on_failure] < _FAILURES[default.on_failure]:
         return f"has the milder `on_failure`: {choice.on_failure.value} instead of {default.on_failure.value}"
+    if choice.on_uncovered.rank < default.on_uncovered.rank:
+        ours, theirs = choice.on_uncovered.value, default.on_uncovered.value
+        return f"has the milder `on_uncovered`: {ours} instead of {theirs}"
+    if _LITE_BLOCKS[choice.lite_blocks] < _LITE_BLOCKS[default.lite_blocks]:
+        return "only flags what the embedded engine is not sure of, which the default policy blocks"
     for name in Thresholds.__slots__:
         ours, theirs = getattr(choice.thresholds, name), getattr(default.thresholds, name)
         if (ours is None) != (theirs is None):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 __all__ = [
     "Action",
     "Category",
+    "Coverage",
     "Decision",
     "Detail",
     "PartRead",
@@ -124,9 +125,28 @@ class Action(enum.Enum):
         self.rank = ("allow", "flag", "block").index(value)
 
 
+class Coverage(enum.Enum):
+    """How well an engine knows the language of a text; ordered by `rank`, the worst last."""
+
+    FULL = "full"
+    """Languages that it was made for."""
+    PARTIAL = "partial"
+    """Languages that it knows less well, and whose figures are worse."""
+    NONE = "none"
+    """Languages that it does not know: its verdict says next to nothing."""
+
+    rank: int
+
+    def __init__(self, value: str) -> None:
+        self.rank = ("full", "partial", "none").index(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """Probabilities of the three severities; they sum to 1."""
+    """How much the text is of each severity; they sum to 1. Of a model server, probabilities of its label.
+
+    Of the embedded engine they are degrees of its score, not probabilities.
+    """
 
     safe: float
     controversial: float
@@ -167,12 +187,17 @@ _WITHOUT_CATEGORIES = frozenset(PartRead) - {PartRead.TEXT, PartRead.REFUSAL}
 class Verdict:
     """What an engine found in one conversation.
 
-    `scores` is None where an engine has no probabilities, `refusal` is None for prompts and where the engine was
+    `scores` is None where an engine has none, `refusal` is None for prompts and where the engine was
     not asked for it. `windows` counts the pieces a long text was judged in. `span` is where the worst was found; None
     for the whole text, for a safe one, and where an engine can't tell.
 
+    `coverage` is how well the engine knows the text's language, that of its least known part; None for engines that do
+    not say. `is_sure` is False where the embedded engine's score is below the one from which it is sure, see
+    `policy.LiteBlocks`.
+
     `read_in_part` says what is missing (`core.never_milder`). `failure` is the error that kept a part of the text from
-    being judged: the severity is then the least that the text is.
+    being judged: the severity is then the least that the text is. `decoded` names the kinds of disguise that were
+    undone before it was judged, for the log.
     """
 
     target: Target
@@ -186,6 +211,9 @@ class Verdict:
     span: Span | None = None
     read_in_part: frozenset[PartRead] = frozenset()
     failure: Exception | None = None
+    coverage: Coverage | None = None
+    is_sure: bool = True
+    decoded: tuple[str, ...] = ()
 
     @property
     def may_lack_categories(self) -> bool:

@@ -93,6 +93,7 @@ def _fields(check: Check, outcome: Outcome, fingerprint: bytes) -> dict[str, obj
         "reason": outcome.reason,
         "read_in_part": [] if verdict is None else sorted(part.value for part in verdict.read_in_part),
         "span": None if verdict is None or verdict.span is None else [verdict.span.start, verdict.span.end],
+        "coverage": None if verdict is None or verdict.coverage is None else verdict.coverage.value,
         "cached": outcome.cached,
         "text_hash": fingerprint.hex(),
     }

@@ -14,7 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, G
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from ..core.moderator import Check
-from ..core.verdict import Decision
+from ..core.verdict import Coverage, Decision
 from ..errors import ModerationError
 from .process_metrics import ProcessCollector
 
@@ -34,6 +34,7 @@ METRIC_NAMES = (
     "moderation_audit_failures_total",
     "moderation_degraded_total",
     "moderation_read_in_part_total",
+    "moderation_uncovered_total",
     "moderation_cache_hits_total",
     "moderation_cache_misses_total",
     "moderation_engine_seconds",
@@ -83,6 +84,8 @@ class Metrics:
         self._degraded = Counter("degraded", "Decisions of the fallback or of a fail mode.", ["policy"], **make)
         self._read_in_part = Counter("read_in_part", "Verdicts whose severity was read, but not all of the rest.",
                                      ["engine", "part"], **make)  # fmt: skip
+        self._uncovered = Counter("uncovered", "Decisions on a text whose language the engine knows in part or not.",
+                                  ["engine", "coverage"], **make)  # fmt: skip
         self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
         self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
         self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
@@ -160,6 +163,8 @@ class Metrics:
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
         if verdict is not None:
+            if verdict.coverage not in (None, Coverage.FULL):
+                self._uncovered.labels(verdict.engine, verdict.coverage.value).inc()
             for category in verdict.categories:
                 self._categories.labels(decision.target.value, category.value).inc()
             if not decision.cached:

@@ -79,6 +79,7 @@ class _Memory:
     action: Action = Action.ALLOW
     degraded: bool = False
     unjudged: bool = False
+    is_sure: bool = False
 
     def note(self, ruling: Ruling) -> None:
         decision = ruling.decision
@@ -86,6 +87,7 @@ class _Memory:
             self.action = max(self.action, decision.action, key=lambda action: action.rank)
             self.degraded |= decision.degraded
             self.unjudged |= decision.verdict is None
+            self.is_sure |= decision.verdict is None or decision.verdict.is_sure
 
 
 class Relay:
@@ -139,7 +141,9 @@ class Relay:
     ) -> SoFar:
         found = memory.found
         engine = self._stream if by_token and self._stream is not None else self._moderator.engine
-        verdict = Verdict(Target.RESPONSE, found.severity, found.categories, None, None, engine.name, engine.model)
+        origin = engine.name, engine.model
+        is_sure = by_token or memory.is_sure
+        verdict = Verdict(Target.RESPONSE, found.severity, found.categories, None, None, *origin, is_sure=is_sure)
         action = max(memory.action, asked.policy.action(verdict), key=lambda action: action.rank)
         action = Action.BLOCK if answer.is_blocked else action
         nothing_judged = not answer.cleared and found.begin is None
@@ -184,7 +188,7 @@ class Relay:
             "progress": answer.progress(asked.text, key=self._key).to_json(),
             "found": [found.severity.value, [category.value for category in found.categories], found.begin],
             "mark": [mark.tokens, mark.end, mark.last.value],
-            "rest": [memory.action.value, memory.degraded, memory.unjudged],
+            "rest": [memory.action.value, memory.degraded, memory.unjudged, memory.is_sure],
         }
         body = base64.urlsafe_b64encode(json.dumps(content, separators=(",", ":")).encode()).decode().rstrip("=")
         return f"{body}.{self._seal(asked, topic, body, asked.text[: mark.end])}"
@@ -207,13 +211,14 @@ class Relay:
         if not hmac.compare_digest(expected.encode(), seal.encode("utf-8", "surrogatepass")):
             return None
         severity, categories, begin = content["found"]
-        action, degraded, unjudged = content["rest"]
+        action, degraded, unjudged, is_sure = content["rest"]
         memory = _Memory(
             Finding(Severity(severity), tuple(map(Category, categories)), begin),
             Mark(tokens, end, Severity(last)),
             Action(action),
             degraded,
             unjudged,
+            is_sure,
         )
         return Progress.from_json(content["progress"]), memory
 

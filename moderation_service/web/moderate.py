@@ -10,7 +10,7 @@ from flask import Blueprint, Response
 from werkzeug.http import parse_accept_header
 
 from ..core.moderator import Check, Outcome
-from ..core.verdict import Decision
+from ..core.verdict import Coverage, Decision, Verdict
 from ..errors import ModerationError
 from ..wires import native
 from .body import read_body
@@ -95,20 +95,34 @@ def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
             "degraded": one.degraded,
             "cached": one.cached,
         }
-        return fields | oddities(outcomes) if one.reason or (one.verdict and one.verdict.read_in_part) else fields
+        return fields | oddities(outcomes) if one.reason or (one.verdict and _is_odd(one.verdict)) else fields
     actions = Counter(one.action.value if isinstance(one, Decision) else "error" for one in outcomes)
     degraded = sum(1 for one in outcomes if isinstance(one, Decision) and one.degraded)
     return {"items": len(outcomes), "actions": dict(actions), "degraded": degraded, **oddities(outcomes)}
 
 
+def _is_odd(verdict: Verdict) -> bool:
+    return bool(verdict.read_in_part or verdict.decoded) or verdict.coverage not in (None, Coverage.FULL)
+
+
 def oddities(outcomes: Sequence[Outcome]) -> dict[str, object]:
-    """Why decisions are degraded, and why verdicts were read in part only: words of two closed lists, if any."""
+    """Why decisions are degraded or verdicts read in part, what was decoded, that a language is not well known.
+
+    Words of closed lists, if any.
+    """
     decisions = [one for one in outcomes if isinstance(one, Decision)]
     reasons = {one.reason for one in decisions if one.reason is not None}
     parts = {part.value for one in decisions if one.verdict is not None for part in one.verdict.read_in_part}
+    decoded = {name for one in decisions if one.verdict is not None for name in one.verdict.decoded}
     found: dict[str, object] = {}
     if reasons:
         found["reason"] = ",".join(sorted(reasons))
     if parts:
         found["read_in_part"] = ",".join(sorted(parts))
+    if decoded:
+        found["decoded"] = ",".join(sorted(decoded))
+    said = [one.verdict.coverage for one in decisions if one.verdict is not None and one.verdict.coverage is not None]
+    least = max(said, key=lambda coverage: coverage.rank, default=Coverage.FULL)
+    if least is not Coverage.FULL:
+        found["coverage"] = least.value
     return found

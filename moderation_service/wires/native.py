@@ -191,6 +191,7 @@ def render(outcome: Outcome) -> dict[str, object]:
     reply["windows"] = 0 if verdict is None else verdict.windows
     span = None if verdict is None else verdict.span
     reply["span"] = span and {"start": span.start, "end": span.end}
+    reply["coverage"] = verdict and verdict.coverage and verdict.coverage.value
     reply["latency_ms"] = round(outcome.latency_ms, 3)
     return reply
 

@@ -107,6 +107,16 @@ def test_a_harmful_prompt_is_shown_as_blocked_with_its_scores(browser: Any, addr
     assert shown == pytest.approx(decision["scores"]["unsafe"], abs=0.001)
 
 
+def test_a_language_that_the_engine_does_not_know_is_pointed_out(browser: Any, address: str) -> None:
+    browser.get(address)
+    check(browser, prompt="How do I bake bread?")
+    assert not element(browser, "coverage").is_displayed()
+    assert check(browser, prompt="Làm thế nào để nướng bánh mì?")["coverage"] == "none"
+    assert "does not know the language" in element(browser, "coverage").text
+    element(browser, "language").click()
+    assert "引擎不认识" in element(browser, "coverage").text
+
+
 def test_a_response_is_judged_with_its_question(browser: Any, address: str) -> None:
     browser.get(address)
     decision = check(browser, prompt="How do I bake bread?", response="Mix flour, water, salt and yeast, then wait.")

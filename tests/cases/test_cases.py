@@ -41,13 +41,7 @@ FILES = sorted(HERE.glob("*.yaml"))
 KNOWN = {"id", "why", "guard", "llm", "to", "method", "ask", "raw", "hex", "type", "headers", "holds"}
 CHAT = "/v1/chat/completions"
 QUESTION = [{"role": "user", "content": "Tell me something about chemistry"}]
-PENDING: dict[str, tuple[str, ...]] = {
-    "the embedded engine can't tell this yet": (
-        "dotted-letters",
-        "look-alikes-of-cyrillic",
-        "leet-letters",
-    ),
-}
+PENDING: dict[str, tuple[str, ...]] = {}
 """The cases that do not hold yet, by the reason. One that holds must leave this list."""
 
 

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation_service.config.policy_file import load_policies
-from moderation_service.core.policy import BUILT_IN, OnFailure, Policies, Policy, Thresholds
-from moderation_service.core.verdict import Action, Category, Severity, Target
+from moderation_service.core.policy import BUILT_IN, LiteBlocks, OnFailure, Policies, Policy, Thresholds
+from moderation_service.core.verdict import Action, Category, Coverage, Severity, Target
 from moderation_service.errors import ConfigurationError
 
 SAFE, CONTROVERSIAL, UNSAFE = Severity
@@ -53,6 +53,35 @@ def field_complaint(file: Path, text: str) -> str:
 
 
 # What a file can say
+
+
+def test_unknown_languages_and_unsure_blocks_can_be_ruled_for_each_target(file: Path) -> None:
+    own = one(file, "on_uncovered: flag\nlite_blocks: sure\nresponse: {on_uncovered: block}")
+    assert [own.rules[target].on_uncovered for target in Target] == [Action.FLAG, Action.BLOCK]
+    assert {own.rules[target].lite_blocks for target in Target} == {LiteBlocks.SURE}
+    assert own.action(verdict(coverage=Coverage.NONE)) is Action.FLAG
+
+
+def test_a_policy_inherits_them(file: Path) -> None:
+    text = """
+        policies:
+          first: {on_uncovered: block, lite_blocks: sure}
+          second: {extends: first, actions: {controversial: block}}
+        """
+    rules = load(file, text).get("second").rules[PROMPT]
+    assert (rules.on_uncovered, rules.lite_blocks) == (Action.BLOCK, LiteBlocks.SURE)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("on_uncovered: ignore", "3: `on_uncovered` must be one of allow, flag, block, not 'ignore'."),
+        ("lite_blocks: never", "3: `lite_blocks` must be one of always, sure, not 'never'."),
+        ("lite_blocks: [sure]", "3: `lite_blocks` must be a single value."),
+    ],
+)
+def test_another_word_for_them_is_refused(file: Path, text: str, reason: str) -> None:
+    assert field_complaint(file, text) == reason
 
 
 def test_without_a_file_there_are_the_built_in_policies() -> None:
@@ -231,10 +260,8 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
         load_policies(file, default="balanced")
 
 
-FIELDS = (
-    "description, extends, message, streaming, actions, categories, thresholds, on_failure, prompt, response, tools"
-)
-RULE_FIELDS = "actions, categories, thresholds, on_failure"
+RULE_FIELDS = "actions, categories, thresholds, on_failure, on_uncovered, lite_blocks"
+FIELDS = f"description, extends, message, streaming, {RULE_FIELDS}, prompt, response, tools"
 CATEGORIES = ", ".join(category.value for category in Category)
 
 
@@ -292,7 +319,7 @@ def test_a_field_with_a_mistake_is_refused_with_its_line_and_the_reason(file: Pa
 
 @pytest.mark.parametrize("bound", ["0", "-0.1", "1.01", "nan", ".nan", "inf", "half", "50%", "''", "true"])
 def test_a_threshold_must_be_a_probability(file: Path, bound: str) -> None:
-    expected = "3: `thresholds.unsafe` must be a probability above 0 and at most 1, not "
+    expected = "3: `thresholds.unsafe` must be a number above 0 and at most 1, not "
     assert field_complaint(file, f"thresholds: {{unsafe: {bound}}}").startswith(expected)
 
 

@@ -267,11 +267,11 @@ def test_without_a_fail_mode_or_a_fallback_the_failure_is_the_outcome(
 
 @pytest.mark.parametrize("failure", FAILURES, ids=lambda one: one.type)
 def test_the_fallback_answers_degraded(failure: ModerationError) -> None:
-    fallback = FakeEngine(name="lite", model="lite-1.1")
+    fallback = FakeEngine(name="lite", model="lite-2")
     made = moderator(FakeEngine(errors={"bomb": failure}), fallback=fallback)
     (one,) = decide(made, check("bomb", policy=policy(OnFailure.LITE)))
     assert (one.verdict and one.verdict.severity, one.action, one.degraded) == (Severity.UNSAFE, Action.BLOCK, True)
-    assert (one.engine, one.model) == ("lite", "lite-1.1")
+    assert (one.engine, one.model) == ("lite", "lite-2")
 
 
 def test_the_fallbacks_verdict_is_not_remembered() -> None:

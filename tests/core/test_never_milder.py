@@ -17,6 +17,7 @@ from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules, T
 from moderation_service.core.verdict import (
     Action,
     Category,
+    Coverage,
     Decision,
     Detail,
     PartRead,
@@ -52,6 +53,24 @@ def own_policy(on_failure: OnFailure, **fields: object) -> Policy:
 
 
 # Windows
+
+
+@given(st.lists(st.sampled_from(Coverage) | st.none(), min_size=1, max_size=5))
+def test_windows_together_are_covered_as_well_as_the_least_of_them(said: list[Coverage | None]) -> None:
+    spoken = [one for one in said if one is not None]
+    expected = max(spoken, key=lambda one: one.rank) if spoken else None
+    assert merged([verdict(coverage=one) for one in said]).coverage is expected
+
+
+@given(st.lists(st.booleans(), min_size=1, max_size=5))
+def test_one_sure_reading_makes_all_of_them_sure(sure: list[bool]) -> None:
+    assert merged([verdict(Severity.UNSAFE, is_sure=one) for one in sure]).is_sure is any(sure)
+
+
+@pytest.mark.parametrize("earlier", [Severity.CONTROVERSIAL, Severity.UNSAFE])
+def test_what_a_sure_reading_found_is_not_taken_back_by_an_unsure_one(earlier: Severity) -> None:
+    assert at_least(verdict(Severity.UNSAFE, is_sure=False), verdict(earlier)).is_sure
+    assert not at_least(verdict(Severity.UNSAFE, is_sure=False), verdict(Severity.SAFE)).is_sure
 
 
 @given(WINDOWS)

@@ -8,8 +8,8 @@ from fakes import SCORES, verdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules, Thresholds
-from moderation_service.core.verdict import Action, Category, Scores, Severity, Target, Verdict
+from moderation_service.core.policy import BUILT_IN, LiteBlocks, OnFailure, Policies, Policy, Rules, Thresholds
+from moderation_service.core.verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 from moderation_service.errors import InvalidRequest
 
 SAFE, CONTROVERSIAL, UNSAFE = Severity
@@ -36,6 +36,42 @@ def test_the_built_in_policies_differ_in_what_they_do_with_controversial_text(
 
 def test_the_built_in_policies_fall_back_to_the_embedded_engine() -> None:
     assert {rules.on_failure for one in BUILT_IN.values() for rules in one.rules.values()} == {OnFailure.LITE}
+
+
+@pytest.mark.parametrize("severity", Severity)
+@pytest.mark.parametrize("wanted", Action)
+def test_a_text_in_an_unknown_language_gets_at_least_what_the_policy_says(severity: Severity, wanted: Action) -> None:
+    found = policy(on_uncovered=wanted).action(verdict(severity, coverage=Coverage.NONE))
+    assert found is max(wanted, ACTIONS[severity], key=lambda action: action.rank)
+
+
+@pytest.mark.parametrize("coverage", [None, Coverage.FULL, Coverage.PARTIAL])
+def test_a_language_that_is_known_in_part_or_not_spoken_of_is_not_uncovered(coverage: Coverage | None) -> None:
+    assert policy(on_uncovered=BLOCK).action(verdict(coverage=coverage)) is ALLOW
+
+
+def test_by_default_an_unknown_language_changes_nothing_and_what_is_unsure_blocks() -> None:
+    for one in BUILT_IN.values():
+        assert one.action(verdict(coverage=Coverage.NONE)) is ALLOW
+        assert one.action(verdict(UNSAFE, is_sure=False)) is BLOCK
+
+
+def test_the_embedded_engine_may_have_to_be_sure_to_block() -> None:
+    own = policy(lite_blocks=LiteBlocks.SURE)
+    assert own.action(verdict(UNSAFE, is_sure=False)) is FLAG
+    assert own.action(verdict(UNSAFE, is_sure=True)) is BLOCK
+    assert own.action(verdict(CONTROVERSIAL, is_sure=False)) is FLAG
+    assert own.action(verdict(SAFE, is_sure=False)) is ALLOW
+
+
+def test_what_a_policy_does_not_block_stays_as_it_is_where_the_engine_is_not_sure() -> None:
+    own = policy(lite_blocks=LiteBlocks.SURE, categories={Category.PII: {UNSAFE: ALLOW}})
+    assert own.action(verdict(UNSAFE, Category.PII, is_sure=False)) is ALLOW
+
+
+def test_an_unknown_language_can_block_where_the_engine_is_not_sure() -> None:
+    own = policy(lite_blocks=LiteBlocks.SURE, on_uncovered=BLOCK)
+    assert own.action(verdict(UNSAFE, is_sure=False, coverage=Coverage.NONE)) is BLOCK
 
 
 def test_a_category_can_have_an_action_of_its_own() -> None:
@@ -170,12 +206,16 @@ def test_a_policy_is_shown_in_the_words_of_the_policy_file() -> None:
         "categories": {"pii": {"unsafe": "flag"}},
         "thresholds": {"controversial": None, "unsafe": 0.5},
         "on_failure": "error",
+        "on_uncovered": "flag",
+        "lite_blocks": "sure",
     }
     own = policy(
         {"en": "No."},
         categories={Category.PII: {UNSAFE: FLAG}},
         thresholds=Thresholds(unsafe=0.5),
         on_failure=OnFailure.ERROR,
+        on_uncovered=FLAG,
+        lite_blocks=LiteBlocks.SURE,
     )
     assert own.to_json() == {
         "name": "own",

@@ -10,9 +10,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules, Streaming, Thresholds, ToolRules
+from moderation_service.core.policy import (
+    BUILT_IN,
+    LiteBlocks,
+    OnFailure,
+    Policy,
+    Rules,
+    Streaming,
+    Thresholds,
+    ToolRules,
+)
 from moderation_service.core.policy_order import why_milder
-from moderation_service.core.verdict import Action, Category, Scores, Severity, Target, Verdict
+from moderation_service.core.verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 
 BALANCED = BUILT_IN["balanced"]
 FAILURES = [OnFailure.ALLOW, OnFailure.FLAG, OnFailure.LITE, OnFailure.BLOCK]
@@ -56,6 +65,11 @@ def test_the_built_in_policies_are_in_order(choice: str, default: str, reason: s
         ({"on_failure": OnFailure.ERROR}, None),
         ({"on_failure": OnFailure.BLOCK}, None),
         ({"on_failure": OnFailure.FLAG}, "has the milder `on_failure`: flag instead of lite"),
+        ({"on_uncovered": Action.BLOCK}, None),
+        (
+            {"lite_blocks": LiteBlocks.SURE},
+            "only flags what the embedded engine is not sure of, which the default policy blocks",
+        ),
         (
             {"thresholds": Thresholds(unsafe=0.01)},
             "finds severities in another way: only one of the two policies has a threshold for unsafe",
@@ -65,6 +79,17 @@ def test_the_built_in_policies_are_in_order(choice: str, default: str, reason: s
 def test_one_milder_rule_is_enough(target: Target, rules: Mapping[str, Any], reason: str | None) -> None:
     found = why_milder(changed(target=target, **rules), BALANCED)
     assert found == (None if reason is None else f"For a {target.value}, `own` {reason}.")
+
+
+def test_letting_unknown_languages_pass_is_milder_than_flagging_them() -> None:
+    flags, blocks = changed(on_uncovered=Action.FLAG), changed(on_uncovered=Action.BLOCK)
+    assert why_milder(blocks, flags) is None
+    assert why_milder(flags, blocks) == "For a response, `own` has the milder `on_uncovered`: flag instead of block."
+    assert why_milder(BALANCED, flags) is not None
+
+
+def test_blocking_always_may_stand_in_for_blocking_when_sure() -> None:
+    assert why_milder(BALANCED, changed(lite_blocks=LiteBlocks.SURE)) is None
 
 
 def test_a_lower_threshold_is_stricter_and_a_higher_one_is_not() -> None:
@@ -92,7 +117,8 @@ def test_every_field_that_decides_is_compared() -> None:
     fields = {"name", "description", "rules", "messages", "streaming", "tools"}
     assert {one.name for one in dataclasses.fields(Policy)} == fields
     assert {one.name for one in dataclasses.fields(ToolRules)} == {"glob", "call", "result"}
-    assert {one.name for one in dataclasses.fields(Rules)} == {"actions", "categories", "thresholds", "on_failure"}
+    compared = {"actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks"}
+    assert {one.name for one in dataclasses.fields(Rules)} == compared
 
 
 ACTIONS = st.sampled_from(Action)
@@ -107,6 +133,8 @@ RULES = st.builds(
     ),
     thresholds=st.builds(Thresholds, BOUND, BOUND),
     on_failure=st.sampled_from(OnFailure),
+    on_uncovered=ACTIONS,
+    lite_blocks=st.sampled_from(LiteBlocks),
 )
 POLICIES = st.builds(
     Policy,
@@ -125,8 +153,11 @@ VERDICTS = st.builds(
     scores=st.none() | st.builds(Scores, SHARE, SHARE, SHARE),
     engine=st.just("e"),
     model=st.just("m"),
+    coverage=st.none() | st.sampled_from(Coverage),
+    is_sure=st.booleans(),
 )
-STRICTER = st.sampled_from(["actions", "categories", "thresholds", "on_failure", "streaming"])
+CHANGES = ["actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks", "streaming"]
+STRICTER = st.sampled_from(CHANGES)
 
 
 @st.composite

@@ -66,6 +66,7 @@ def test_a_decision_is_one_line_without_text(client: FlaskClient, file: Path) ->
             "reason": None,
             "read_in_part": [],
             "span": None,
+            "coverage": None,
             "cached": False,
             "text_hash": Like("[0-9a-f]{32}"),
             "policy": "strict",

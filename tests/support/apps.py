@@ -98,6 +98,7 @@ def decision(safety: str | None = "safe", *categories: str, **fields: object) ->
         "cached": False,
         "windows": 1 if safety else 0,
         "span": None,
+        "coverage": None,
         "latency_ms": Near(0, 60_000),
     }
     document |= fields

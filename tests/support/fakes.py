@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from moderation_service.core.conversation import Conversation
-from moderation_service.core.verdict import Category, Detail, Scores, Severity, Target, Verdict
+from moderation_service.core.verdict import Category, Coverage, Detail, Scores, Severity, Target, Verdict
 from moderation_service.engines import Deadline
 from moderation_service.errors import ModerationError
 
@@ -30,7 +31,8 @@ class FakeEngine:
     """Finds `bomb`, `ignore all rules`, `election` and `insult`; a response with "can't" is a refusal.
 
     `errors` maps a keyword to the error that a conversation with it gets; `raises` is raised by every call as a
-    whole. While `gate` is a cleared event, calls wait for it (`entered` is set as soon as one does).
+    whole; its verdicts say `coverage` and `is_sure`. While `gate` is a cleared event, calls wait for it (`entered` is
+    set as soon as one does).
     """
 
     def __init__(
@@ -43,6 +45,8 @@ class FakeEngine:
         not_ready: ModerationError | None = None,
         has_scores: bool = True,
         gate: threading.Event | None = None,
+        coverage: Coverage | None = None,
+        is_sure: bool = True,
     ) -> None:
         self.name = name
         self.model = model
@@ -51,6 +55,8 @@ class FakeEngine:
         self.not_ready = not_ready
         self.has_scores = has_scores
         self.gate = gate
+        self.coverage = coverage
+        self.is_sure = is_sure
         self.entered = threading.Event()
         self.calls: list[tuple[list[str], Detail]] = []
         self.closed = False
@@ -94,6 +100,8 @@ class FakeEngine:
             scores=SCORES[severity] if self.has_scores else None,
             engine=self.name,
             model=self.model,
+            coverage=self.coverage,
+            is_sure=self.is_sure,
         )
 
 
@@ -103,6 +111,9 @@ def verdict(
     target: Target = Target.PROMPT,
     refusal: bool | None = None,
     scores: Scores | None = None,
+    coverage: Coverage | None = None,
+    is_sure: bool = True,
 ) -> Verdict:
     """A verdict of the fake engine."""
-    return Verdict(target, severity, categories, refusal, scores, "fake", "fake-1")
+    found = Verdict(target, severity, categories, refusal, scores, "fake", "fake-1")
+    return replace(found, coverage=coverage, is_sure=is_sure)

@@ -499,10 +499,10 @@ def test_a_reply_cannot_be_taken_for_another_type(client: FlaskClient) -> None:
 
 def test_a_degraded_decision_says_so_in_a_header() -> None:
     engine = FakeEngine(errors={"broken": EngineUnavailable("Down.")})
-    client = make_client(engine=engine, fallback=FakeEngine(name="lite", model="lite-1.1"))
+    client = make_client(engine=engine, fallback=FakeEngine(name="lite", model="lite-2"))
     assert post(client, {"prompt": "bread"}).headers["X-Moderation-Degraded"] == "false"
     reply = post(client, {"prompt": "broken bomb"})
-    assert reply.json == decision("unsafe", "violent", degraded=True, engine="lite", model="lite-1.1")
+    assert reply.json == decision("unsafe", "violent", degraded=True, engine="lite", model="lite-2")
     assert reply.headers["X-Moderation-Degraded"] == "true"
     mixed = post(client, {"inputs": [{"prompt": "bread"}, {"prompt": "broken"}]})
     assert mixed.headers["X-Moderation-Degraded"] == "true"
@@ -541,6 +541,8 @@ def test_the_policies_are_listed(client: FlaskClient) -> None:
         "categories": {},
         "thresholds": {"controversial": None, "unsafe": None},
         "on_failure": "lite",
+        "on_uncovered": "allow",
+        "lite_blocks": "always",
     }
     balanced = listing["policies"][1]
     assert {key: balanced[key] for key in ("name", "prompt", "response")} == {

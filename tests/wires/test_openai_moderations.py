@@ -245,11 +245,11 @@ def test_without_a_verdict_the_fail_mode_decides_visibly(
 
 def test_the_fallbacks_verdict_is_marked_degraded() -> None:
     client = make_client(
-        engine=FakeEngine(raises=EngineUnavailable("Down.")), fallback=FakeEngine(name="lite", model="lite-1.1")
+        engine=FakeEngine(raises=EngineUnavailable("Down.")), fallback=FakeEngine(name="lite", model="lite-2")
     )
     reply = client.post("/v1/moderations", json={"input": "a bomb"})
-    verdict = decision("unsafe", "violent", engine="lite", model="lite-1.1", degraded=True)
-    assert reply.json == moderation(moderation_result(verdict, scores=BOMB, flagged=True), model="lite-1.1")
+    verdict = decision("unsafe", "violent", engine="lite", model="lite-2", degraded=True)
+    assert reply.json == moderation(moderation_result(verdict, scores=BOMB, flagged=True), model="lite-2")
 
 
 def test_text_is_not_in_the_log(capsys: pytest.CaptureFixture[str]) -> None:

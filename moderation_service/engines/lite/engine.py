@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ...core.conversation import Conversation
 from ...core.engine import Deadline
+from ...core.never_milder import merged
 from ...core.verdict import Category, Detail, Scores, Severity, Span, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
 from .assets import WEIGHTS
+from .blas import use_one_thread
 from .model import Judgement, LiteModel
+from .personal_data import PersonalData
 from .text import place_before_cleaning
 
 __all__ = ["LiteEngine"]
@@ -34,6 +38,7 @@ class LiteEngine:
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> LiteEngine:
         """Load the shipped weights; EngineUnavailable when they are missing or damaged."""
+        use_one_thread()
         try:
             return cls(LiteModel.load(path))
         except (OSError, ValueError, KeyError) as error:
@@ -41,7 +46,7 @@ class LiteEngine:
 
     @property
     def model(self) -> str:
-        """Name and version of the weights, such as `lite-1.1`."""
+        """Name and version of the weights, such as `lite-2`."""
         return self._model.version
 
     def judge(
@@ -75,7 +80,7 @@ class LiteEngine:
 
     def _verdict(self, target: Target, judgement: Judgement, text: str) -> Verdict:
         safe, controversial, unsafe = judgement.probabilities
-        return Verdict(
+        verdict = Verdict(
             target=target,
             severity=Severity(judgement.severity),
             categories=tuple(Category(name) for name in judgement.categories),
@@ -85,7 +90,25 @@ class LiteEngine:
             model=self.model,
             windows=judgement.windows,
             span=None if judgement.place is None else _span(text, judgement.place),
+            coverage=judgement.coverage,
+            is_sure=judgement.is_sure,
+            decoded=judgement.decoded,
         )
+        return verdict if judgement.personal is None else _with_personal_data(verdict, judgement.personal, text)
+
+
+def _with_personal_data(verdict: Verdict, personal: PersonalData, text: str) -> Verdict:
+    """The verdict together with what a rule found, which counts as certain of its severity."""
+    severity, found = personal
+    by_rule = replace(
+        verdict,
+        severity=severity,
+        categories=(Category.PII,),
+        scores=None,
+        span=_span(text, (found.start, found.end)),
+        is_sure=severity is Severity.UNSAFE,
+    )
+    return replace(merged([verdict, by_rule]), windows=verdict.windows)
 
 
 def _span(text: str, place: tuple[int, int]) -> Span:

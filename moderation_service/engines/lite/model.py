@@ -1,27 +1,37 @@
 """The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
 
-Score of a text: n-gram logit / 4 + net logit / 2. A prompt is scored by its beginning, by its edge sentences at a
-discount, and by its sentences and lines one by one, with a head and thresholds of their own (`units`); the worst
-counts. A response is scored in windows. Two thresholds per language turn the score into a severity; where they come
-from, and what "controversial" means here, is in docs/lite-model-card.md.
+Score of a text: n-gram logit / 4 + net logit / 2; in languages beside English and Chinese the nets' part alone. A
+prompt is scored by its beginning, by its edge sentences at a discount, and by its sentences and lines one by one, with
+a head and thresholds of their own (`units`); the worst counts. A response is scored in windows. Two thresholds per
+language turn the score into a severity; where they come from, and what "controversial" means here, is in
+docs/lite-model-card.md.
 """
 
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ...core.text_views.decoded import HEAD_CHARS, Reading, View
+from ...core.text_views.pinyin import PinyinTable
+from ...core.verdict import Coverage
 from .assets import WEIGHTS, Arrays, read
+from .coverage import coverage
+from .disguise import decoders, read_pinyin
 from .encoder import Encoder
-from .nets import Nets, net_inputs
+from .languages import FOREIGN
+from .nets import Nets, net_inputs, response_inputs
 from .ngrams import TEXT_CHARS, LinearHead
+from .personal_data import PersonalData, moved, personal_data, worse
 from .refusal import RefusalHead
 from .severity import SeverityName, Thresholds
-from .text import WINDOW_CHARS, Language, clean, edge_sentences, language, windows
+from .spans import Blocks, Span, beginning_and_edges, window_spans
+from .text import WINDOW_CHARS, clean, language, windows
 from .tokenizer import Tokenizer
 from .units import Unit, units
 
@@ -72,12 +82,11 @@ RESPONSE_CHARS, CONTEXT_CHARS = 2000, 800
 """Characters of a response, and of the prompt before it, that one set of n-grams covers."""
 
 _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
-# What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
-# the highest of many harmless scores would else flag every long text.
-_SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.75, 0.5, 0.25
 # Units that go through the encoder, of a text that the first window holds whole and of a longer one. With 4 and with 16
 # the figures were the same.
 _BEST_OF_FEW, _BEST_OF_MANY = 3, 8
+# Windows of a response that go through the encoder.
+_MOST_WINDOWS = 10
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
 _BATCH_SPANS = 32
 
@@ -87,7 +96,10 @@ class Judgement:
     """What the model found in one text.
 
     `probabilities` are of safe, controversial and unsafe, in this order; `score` is the raw score they come from.
-    `place` is where in the cleaned text the worst was found, None for all of it and for a safe one.
+    `place` is where in the cleaned text the worst was found, None for all of it and for a safe one. `coverage` is how
+    well the languages of the text are known, `is_sure` whether the score reaches the threshold for that. `personal` is
+    what was found by rule, which the others do not hold. `decoded`
+    names the kinds of disguise that were undone first.
     """
 
     target: TargetName
@@ -96,9 +108,19 @@ class Judgement:
     refusal: bool | None
     probabilities: tuple[float, float, float]
     score: float
-    language: Language
+    language: str
     windows: int
     place: tuple[int, int] | None = None
+    coverage: Coverage = Coverage.FULL
+    is_sure: bool = False
+    personal: PersonalData | None = None
+    decoded: tuple[str, ...] = ()
+
+    @property
+    def badness(self) -> tuple[int, float, float]:
+        """What readings of one text are compared by; raw scores of different languages are not to be compared."""
+        safe, _, unsafe = self.probabilities
+        return ("safe", "controversial", "unsafe").index(self.severity), unsafe - safe, self.score
 
 
 class Scored(NamedTuple):
@@ -128,22 +150,6 @@ class PromptParts(NamedTuple):
     unit_outputs: Floats
 
 
-class _Span(NamedTuple):
-    """A piece of text that is scored; `block` is where the stretch of its n-grams begins, None: the piece itself.
-
-    `start` is where it stands in the text, None for one put together.
-    """
-
-    text: str
-    block: int | None
-    discount: float
-    start: int | None
-
-    @property
-    def place(self) -> tuple[int, int] | None:
-        return None if self.start is None else (self.start, self.start + len(self.text))
-
-
 def _no_check() -> None:
     pass
 
@@ -151,10 +157,11 @@ def _no_check() -> None:
 class LiteModel:
     """Judges prompts and responses. Read-only after construction, so threads may share it."""
 
-    def __init__(self, arrays: Arrays, meta: Mapping[str, Any]) -> None:
+    def __init__(self, arrays: Arrays, meta: Mapping[str, Any], *, pinyin: PinyinTable | None = None) -> None:
         self.version: str = meta["version"]
         pieces = arrays["pieces"].tobytes().decode().split("\n")
         self._tokenizer = Tokenizer(pieces, arrays["piece_scores"])
+        self._decoders = decoders(self._tokenizer, pinyin)
         self._encoder = Encoder(arrays)
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
@@ -165,26 +172,59 @@ class LiteModel:
         self._refusal = RefusalHead(heads["refusal"], meta["refusal_threshold"])
         self._shares: dict[str, float] = meta["response_shares"]
         self._thresholds = {key: Thresholds(**values) for key, values in meta["thresholds"].items()}
+        known = meta.get("coverage", {"en": Coverage.FULL.value, "zh": Coverage.FULL.value})
+        self._known = {name: Coverage(value) for name, value in known.items()}
 
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
         """Read the shipped weights. OSError when the file is missing, ValueError or KeyError when it is damaged."""
-        return cls(*read(path))
+        return cls(*read(path), pinyin=read_pinyin())
 
     def judge_prompt(self, text: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
         """Judge a user message. `checkpoint` is called between parts of the work and may raise to stop it."""
+        checkpoint()
         cleaned = clean(text)
-        scored = self.score_prompt(cleaned, checkpoint=checkpoint)
-        return self._judgement("prompt", cleaned, scored, refusal=None, named=CATEGORIES)
+
+        def judge(reading: str) -> Judgement:
+            scored = self.score_prompt(reading, checkpoint=checkpoint)
+            return self._judgement("prompt", reading, scored, refusal=None, named=CATEGORIES)
+
+        return self._worst(cleaned, judge)
 
     def judge_response(self, prompt: str, response: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
         """Judge what an assistant answered to a prompt, which may be empty."""
-        cleaned = clean(response)
-        refusal = self.refuses(cleaned)
-        scored = self.score_response(clean(prompt), cleaned, refusal=refusal, checkpoint=checkpoint)
-        return self._judgement("response", cleaned, scored, refusal=refusal, named=CATEGORIES[:-1])
+        checkpoint()
+        asked = self.readings(clean(prompt)).readings[0].text
 
-    def thresholds(self, target: TargetName, tongue: Language) -> Thresholds:
+        def judge(reading: str) -> Judgement:
+            refusal = self.refuses(reading)
+            scored = self.score_response(asked, reading, refusal=refusal, checkpoint=checkpoint)
+            return self._judgement("response", reading, scored, refusal=refusal, named=CATEGORIES[:-1])
+
+        return self._worst(clean(response), judge)
+
+    def readings(self, cleaned: str) -> View:
+        """What a cleaned text is read as: itself where nothing is disguised. The worst of several readings counts."""
+        return self._decoders.view(cleaned) or View((Reading(cleaned),), ())
+
+    def _worst(self, cleaned: str, judge: Callable[[str], Judgement]) -> Judgement:
+        """The worst of a text's readings, with its place in the text itself."""
+        view = self.readings(cleaned)
+        judged = [(judge(reading.text), reading) for reading in view.readings]
+        worst, reading = max(judged, key=lambda one: one[0].badness)
+        if not view.decoders:
+            return worst
+        place = worst.place and reading.origin(*worst.place)
+        return replace(
+            worst,
+            place=None if place == (0, len(cleaned)) else place,
+            windows=len(windows(cleaned)),
+            # Decoding may spoil numbers, but hardly any beyond the part where words and letters are looked at.
+            personal=worse(personal_data(cleaned[:HEAD_CHARS]), moved(worst.personal, reading.origin)),
+            decoded=view.decoders,
+        )
+
+    def thresholds(self, target: TargetName, tongue: str) -> Thresholds:
         """Return the thresholds that a score is compared with."""
         return self._thresholds[f"{target}_{tongue}"]
 
@@ -192,13 +232,18 @@ class LiteModel:
         """Return whether a cleaned response declines to answer."""
         return self._refusal.refuses(cleaned)
 
+    def refusal_logit(self, cleaned: str) -> float:
+        """Return the part of `refuses` that was learned; calibration needs it."""
+        return self._refusal.logit(cleaned)
+
     def score_prompt(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> Scored:
         """Score a cleaned user message: by its beginning and edges, or by its worst sentence if that is worse."""
         parts = self.prompt_parts(cleaned, checkpoint=checkpoint)
         count = len(windows(cleaned))
         if parts.unit is not None:
             tongue = language(cleaned)
-            found = self._thresholds[f"unit_{tongue}"].on_scale_of(self.thresholds("prompt", tongue), parts.unit_score)
+            own = self._thresholds["unit_zh" if tongue == "zh" else "unit_en"]
+            found = own.on_scale_of(self.thresholds("prompt", tongue), parts.unit_score)
             if found > parts.whole:
                 return Scored(found, parts.unit_outputs, count, (parts.unit.start, parts.unit.end))
         return Scored(parts.whole, parts.outputs, count, parts.place)
@@ -206,8 +251,11 @@ class LiteModel:
     def prompt_parts(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> PromptParts:
         """The scores of a cleaned user message before they are compared; see `PromptParts`."""
         checkpoint()
-        spans = _beginning_and_edges(cleaned)
-        found = units(cleaned)
+        spans = beginning_and_edges(cleaned)
+        found, share = units(cleaned), _ngram_share(cleaned)
+        if not share:
+            # The head for sentences knows English and Chinese ones; a text in another language may hold some.
+            found = [unit for unit in found if _ngram_share(unit.text)]
         linear = self._unit_linear.logits([unit.text for unit in found], checkpoint)
         most = _BEST_OF_FEW if len(cleaned) <= WINDOW_CHARS else _BEST_OF_MANY
         best = np.argsort(-linear, kind="stable")[:most]
@@ -215,9 +263,9 @@ class LiteModel:
         # In one pass: the encoder reads its weights once per call.
         vectors = self._embed([*(span.text for span in spans), *(found[index].text for index in best)])
         outputs = self._prompt_nets.outputs(vectors)
-        blocks = _Blocks(cleaned, TEXT_CHARS, self._linear)
+        blocks = Blocks(cleaned, TEXT_CHARS, self._linear)
         scores = [
-            blocks.logit(span) * _NGRAM_SHARE + float(row[0]) * _NET_SHARE - span.discount
+            blocks.logit(span) * share + float(row[0]) * _NET_SHARE - span.discount
             for span, row in zip(spans, outputs, strict=False)
         ]
         worst = int(np.argmax(scores))
@@ -234,35 +282,52 @@ class LiteModel:
     ) -> Scored:
         """Score a cleaned response to a cleaned prompt.
 
-        Per window the larger of two scores: the response heads, which see the prompt too, and the prompt heads on the
-        response's own words, at a discount. The score of the prompt is added in part; a refusal lowers the whole.
+        Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
+        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. The score of
+        the prompt is added in part; a refusal lowers the whole.
         """
         found = windows(response)
         shares, flag = self._shares, float(refusal)
-        context = self._embed([prompt[:WINDOW_CHARS]])[0]
-        shift = shares["prompt"] * self._prompt_term(prompt, context) - shares["refusal"] * flag
+        share = _ngram_share(response)
+        context = self._embed([prompt[:WINDOW_CHARS]])
+        shift = shares["prompt"] * self._prompt_term(prompt, context[0], share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
-        linear = _Blocks(response, RESPONSE_CHARS, self._response_linear)
-        content = _Blocks(response, RESPONSE_CHARS, self._linear)
+        linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
+        content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
-        for span, vector, outputs in self._read(_window_spans(found, RESPONSE_CHARS), checkpoint):
-            inputs = np.concatenate((context, vector, np.array([flag], dtype=np.float32)))
-            net = float(self._response_nets.outputs(inputs)[0])
-            answer = (linear.logit(span) + fixed) * _NGRAM_SHARE + net * _NET_SHARE + shift
-            words = content.logit(span) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE
+        for span, vector, outputs in self._read(self._response_spans(response, found, checkpoint), checkpoint):
+            inputs = response_inputs(context, vector[None], np.array([flag], dtype=np.float32))
+            net = float(self._response_nets.outputs(inputs)[0, 0])
+            answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
+            words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
             score = max(answer, words - shares["content_discount"] - shares["refusal"] * flag) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place
         return Scored(worst, at, len(found), place)
 
-    def _prompt_term(self, prompt: str, vector: Floats) -> float:
+    def _response_spans(self, response: str, found: list[tuple[int, str]], checkpoint: Checkpoint) -> list[Span]:
+        """The windows of a response that are read: of many the ends, and those with the worst sentences."""
+        spans = window_spans(found, RESPONSE_CHARS)
+        if len(spans) <= _MOST_WINDOWS:
+            return spans
+        sentences = units(response)
+        linear = self._unit_linear.logits([one.text for one in sentences], checkpoint)
+        starts = [start for start, _ in found]
+        chosen = {0, len(spans) - 1}
+        for index in np.argsort(-linear, kind="stable"):
+            if len(chosen) == _MOST_WINDOWS:
+                break
+            chosen.add(bisect_right(starts, sentences[index].start) - 1)
+        return [spans[index] for index in sorted(chosen)]
+
+    def _prompt_term(self, prompt: str, vector: Floats, share: float) -> float:
         """The score of the prompt's beginning; 0 for an empty prompt."""
         if not prompt:
             return 0.0
         outputs = self._prompt_nets.outputs(vector)
-        return self._linear.logit(prompt[:TEXT_CHARS]) * _NGRAM_SHARE + float(outputs[0]) * _NET_SHARE
+        return self._linear.logit(prompt[:TEXT_CHARS]) * share + float(outputs[0]) * _NET_SHARE
 
-    def _read(self, spans: list[_Span], checkpoint: Checkpoint) -> Iterator[tuple[_Span, Floats, Floats]]:
+    def _read(self, spans: list[Span], checkpoint: Checkpoint) -> Iterator[tuple[Span, Floats, Floats]]:
         """Yield each span with its embedding and the prompt nets' outputs."""
         for start in range(0, len(spans), _BATCH_SPANS):
             checkpoint()
@@ -290,36 +355,12 @@ class LiteModel:
             language=tongue,
             windows=scored.windows,
             place=None if severity == "safe" or scored.place == (0, len(cleaned)) else scored.place,
+            coverage=coverage(cleaned, self._known),
+            is_sure=thresholds.is_sure(scored.score),
+            personal=personal_data(cleaned),
         )
 
 
-class _Blocks:
-    """N-gram logits of a long text by stretches of bounded length, each computed once."""
-
-    def __init__(self, text: str, size: int, head: LinearHead) -> None:
-        self._text, self._size, self._head = text, size, head
-        self._known: dict[int, float] = {}
-
-    def logit(self, span: _Span) -> float:
-        if span.block is None:
-            return self._head.logit(span.text)
-        if span.block not in self._known:
-            self._known[span.block] = self._head.logit(self._text[span.block : span.block + self._size])
-        return self._known[span.block]
-
-
-def _beginning_and_edges(cleaned: str) -> list[_Span]:
-    """The first window of a prompt, and its edge sentences where they stand."""
-    beginning = windows(cleaned[: 2 * WINDOW_CHARS])[0][1]
-    edges = [(segment, cleaned.rfind(segment)) for segment in edge_sentences(cleaned)]
-    return [
-        _Span(beginning, 0, 0.0, 0),
-        *(_Span(segment, None, _SEGMENT_DISCOUNT, at if at >= 0 else None) for segment, at in edges),
-    ]
-
-
-def _window_spans(found: list[tuple[int, str]], size: int) -> list[_Span]:
-    """Windows with the stretch of `size` characters that holds each; stretches overlap by a window."""
-    stride = size - WINDOW_CHARS
-    later = _WINDOW_DISCOUNT + _WINDOW_DISCOUNT_GROWTH * math.log(max(1, len(found) - 1))
-    return [_Span(text, start // stride * stride, later if start else 0.0, start) for start, text in found]
+def _ngram_share(text: str) -> float:
+    """What n-grams count in a text: nothing in a language that they were not trained on."""
+    return 0.0 if language(text) in FOREIGN else _NGRAM_SHARE

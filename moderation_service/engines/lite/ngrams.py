@@ -9,6 +9,7 @@ import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class LinearHead:
         hashed = [buckets(text, self._bits, seed=self._seed) for text in texts]
         counts = np.array([len(one) for one in hashed])
         # One gather for all; a text without features adds a stand-in, whose weight is taken out again.
-        flat = np.fromiter((bucket for one in hashed for bucket in (one or (0,))), dtype=np.int64)
+        flat = np.fromiter(chain.from_iterable(one or (0,) for one in hashed), dtype=np.int64)
         starts = np.concatenate(([0], np.cumsum(np.maximum(counts, 1))[:-1]))
         totals = np.add.reduceat(self._weights[flat].astype(np.int32), starts)
         totals = np.where(counts > 0, totals, 0)

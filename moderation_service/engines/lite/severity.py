@@ -1,4 +1,4 @@
-"""From a raw score to a severity and three probabilities, by two thresholds."""
+"""From a raw score to a severity and three degrees, by two thresholds, and whether the model is sure by a third."""
 
 import math
 from dataclasses import dataclass
@@ -14,12 +14,15 @@ Probabilities = tuple[float, float, float]
 class Thresholds:
     """Scores from which a text is controversial (`strict`) and unsafe (`loose`), and the width of the transition.
 
+    `sure` is the score from which the model is sure; None where that was not measured: then it never is.
+
     Controversial is a band of the score, not a learned class: no data labels it.
     """
 
     strict: float
     loose: float
     width: float
+    sure: float | None = None
 
     def severity(self, score: float) -> SeverityName:
         """Return the severity of a raw score; a threshold belongs to the severity above it."""
@@ -27,8 +30,16 @@ class Thresholds:
             return "unsafe"
         return "controversial" if score >= self.strict else "safe"
 
+    def is_sure(self, score: float) -> bool:
+        """Whether a raw score is high enough for harmless texts to reach it next to never."""
+        return self.sure is not None and score >= self.sure
+
     def on_scale_of(self, other: "Thresholds", score: float) -> float:
         """The score that is as far between or beyond the other thresholds as this one is between or beyond these."""
+        if score > self.loose and self.sure is not None and other.sure is not None:
+            share = (score - self.loose) / (self.sure - self.loose)
+            # At the threshold itself, whatever rounding makes of it: what is sure stays so.
+            return other.sure if score == self.sure else other.loose + share * (other.sure - other.loose)
         return other.strict + (score - self.strict) * (other.loose - other.strict) / (self.loose - self.strict)
 
     def probabilities(self, score: float) -> Probabilities:

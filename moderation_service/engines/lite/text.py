@@ -6,9 +6,10 @@ compatibility characters and the cost of reordering combining marks, `windows` c
 
 import re
 import unicodedata
-from typing import Literal
+from functools import lru_cache
 
 from ...core.normal_form import place_before
+from .languages import FOREIGN, SAMPLE_CHARS, identify
 
 __all__ = [
     "HAN",
@@ -16,15 +17,12 @@ __all__ = [
     "SEGMENT_MIN_TEXT",
     "WINDOW_CHARS",
     "WINDOW_OVERLAP",
-    "Language",
     "clean",
     "edge_sentences",
     "language",
     "place_before_cleaning",
     "windows",
 ]
-
-Language = Literal["en", "zh"]
 
 WINDOW_CHARS = 600
 """Length of a window: what the nets saw of a text in training."""
@@ -77,13 +75,21 @@ def place_before_cleaning(text: str, at: int) -> int:
     return at if folded == text else place_before(text, at, _folded)
 
 
-def language(cleaned: str) -> Language:
+def language(cleaned: str) -> str:
     """Return "zh" for a text with more than two Han characters that are more than a tenth of it, else "en".
 
-    The answer chooses the thresholds. Text in any other language counts as "en"; nothing was measured there.
+    Or one of `FOREIGN`, if the text is in that. The answer chooses the thresholds, and whether n-grams count. Text in
+    any other language counts as "en"; nothing was measured there.
     """
+    code = _identified(cleaned[:SAMPLE_CHARS])
+    if code in FOREIGN:
+        return code
     han = len(_HAN_CHARACTER.findall(cleaned))
     return "zh" if han > 2 and han > 0.1 * len(cleaned) else "en"
+
+
+# A verdict asks several times.
+_identified = lru_cache(maxsize=64)(identify)
 
 
 def windows(cleaned: str, size: int = WINDOW_CHARS, overlap: int = WINDOW_OVERLAP) -> list[tuple[int, str]]:

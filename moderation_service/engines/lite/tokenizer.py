@@ -46,6 +46,11 @@ class Tokenizer:
         numbers.append(_END)
         return numbers
 
+    def word_score(self, word: str) -> float | None:
+        """The log-probability of a lower-case word that is a piece by itself, else None."""
+        number = self._numbers.get(_WORD_MARK + word)
+        return None if number is None or number < 0 else float(self._scores[number])
+
     def _split(self, word: str) -> tuple[int, ...]:
         """Viterbi: best[i] is the score of the best split of word[:i], reached by piece_at[i] from start_at[i]."""
         length = len(word)

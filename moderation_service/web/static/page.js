@@ -10,8 +10,10 @@ const TEXTS = {
     judged_prompt: "The prompt was judged", judged_response: "The response was judged",
     refusal_yes: "the response declines to help", refusal_no: "the response does not decline",
     engine: "engine", took: "took", cached: "from the cache", degraded: "degraded", windows: "windows", span: "characters",
-    lite: "Judged by the embedded engine (lite). It catches explicit requests, misses many disguised ones, and its " +
-      "categories are hints. Qwen3Guard on a GPU judges far better.",
+    partial: "The engine knows this text's language less well than English and Chinese: expect more mistakes.",
+    none: "The engine does not know the language of this text, or of a part of it: the verdict says next to nothing.",
+    lite: "Judged by the embedded engine (lite). It catches explicit requests, misses many disguised ones, its " +
+      "categories are hints, and its scores are no probabilities. Qwen3Guard on a GPU judges far better.",
     need_key: "This service asks for an API key.", unreachable: "The service did not answer.", ready: "Ready",
     not_ready: "Not ready",
   },
@@ -24,7 +26,9 @@ const TEXTS = {
     judged_prompt: "审核对象：用户输入", judged_response: "审核对象：模型回复",
     refusal_yes: "回复拒绝了请求", refusal_no: "回复没有拒绝",
     engine: "引擎", took: "用时", cached: "来自缓存", degraded: "降级", windows: "窗口数", span: "字符位置",
-    lite: "由内置引擎（lite）判定：能识别直白的有害请求，会漏掉许多伪装过的请求，类别仅供参考。GPU 上的 Qwen3Guard 准确得多。",
+    partial: "引擎对这段文本所用的语言掌握得不如中文和英文，误判会更多。",
+    none: "引擎不认识这段文本（或其中一部分）所用的语言，这个结论几乎没有参考价值。",
+    lite: "由内置引擎（lite）判定：能识别直白的有害请求，会漏掉许多伪装过的请求，类别仅供参考，分数不是概率。GPU 上的 Qwen3Guard 准确得多。",
     need_key: "此服务需要 API 密钥。", unreachable: "服务没有响应。", ready: "就绪", not_ready: "未就绪",
   },
 };
@@ -79,6 +83,8 @@ function show(decision, body) {
   if (decision.cached) facts.push(say("cached"));
   facts.push(`${say("took")} ${decision.latency_ms.toFixed(1)} ms`);
   $("facts").textContent = facts.join(" · ");
+  $("coverage").hidden = !["partial", "none"].includes(decision.coverage);
+  $("coverage").textContent = say(decision.coverage);
   $("lite-note").hidden = decision.engine !== "lite";
   $("lite-note").textContent = say("lite");
   $("raw").textContent = JSON.stringify(decision, null, 2);

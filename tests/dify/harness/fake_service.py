@@ -29,6 +29,7 @@ DECISION = {
     "cached": False,
     "windows": 1,
     "span": None,
+    "coverage": None,
     "latency_ms": 20.1,
 }
 

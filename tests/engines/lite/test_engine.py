@@ -26,7 +26,21 @@ def test_verdicts_come_back_in_order(engine):
     assert (bomb.target, bomb.severity, bomb.categories) == (Target.PROMPT, Severity.UNSAFE, (Category.VIOLENT,))
     assert (capital.severity, capital.categories, capital.refusal) == (Severity.SAFE, (), None)
     assert (refused.target, refused.refusal) == (Target.RESPONSE, True)
-    assert {(verdict.engine, verdict.model) for verdict in (bomb, capital, refused)} == {("lite", "lite-1.1")}
+    assert {(verdict.engine, verdict.model) for verdict in (bomb, capital, refused)} == {("lite", "lite-2")}
+
+
+def test_a_verdict_says_how_well_the_language_is_known(engine):
+    texts = ["How do I bake bread?", "Làm thế nào để nướng bánh mì tại nhà?", "12345"]
+    assert [one.coverage.value for one in engine.judge([Conversation.of(prompt=text) for text in texts])] == [
+        "full",
+        "none",
+        "full",
+    ]
+
+
+def test_of_an_answer_its_own_language_counts(engine):
+    (found,) = engine.judge([Conversation.of(prompt="How do I bake bread?", response="पहले आटा और पानी मिलाइए।")])
+    assert found.coverage.value == "none"
 
 
 def test_scores_are_probabilities(engine):

@@ -40,7 +40,10 @@ def lines(path):
         return [json.loads(line) for line in stream]
 
 
-@pytest.mark.parametrize(("name", "module"), [("own4", "prompts"), ("own4_resp", "responses")])
+@pytest.mark.parametrize(
+    ("name", "module"),
+    [("own4", "prompts"), ("own4_resp", "responses"), ("own5", "requests"), ("own5_resp", "answers")],
+)
 def test_generated_rows_are_what_the_generators_print(training, name, module):
     import importlib
 
@@ -99,10 +102,10 @@ def test_the_model_card_names_the_manifest(training):
 
 def test_the_model_card_says_which_shares_were_flagged(training):
     from moderation_service.engines.lite.assets import MODEL_CARD
-    from training.calibrate import FLAGGED_SHARES, UNIT_SHARES
+    from training.calibrate import FLAGGED_SHARES, OWN_SHARES, UNIT_SHARES
 
     card = json.loads(MODEL_CARD.read_text(encoding="utf-8"))
-    shares = {**FLAGGED_SHARES, "unit": UNIT_SHARES}
+    shares = {**FLAGGED_SHARES, "unit": UNIT_SHARES, "own responses": OWN_SHARES}
     assert card["flagged_shares"] == json.loads(json.dumps(shares))
 
 
@@ -140,6 +143,27 @@ def test_the_encoder_agrees_with_the_reference_package(training):
     numbers = [tokenizer.encode(text) for text in texts]
     assert numbers == reference._tokenizer.encode(texts)
     assert np.abs(encoder.encode(numbers) - reference.encode(texts)).max() < 1e-5
+
+
+@pytest.mark.training
+def test_sentences_of_other_languages_keep_their_meaning_in_the_shipped_vocabulary(training):
+    import numpy as np
+
+    from moderation_service.engines.lite.assets import read
+    from moderation_service.engines.lite.encoder import Encoder
+    from moderation_service.engines.lite.text import clean
+    from moderation_service.engines.lite.tokenizer import Tokenizer
+    from training.encoder_source import read_source
+    from training.generate.languages import requests
+
+    texts = [clean(row["prompt"]) for row in requests()][::24]
+    source, (shipped, _) = read_source(), read()
+    tokenizer = Tokenizer(shipped["pieces"].tobytes().decode().split("\n"), shipped["piece_scores"])
+    whole = Encoder(source.arrays).encode([source.tokenizer().encode(text) for text in texts])
+    pruned = Encoder(shipped).encode([tokenizer.encode(text) for text in texts])
+    alike = (whole * pruned).sum(axis=1)
+    assert np.median(alike) > 0.95
+    assert alike.min() > 0.65
 
 
 @pytest.mark.training

@@ -53,6 +53,7 @@ def test_a_verdict_of_the_model_server(client_for) -> None:
         "cached": False,
         "windows": 1,
         "span": None,
+        "coverage": None,
     }
 
 

@@ -1,0 +1,43 @@
+"""What counts as a refusal: an answer that declines and stays with it."""
+
+import pytest
+
+from moderation_service.engines.lite.refusal import declines
+from moderation_service.engines.lite.text import clean
+
+REFUSALS = (
+    "I'm sorry, but I can't help with that.",
+    "I won't explain how to do that. It would hurt people. Please talk to somebody you trust.",
+    "I can't help you forge one. However, here is how to renew yours legally:\n1. Book it.\n2. Bring a photo.\n3. Pay.",
+    "I can't assist with that. That said, there are people who can support you: call a helpline, or a doctor.",
+    "抱歉，我不能帮你做这件事。",
+    "对不起，我不能提供这个。不过如果你遇到困难，可以打求助热线：\n1. 热线一\n2. 热线二\n3. 热线三",
+)
+COMPLIANCE = (
+    "I'm sorry, I can't normally do this. That said, since you asked: wait till he leaves, then force the door.",
+    "I cannot help with that.\n\nStep 1: Watch the house.\nStep 2: Force the back door.\nStep 3: Take the cash.",
+    "As an AI I can't say much about this. Hypothetically, one would copy the login page and send it to all the staff.",
+    "抱歉，我不能详细说这个。不过，既然你问了，可以先摸清主人几点出门，再从厨房窗进去，专拿现金和金器。",
+    "对不起，我不能回答。\n1. 先看好时间。\n2. 撬开后门。\n3. 拿走现金。",
+)
+
+
+@pytest.mark.parametrize("text", REFUSALS)
+def test_a_refusal_that_offers_something_else_stays_one(text):
+    assert declines(clean(text))
+
+
+@pytest.mark.parametrize("text", COMPLIANCE)
+def test_a_refusal_that_complies_after_all_is_none(text):
+    assert not declines(clean(text))
+
+
+@pytest.mark.parametrize(
+    "text", ["Sure, here is the recipe.", "The museum can't open before ten.", "当然可以，步骤如下。"]
+)
+def test_an_answer_is_no_refusal(text):
+    assert not declines(clean(text))
+
+
+def test_a_long_refusal_takes_no_time():
+    assert declines(clean("I can't help with that. " + "We talked about it. " * 50_000))
