@@ -50,19 +50,21 @@ def test_the_guards_own_word_is_written_for_every_row(source: Path, tmp_path: Pa
 
 
 def test_an_answer_that_is_none_is_an_error_and_never_the_embedded_engines_word(source: Path, tmp_path: Path) -> None:
+    # Two of them: with a third one in a row the server would be out of use for a while.
     def nonsense(request: Request) -> Action:
-        return guard(request) if BOMB in json.dumps(request.body) else reply(200, {"choices": []})
+        asked = json.dumps(request.body)
+        return reply(200, {"choices": []}) if f'{BREAD} 7"' in asked or f'{BREAD} 30"' in asked else guard(request)
 
     with running(answering(nonsense)) as server:
-        words = ("in.jsonl", "-o", "out.jsonl", "--upstream", server.url)
-        done = annotate(tmp_path, *words)
+        done = annotate(tmp_path, "in.jsonl", "-o", "out.jsonl", "--upstream", server.url)
     assert done.returncode == 1
-    assert b"without a label: 40" in done.stderr
+    assert b"without a label: 2" in done.stderr
     assert b"--max-errors" in done.stderr
     found = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
-    assert {row["guard_model"] for row in found[:40]} == {None}
-    assert all(row["guard_error"].startswith("engine_answer_invalid") for row in found[:40])
-    assert found[40]["guard_safety"] == "unsafe"
+    wrong = [found[7], found[30]]
+    assert {row["guard_model"] for row in wrong} == {None}
+    assert all(row["guard_error"].startswith("engine_answer_invalid") for row in wrong)
+    assert (found[0]["guard_safety"], found[40]["guard_safety"]) == ("safe", "unsafe")
 
 
 def test_ctrl_c_ends_it_with_what_is_done_and_the_same_command_goes_on(source: Path, tmp_path: Path) -> None:
