@@ -388,7 +388,8 @@ def test_a_turn_is_judged_with_those_it_refers_to(door: Door) -> None:
     door.sends(message(BREAD))
     blocked = door.ask("a bomb").json
     assert door.ask("Go on.", previous_response_id=blocked["id"]).json["status"] == "completed"
-    assert SORRY in json.dumps(door.llm.requests[-1].body["input"])
+    # The blocked prompt's request, which was broken off, may be noted after this one.
+    assert any(SORRY in json.dumps(request.body["input"]) for request in door.llm.requests)
 
 
 def test_a_caller_finds_only_what_was_let_out_to_it(llm: FakeLLM) -> None:

@@ -33,7 +33,7 @@ from .severity import SeverityName, Thresholds
 from .spans import Blocks, Span, beginning_and_edges, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
 from .tokenizer import Tokenizer
-from .units import Unit, units
+from .units import MIN_UNITS, Unit, units
 
 __all__ = [
     "CATEGORIES",
@@ -85,6 +85,11 @@ _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
 # Units that go through the encoder, of a text that the first window holds whole and of a longer one. With 4 and with 16
 # the figures were the same.
 _BEST_OF_FEW, _BEST_OF_MANY = 3, 8
+# What the worst of many units must be worse by than that of three, times the logarithm of how many times as many there
+# are: the highest of many harmless scores grows with their number. Set so that of Chinese texts of 18 to 577 harmless
+# sentences, none of which was trained on, about one in ten is flagged for one of them; without it one in five to four
+# in five. Of English ones none to a quarter is, and a discount would cost what is found in the middle.
+_UNIT_DISCOUNT_GROWTH = {"en": 0.0, "zh": 0.4}
 # Windows of a response that go through the encoder.
 _MOST_WINDOWS = 10
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
@@ -139,7 +144,7 @@ class PromptParts(NamedTuple):
     """The two scores of a prompt, with the net's outputs at each: of the whole, and of its worst sentence or line.
 
     They come from different heads and are compared with different thresholds. `place` is where the whole's is from;
-    `unit` is None for a text without a middle.
+    `unit` is None for a text without a middle, `units` how many there are.
     """
 
     whole: float
@@ -148,6 +153,7 @@ class PromptParts(NamedTuple):
     unit: Unit | None
     unit_score: float
     unit_outputs: Floats
+    units: int
 
 
 def _no_check() -> None:
@@ -242,8 +248,9 @@ class LiteModel:
         count = len(windows(cleaned))
         if parts.unit is not None:
             tongue = language(cleaned)
-            own = self._thresholds["unit_zh" if tongue == "zh" else "unit_en"]
-            found = own.on_scale_of(self.thresholds("prompt", tongue), parts.unit_score)
+            own = "zh" if tongue == "zh" else "en"
+            score = parts.unit_score - _UNIT_DISCOUNT_GROWTH[own] * math.log(max(1.0, parts.units / MIN_UNITS))
+            found = self._thresholds[f"unit_{own}"].on_scale_of(self.thresholds("prompt", tongue), score)
             if found > parts.whole:
                 return Scored(found, parts.unit_outputs, count, (parts.unit.start, parts.unit.end))
         return Scored(parts.whole, parts.outputs, count, parts.place)
@@ -271,11 +278,12 @@ class LiteModel:
         worst = int(np.argmax(scores))
         whole = scores[worst], outputs[worst], spans[worst].place
         if not found:
-            return PromptParts(*whole, None, -math.inf, outputs[worst])
+            return PromptParts(*whole, None, -math.inf, outputs[worst], 0)
         nets = self._unit_nets.outputs(vectors[len(spans) :])[:, 0]
         unit_scores = linear[best] * _NGRAM_SHARE + nets * _NET_SHARE
         top = int(np.argmax(unit_scores))
-        return PromptParts(*whole, found[best[top]], float(unit_scores[top]), outputs[len(spans) + top])
+        score, at = float(unit_scores[top]), outputs[len(spans) + top]
+        return PromptParts(*whole, found[best[top]], score, at, len(found))
 
     def score_response(
         self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check

@@ -12,10 +12,10 @@ from typing import NamedTuple
 
 from .text import HAN
 
-__all__ = ["Unit", "units"]
+__all__ = ["MIN_UNITS", "Unit", "units"]
 
 # A shorter text has no middle; nor has one of a single sentence, nor of two unless something was repeated around them.
-_MIN_TEXT, _MIN_UNITS = 120, 3
+_MIN_TEXT, MIN_UNITS = 120, 3
 _UNIT_CHARS = 300
 _OVERLAP = 40
 _CUT_SEARCH = 60
@@ -42,7 +42,7 @@ def units(cleaned: str) -> list[Unit]:
     if len(cleaned) <= _MIN_TEXT:
         return []
     places = [unit for start, end in _joined(cleaned) for unit in _cut(cleaned, start, end)]
-    if len(places) < _MIN_UNITS:
+    if len(places) < MIN_UNITS:
         return []
     found: dict[str, Unit] = {}
     for unit in places:
