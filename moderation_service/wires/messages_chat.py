@@ -14,7 +14,16 @@ from .chat_steps import Kind, Said, Step, read_chunk
 __all__ = ["MessagesFromChat", "chat_body"]
 
 _LEFT_OUT = frozenset(
-    {"metadata", "service_tier", "inference_geo", "cache_control", "thread", "container", "mcp_servers"}
+    {
+        "metadata",
+        "service_tier",
+        "inference_geo",
+        "cache_control",
+        "thread",
+        "container",
+        "mcp_servers",
+        "context_management",
+    }
 )
 _READ = frozenset({"messages", "system", "tools", "tool_choice", "thinking", "stop_sequences", "output_config"})
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
@@ -26,7 +35,7 @@ def chat_body(body: Mapping[str, object]) -> dict[str, object]:
     thinking = body.get("thinking")
     if isinstance(thinking, Mapping) and thinking.get("type") == "enabled":
         raise _lost("thinking")
-    if body.get("context_management") is not None:
+    if not _only_clears(body.get("context_management")):
         raise _lost("context_management")
     found: dict[str, object] = {key: value for key, value in body.items() if key not in _LEFT_OUT | _READ}
     messages = body["messages"]
@@ -43,6 +52,16 @@ def chat_body(body: Mapping[str, object]) -> dict[str, object]:
         found["tools"] = [_tool(tool, at=f"tools[{index}]") for index, tool in enumerate(tools)]
         found |= _choice(body.get("tool_choice"))
     return {**found, **_format(body.get("output_config"))}
+
+
+def _only_clears(management: object) -> bool:
+    """Whether it only saves room by dropping old thoughts or results (`clear_...`): without it the model sees more."""
+    if not isinstance(management, Mapping):
+        return management is None
+    edits = management.get("edits", [])
+    return isinstance(edits, list) and all(
+        isinstance(edit, Mapping) and str(edit.get("type")).startswith("clear_") for edit in edits
+    )
 
 
 def _lost(name: str) -> InvalidRequest:

@@ -240,7 +240,9 @@ def test_what_would_be_lost_of_a_response_is_refused_by_name(
     [
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"tools": [{"type": "bash_20250124", "name": "bash"}]}, "tools[0].type"),
-        ({"context_management": {"edits": []}}, "context_management"),
+        ({"context_management": {"edits": [{"type": "compact_20260112"}]}}, "context_management"),
+        ({"context_management": {"edits": "clear_thinking_20251015"}}, "context_management"),
+        ({"context_management": []}, "context_management"),
     ],
 )
 def test_what_would_be_lost_of_a_message_is_refused_by_name(
@@ -250,3 +252,12 @@ def test_what_would_be_lost_of_a_message_is_refused_by_name(
     reply = messages.ask(**body)
     assert reply.status_code == 400
     assert f"`{named}`" in reply.json["error"]["message"]
+
+
+def test_what_only_saves_room_in_the_context_is_left_out(messages: test_messages.Door) -> None:
+    messages.llm.behave = only_chats(whole(BREAD))
+    edits = [{"type": "clear_thinking_20251015", "keep": "all"}, {"type": "clear_tool_uses_20250919"}]
+    for management in ({"edits": edits}, {"edits": []}, {}):
+        reply = messages.ask(context_management=management)
+        assert (reply.status_code, reply.json["content"][0]["text"]) == (200, BREAD)
+        assert "context_management" not in messages.llm.requests[-1].body
