@@ -139,7 +139,7 @@ class ChatSettings:
         _SECTION,
         "As what an answer of `POST /v1/responses` ends that was blocked: `incomplete`, with the reason "
         "`content_filter`; `failed`, with the code `invalid_prompt`, for agent command lines, which ask again after "
-        "anything else; or `completed`, for clients such as the Agents SDK that raise an exception otherwise and would "
+        "`incomplete`; or `completed`, for clients such as the Agents SDK that raise an exception otherwise and would "
         "not show the message.",
         choices=("incomplete", "failed", "completed"),
     )

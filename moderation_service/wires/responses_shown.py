@@ -52,7 +52,7 @@ class BlockedEnd(Enum):
     INCOMPLETE = "incomplete"
     """`response.incomplete`, with the reason `content_filter`."""
     FAILED = "failed"
-    """`response.failed` with the code `invalid_prompt`: agent command lines ask again after anything else."""
+    """`response.failed` with the code `invalid_prompt`: agent command lines ask again after `incomplete`."""
     COMPLETED = "completed"
     """`response.completed`: for clients that raise an exception otherwise; only `x_moderation` tells."""
 

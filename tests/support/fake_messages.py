@@ -34,13 +34,15 @@ def message(*blocks: dict[str, Any], stop: str | None = "end_turn", **more: Any)
     return {**_HEAD, "content": list(blocks), **rest, **more}
 
 
-def events_of(*blocks: dict[str, Any], size: int = 8, spelled: str | None = None) -> list[dict[str, Any]]:
+def events_of(
+    *blocks: dict[str, Any], size: int = 8, spelled: str | None = None, stop: str = "end_turn"
+) -> list[dict[str, Any]]:
     """The events of a reply with these blocks, its texts in pieces of this size; `spelled` is the JSON of a call."""
     found: list[dict[str, Any]] = [{"type": "message_start", "message": message(stop=None)}]
     for index, block in enumerate(blocks):
         found += _block(index, block, size, spelled)
-    stop = {"stop_reason": "end_turn", "stop_sequence": None}
-    return [*found, {"type": "message_delta", "delta": stop, "usage": {"output_tokens": 5}}, {"type": "message_stop"}]
+    ended = {"stop_reason": stop, "stop_sequence": None}
+    return [*found, {"type": "message_delta", "delta": ended, "usage": {"output_tokens": 5}}, {"type": "message_stop"}]
 
 
 def _block(index: int, block: dict[str, Any], size: int, spelled: str | None) -> Iterator[dict[str, Any]]:

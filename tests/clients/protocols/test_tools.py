@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import agents
 import anthropic
 import fake_messages
-import fake_responses
 import openai
 import pytest
 from anthropic import beta_tool
-from doors_models import HELLO
-from fake_llm import FakeLLM, Request, Step, fake_llm
+from doors_models import DONE, HELLO, calls_everywhere
+from fake_llm import FakeLLM, fake_llm
 
 from moderation_service.config.setting import Url
 
@@ -35,35 +33,9 @@ def base(llm: FakeLLM, serve: Callable[..., str]) -> str:
     return serve(chat_upstream=Url(llm.url))
 
 
-def calls(llm: FakeLLM, turns: int = TURNS) -> None:
+def calls(llm: FakeLLM) -> None:
     """The model calls the tool so many times, each with the number of results that it has seen, and then answers."""
-
-    def behave(request: Request) -> Iterable[Step]:
-        is_messages = request.path.endswith("/messages")
-        seen = _results(request.body["messages" if is_messages else "input"])
-        if is_messages:
-            block = fake_messages.tool_use({"number": seen}, tool="double", name=f"toolu_{seen}")
-            said = block if seen < turns else fake_messages.text("All done.")
-            stop = "tool_use" if seen < turns else "end_turn"
-            if request.body.get("stream"):
-                return fake_responses.stream_of(fake_messages.events_of(said))
-            return [fake_messages.whole_of(said, stop=stop)]
-        item = fake_responses.call(f'{{"number": {seen}}}', tool="double", name=f"fc_{seen}")
-        items = item if seen < turns else fake_responses.message("All done.")
-        if request.body.get("stream"):
-            return fake_responses.stream_of(fake_responses.events_of(items))
-        return [fake_responses.whole_of(items)]
-
-    llm.behave = behave
-
-
-def _results(turns: Any) -> int:
-    if not isinstance(turns, list):
-        return 0
-    blocks = [
-        block for turn in turns for block in (turn.get("content") if isinstance(turn.get("content"), list) else [])
-    ]
-    return sum(one.get("type") in ("tool_result", "function_call_output") for one in [*turns, *blocks])
+    calls_everywhere(llm, "double", lambda seen: {"number": seen}, turns=TURNS)
 
 
 def test_the_tool_runner_goes_on_for_a_long_loop(base: str, llm: FakeLLM) -> None:
@@ -81,7 +53,7 @@ def test_the_tool_runner_goes_on_for_a_long_loop(base: str, llm: FakeLLM) -> Non
         model="llm-1", max_tokens=64, tools=[double], messages=[{"role": "user", "content": HELLO}]
     )
     last = runner.until_done()
-    assert last.content[0].text == "All done."
+    assert last.content[0].text == DONE
     assert told == list(range(TURNS))
     assert len(llm.requests[-1].body["messages"]) == 2 * TURNS + 1
 
@@ -101,7 +73,7 @@ def test_an_agent_goes_on_for_a_long_loop(base: str, llm: FakeLLM) -> None:
     agents.set_default_openai_client(client, use_for_tracing=False)
     agent = agents.Agent(name="baker", model="llm-1", tools=[double])
     result = asyncio.run(agents.Runner.run(agent, HELLO, max_turns=TURNS + 2))
-    assert (result.final_output, told) == ("All done.", list(range(TURNS)))
+    assert (result.final_output, told) == (DONE, list(range(TURNS)))
 
 
 def test_a_call_with_harm_in_it_is_never_carried_out(base: str, llm: FakeLLM) -> None:
