@@ -90,6 +90,9 @@ _BEST_OF_FEW, _BEST_OF_MANY = 3, 8
 # sentences, none of which was trained on, about one in ten is flagged for one of them; without it one in five to four
 # in five. Of English ones none to a quarter is, and a discount would cost what is found in the middle.
 _UNIT_DISCOUNT_GROWTH = {"en": 0.0, "zh": 0.4}
+# What the words of a response must reach, as the heads of prompts read them and discounted. Those heads know nothing of
+# how high the heads of responses score, so what they say is moved onto that scale.
+_WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
 # Windows of a response that go through the encoder.
 _MOST_WINDOWS = 10
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
@@ -300,6 +303,7 @@ class LiteModel:
         context = self._embed([prompt[:WINDOW_CHARS]])
         shift = shares["prompt"] * self._prompt_term(prompt, context[0], share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
+        own = self.thresholds("response", language(response))
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
@@ -308,7 +312,8 @@ class LiteModel:
             net = float(self._response_nets.outputs(inputs)[0, 0])
             answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
-            score = max(answer, words - shares["content_discount"] - shares["refusal"] * flag) - span.discount
+            words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
+            score = max(answer, words) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place
         return Scored(worst, at, len(found), place)
