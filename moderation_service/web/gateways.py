@@ -185,8 +185,12 @@ def _call_id(environ: WSGIEnvironment) -> str | None:
 
 
 def _block_as(environ: WSGIEnvironment) -> BlockAs:
-    given = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=8)
+    refused = InvalidRequest("The URL takes the argument `block_as` only: `reject` or `mask`.", param="block_as")
+    try:
+        given = parse_qs(environ.get("QUERY_STRING", ""), keep_blank_values=True, max_num_fields=8)
+    except ValueError:  # more than that many
+        raise refused from None
     values = given.pop("block_as", [BlockAs.REJECT.value])
     if given or values[0] not in [one.value for one in BlockAs] or len(values) > 1:
-        raise InvalidRequest("The URL takes the argument `block_as` only: `reject` or `mask`.", param="block_as")
+        raise refused
     return BlockAs(values[0])

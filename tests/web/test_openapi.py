@@ -98,7 +98,7 @@ def test_the_document_has_every_route_and_no_other() -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
     documented = {(path, method) for path, item in DOCUMENT["paths"].items() for method in item}
-    assert routes - {("/", "get"), ("/static/{filename}", "get")} == documented
+    assert routes - {("/static/{filename}", "get")} == documented
 
 
 def test_the_routes_that_need_no_key_are_those_the_document_opens() -> None:

@@ -85,3 +85,9 @@ def test_a_failure_is_an_error_so_that_the_gateways_own_mode_decides() -> None:
 def test_a_bad_call_is_refused(client: FlaskClient, body: object) -> None:
     for path in ("/request", "/response"):
         assert client.post(path, json=body).status_code == 400
+
+
+@pytest.mark.parametrize("query", ["block_as=shout", "x=1", "block_as=mask&block_as=mask", "&".join(["a=1"] * 40)])
+def test_other_arguments_in_the_address_are_the_callers_mistake(client: FlaskClient, query: str) -> None:
+    reply = client.post(f"/response?{query}", json=response("fine"))
+    assert (reply.status_code, reply.json["error"]["param"]) == (400, "block_as")
