@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from urllib.parse import urlencode
 
 import pytest
+from fake_guard_server import wait_until
 from processes import Reply, Running, running
 
 KEY = "door-0123456789"
@@ -278,9 +279,12 @@ def test_tls_on_this_port_is_refused_at_once_with_one_line_in_the_log(service: R
         status, _, body = answered(connection)
     assert status == 400
     assert "TLS" in json.loads(body)["error"]["message"]
-    service.request("GET", "/nowhere")
-    lines = [line for line in service.log[before:] if line["event"] == "bad_http"]
-    assert [line["reason"] for line in lines] == ["it begins like TLS, and this port speaks plain HTTP"]
+
+    def lines() -> list[str]:
+        return [line["reason"] for line in service.log[before:] if line["event"] == "bad_http"]
+
+    wait_until(lambda: bool(lines()))
+    assert lines() == ["it begins like TLS, and this port speaks plain HTTP"]
 
 
 # Slow readers
