@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from flask import Blueprint, Response, request
 
@@ -60,33 +60,13 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         body = read_json(environ, max_body_bytes=max_body_bytes)
         if guarded is not None and not _asks_the_guard(body, service):
             return guarded.answer(body, headers_of(environ), environ, state)
-        asked = openai_chat.parse(
-            body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
-        )
-        outcomes = service.moderator.decide([asked.check])
-        state.fields = log_fields(outcomes)
-        outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
-        if not isinstance(outcome, Decision):
-            raise outcome
-        if asked.stream:
-            return event_stream(openai_chat.render_chunks(asked, outcome, created=created), headers=headers)
-        return json_reply(openai_chat.render(asked, outcome, created=created), headers=headers)
+        return _guards_answer(service, body, environ, state, _CHAT)
 
     def responses(environ: WSGIEnvironment, state: RequestState) -> Reply | StreamedReply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
         if guarded is not None and not _asks_the_guard(body, service):
             return guarded.respond(body, headers_of(environ), environ, state)
-        asked = responses_guard.parse(
-            body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
-        )
-        outcomes = service.moderator.decide([asked.check])
-        state.fields = log_fields(outcomes)
-        outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
-        if not isinstance(outcome, Decision):
-            raise outcome
-        if asked.stream:
-            return named_events(responses_guard.render_events(asked, outcome, created=created), headers=headers)
-        return json_reply(responses_guard.render(asked, outcome, created=created), headers=headers)
+        return _guards_answer(service, body, environ, state, _RESPONSES)
 
     return {
         "/v1/moderations": moderations,
@@ -94,6 +74,47 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         "/v1/completions": completions,
         "/v1/responses": responses,
     }
+
+
+class _GuardAsModel(NamedTuple):
+    """How a contract asks the guard itself, and how it is told what the guard says: whole, or as a stream."""
+
+    parse: Callable[..., openai_chat.ChatRequest]
+    render: Callable[..., object]
+    stream: Callable[[openai_chat.ChatRequest, Decision, int, Mapping[str, str]], Reply]
+
+
+_CHAT = _GuardAsModel(
+    openai_chat.parse,
+    openai_chat.render,
+    lambda asked, decision, created, headers: event_stream(
+        openai_chat.render_chunks(asked, decision, created=created), headers=headers
+    ),
+)
+_RESPONSES = _GuardAsModel(
+    responses_guard.parse,
+    responses_guard.render,
+    lambda asked, decision, created, headers: named_events(
+        responses_guard.render_events(asked, decision, created=created), headers=headers
+    ),
+)
+
+
+def _guards_answer(
+    service: Service, body: object, environ: WSGIEnvironment, state: RequestState, contract: _GuardAsModel
+) -> Reply:
+    """The guard's own answer. Raises ModerationError."""
+    asked = contract.parse(
+        body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
+    )
+    outcomes = service.moderator.decide([asked.check])
+    state.fields = log_fields(outcomes)
+    outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
+    if not isinstance(outcome, Decision):
+        raise outcome
+    if asked.stream:
+        return contract.stream(asked, outcome, created, headers)
+    return json_reply(contract.render(asked, outcome, created=created), headers=headers)
 
 
 def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:

@@ -25,7 +25,7 @@ from ..core.policy import Policy
 from ..core.question import Question
 from ..core.verdict import Decision
 from ..errors import InvalidRequest, TooLarge
-from .gateway_chats import question_of, read_turns, texts_of_part
+from .gateway_chats import content_text, question_of, read_turns
 from .gateway_decisions import deciding
 
 __all__ = ["BlockAs", "parse_request", "parse_response", "render"]
@@ -61,7 +61,7 @@ def parse_response(
         message = choice.get("message") if isinstance(choice, Mapping) else None
         if not isinstance(message, Mapping):
             raise InvalidRequest(f"`body.choices[{index}].message` must be an object.", param=param)
-        text = _text(message.get("content"), param=param)
+        text = content_text(message.get("content"), param=param)
         if not says_nothing(text):
             check_text(text, param=param)
             checks.append(Check(question.answered(text), policy, languages=languages))
@@ -98,11 +98,3 @@ def _inner(body: object, field: str) -> list[object]:
     if not isinstance(found, list):
         raise InvalidRequest(f"`body.{field}` must be a list.", param=f"body.{field}")
     return found
-
-
-def _text(content: object, *, param: str) -> str:
-    if content is None or isinstance(content, str):
-        return content or ""
-    if not isinstance(content, list):
-        raise InvalidRequest(f"`{param}` must be a string or a list of parts.", param=param)
-    return "\n".join(text for part in content for text in texts_of_part(part) if text)

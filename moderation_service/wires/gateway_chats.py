@@ -14,7 +14,7 @@ from ..core.conversation import THOUGHTS, Limits, Message, Role, check_text, is_
 from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
 
-__all__ = ["question_of", "read_turns", "texts_of_part"]
+__all__ = ["content_text", "question_of", "read_turns", "texts_of_part"]
 
 _NOT_JUDGED = frozenset({"system", "developer", "tool", "function"})
 _TEXT_FIELDS = ("text", "refusal", "thinking")
@@ -35,7 +35,7 @@ def read_turns(messages: object, *, limits: Limits, param: str) -> list[Message]
         if isinstance(name, str) and name in _NOT_JUDGED:
             continue
         role = Role.ASSISTANT if name == Role.ASSISTANT.value else Role.USER
-        text = _content(message.get("content"), param=f"{at}.content")
+        text = content_text(message.get("content"), param=f"{at}.content")
         if role is Role.ASSISTANT and index == len(messages) - 1:
             # Thoughts that a client has begun for the model, or those of an answer.
             thoughts = [message.get(field) for field in THOUGHTS]
@@ -68,7 +68,7 @@ def texts_of_part(part: object) -> list[str]:
     return [text for text in found if isinstance(text, str)]
 
 
-def _content(content: object, *, param: str) -> str:
+def content_text(content: object, *, param: str) -> str:
     """The text of a message: all of its parts that have one."""
     if content is None or isinstance(content, str):
         return content or ""

@@ -19,16 +19,9 @@ from .openai_chat import ChatRequest, read_flag
 from .openai_models import Headers, choose
 from .openai_personas import speak
 from .responses_requests import turns_of
+from .responses_shown import NO_USAGE
 
 __all__ = ["parse", "render", "render_events"]
-
-_USAGE = {
-    "input_tokens": 0,
-    "input_tokens_details": {"cached_tokens": 0},
-    "output_tokens": 0,
-    "output_tokens_details": {"reasoning_tokens": 0},
-    "total_tokens": 0,
-}
 
 
 def parse(body: object, *, policies: Policies, limits: Limits, headers: Headers) -> ChatRequest:
@@ -98,7 +91,7 @@ def _response(decision: Decision, created: int, status: str, output: list[object
         "tool_choice": "auto",
         "tools": [],
         "top_p": None,
-        "usage": _USAGE if status == "completed" else None,
+        "usage": NO_USAGE if status == "completed" else None,
         "x_moderation": native.render(decision),
     }
 

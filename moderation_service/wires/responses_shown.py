@@ -16,9 +16,9 @@ from . import native
 from .responses_events import place_of
 from .sealed import Sealer
 
-__all__ = ["BlockedEnd", "ShownResponse", "render_blocked"]
+__all__ = ["NO_USAGE", "BlockedEnd", "ShownResponse", "render_blocked"]
 
-_USAGE = {
+NO_USAGE = {
     "input_tokens": 0,
     "input_tokens_details": {"cached_tokens": 0},
     "output_tokens": 0,
@@ -234,7 +234,7 @@ def render_blocked(response: Mapping[str, object], decision: Decision, *, end: B
         "error": failed if end is BlockedEnd.FAILED else None,
         "incomplete_details": {"reason": "content_filter"} if end is BlockedEnd.INCOMPLETE else None,
         "output": output,
-        "usage": _USAGE,
+        "usage": NO_USAGE,
         "x_moderation": native.render(decision),
     }
 

@@ -72,27 +72,21 @@ def safe_rlhf(files: Sequence[Path]) -> Iterator[Row]:
             yield labelled_row(f"saferlhf-{number}-{index}", row["prompt"], row[f"response_{index}"], unsafe=not safe)
 
 
-def wildguard(target: str) -> Load:
-    """WildGuardTest: prompts, or answers with a refusal label too."""
+def wildguard(target: str, *, language: str | None = None) -> Load:
+    """WildGuardTest: prompts, or answers with a refusal label too. `language` names the column of the language."""
     return answers(
         unsafe=("harmful",),
         safe=("unharmful",),
         label=f"{target}_harm_label",
         is_response=target == "response",
         refusal="response_refusal_label",
+        language=language,
     )
 
 
 def polyguard(target: str) -> Load:
-    """WildGuardTest in 17 languages; as WildGuardTest, with the language of each row."""
-    return answers(
-        unsafe=("harmful",),
-        safe=("unharmful",),
-        label=f"{target}_harm_label",
-        is_response=target == "response",
-        refusal="response_refusal_label",
-        language="language",
-    )
+    """WildGuardTest in 17 languages."""
+    return wildguard(target, language="language")
 
 
 def answers(
