@@ -48,6 +48,7 @@ __all__ = [
     "secrets",
     "sessions",
     "shadow_decisions",
+    "sign_in_failures",
     "sign_in_links",
     "texts",
     "trail",
@@ -386,12 +387,9 @@ sessions = Table(
     "sessions",
     metadata,
     Column("digest", LargeBinary(32), primary_key=True, comment="SHA-256 of the id in the cookie"),
-    Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True),
+    Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True, comment="null: by a link"),
     Column("role", _WORD, nullable=False),
-    Column("csrf", String(80), nullable=False),
-    Column("data", Text, nullable=False, server_default="{}"),
     Column("created_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
@@ -401,7 +399,14 @@ sign_in_links = Table(
     Column("digest", LargeBinary(32), primary_key=True),
     Column("role", _WORD, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Column("used_at", BigInteger),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("key", String(300), primary_key=True, comment="whose tries are counted: a name, an address, or both"),
+    Column("since", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
 )
 
 trail = Table(

@@ -28,6 +28,7 @@ from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
+    from .console import HasDatabase
 
 __all__ = ["Service", "build_service"]
 
@@ -51,6 +52,7 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    store: HasDatabase | None = None
 
 
 def build_service(
