@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
+from ..core.keyed_hash import KeyedHashes
 from ..core.moderator import Moderator
 from ..core.policy import Policies
 
@@ -24,6 +25,8 @@ class Parts:
 
     settings: Settings
     database: Database
+    hashes: KeyedHashes
+    """Those of the records, by which a text is found again."""
     moderator: Moderator
     policies: Policies
     check_host: Callable[[WSGIEnvironment], None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from flask import Flask
 
@@ -12,17 +12,9 @@ from .hosts import AllowedHosts
 from .lifecycle import RequestState
 
 if TYPE_CHECKING:
-    from ..store.database import Database
     from .service import Service
 
-__all__ = ["HasDatabase", "has_console", "register_console"]
-
-
-class HasDatabase(Protocol):
-    """The store of a service, as far as the console needs it."""
-
-    @property
-    def database(self) -> Database: ...
+__all__ = ["has_console", "register_console"]
 
 
 def has_console(service: Service) -> bool:
@@ -46,6 +38,7 @@ def register_console(app: Flask, service: Service) -> None:
     parts = Parts(
         settings=service.settings,
         database=service.store.database,
+        hashes=service.store.hashes,
         moderator=service.moderator,
         policies=service.policies,
         check_host=AllowedHosts.of_console(service.settings).check,

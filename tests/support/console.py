@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
-import dataclasses
 import html
 import re
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-from apps import make_service
+from fakes import FakeEngine
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
+from moderation_service.config.settings import Secret, Settings
 from moderation_service.core.person import Role
+from moderation_service.engines import Engine
+from moderation_service.observability.metrics import Metrics
 from moderation_service.store import people
 from moderation_service.store.database import Database
 from moderation_service.store.trail import now_ms
 from moderation_service.web import create_app
-from moderation_service.web.service import Service
+from moderation_service.web.service import Service, build_service, open_service_store
 
 __all__ = ["Visitor", "console_service", "sign_in_link", "token_in", "visitor"]
 
 
-def console_service(folder: Path, **settings: Any) -> Service:
+def console_service(folder: Path, *, engine: Engine | None = None, **settings: Any) -> Service:
     """A service with the console on, and its records in this folder."""
-    database = Database(f"sqlite:///{folder / 'moderation.db'}")
-    return dataclasses.replace(make_service(console="on", **settings), store=SimpleNamespace(database=database))
+    address = Secret(f"sqlite:///{folder / 'moderation.db'}")
+    made = Settings(store=address, **{"console": "on", **settings})
+    metrics = Metrics(version="1")
+    store = open_service_store(made, metrics)
+    return build_service(made, engine=engine or FakeEngine(), metrics=metrics, store=store)
 
 
 def sign_in_link(database: Database, role: Role = Role.ADMIN, *, lifetime_ms: int = 60_000) -> str:
