@@ -48,6 +48,7 @@ __all__ = [
     "secrets",
     "sessions",
     "shadow_decisions",
+    "sign_in_failures",
     "sign_in_links",
     "texts",
     "trail",
@@ -96,7 +97,7 @@ decisions = Table(
     Column("is_sure", Boolean, nullable=False),
     Column("action", SmallInteger, nullable=False),
     Column("policy", Integer, nullable=False, comment="policy_versions.id"),
-    Column("tool", Integer, comment="the tool whose own rules applied"),
+    Column("tool", Integer, comment="the tool it is of, where the policy has rules for tools"),
     Column("engine", Integer, nullable=False),
     Column("model", Integer, nullable=False),
     Column("reason", Integer, comment="the engine's failure, even where the embedded engine answered instead"),
@@ -341,7 +342,8 @@ appeals = Table(
     "appeals",
     metadata,
     _id(),
-    Column("decision_id", _DECISION_ID, nullable=False, index=True),
+    Column("decision_id", _DECISION_ID, nullable=False, unique=True),
+    Column("app", _NAME, nullable=False, server_default=""),
     Column("user_hash", _HASH, index=True),
     Column("text", Text, nullable=False, server_default="", comment="what the blocked person says"),
     Column("state", _WORD, nullable=False, server_default="open"),
@@ -388,6 +390,7 @@ sessions = Table(
     "sessions",
     metadata,
     Column("digest", LargeBinary(32), primary_key=True, comment="SHA-256 of the id in the cookie"),
+    Column("name", _NAME, nullable=False, server_default=""),
     Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True),
     Column("role", _WORD, nullable=False),
     Column("csrf", String(80), nullable=False),
@@ -404,6 +407,14 @@ sign_in_links = Table(
     Column("role", _WORD, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("used_at", BigInteger),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    metadata,
+    Column("key", _NAME, primary_key=True, comment="a name or an address"),
+    Column("since", BigInteger, nullable=False),
+    Column("count", Integer, nullable=False),
 )
 
 trail = Table(
