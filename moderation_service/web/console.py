@@ -30,15 +30,15 @@ def has_console(service: Service) -> bool:
 
 def register_console(app: Flask, service: Service) -> None:
     """Add the console's routes, if it is on."""
-    if not has_console(service) or service.store is None:
+    if not has_console(service) or service.database is None:
         return
     from ..console.blueprint import blueprint
     from ..console.parts import Parts
 
     parts = Parts(
         settings=service.settings,
-        database=service.store.database,
-        hashes=service.store.hashes,
+        database=service.database,
+        hashes=service.hashes,
         moderator=service.moderator,
         policies=service.policies,
         check_host=AllowedHosts.of_console(service.settings).check,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -11,6 +11,7 @@ from ..chat.item_memory import ItemMemory
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
+from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
 from ..core.moderator import Moderator
 from ..core.policy import Policies
@@ -30,6 +31,7 @@ from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
+    from ..store.database import Database
     from ..store.opened import Store
 
 __all__ = ["Service", "build_service", "open_service_store"]
@@ -56,6 +58,13 @@ class Service:
     tracing: Tracing | None = None
     store: Store | None = None
     """The database of records."""
+    hashes: KeyedHashes = field(kw_only=True)
+    """Of end users; those of the records, where there are any."""
+
+    @property
+    def database(self) -> Database | None:
+        """What people keep: lists, apps, reviews; None where there is none."""
+        return None if self.store is None else self.store.database
 
 
 def build_service(
@@ -116,8 +125,22 @@ def build_service(
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
+    hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
     return Service(
-        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing, store
+        settings=settings,
+        moderator=moderator,
+        policies=policies,
+        keys=keys,
+        metrics=metrics,
+        limits=limits,
+        calls=calls,
+        stream=stream,
+        relay=relay,
+        items=items,
+        seal_key=seal_key,
+        tracing=tracing,
+        store=store,
+        hashes=hashes,
     )
 
 
