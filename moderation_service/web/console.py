@@ -10,6 +10,7 @@ from ..config.console_settings import wants_console
 from ..errors import ConfigurationError
 from .hosts import AllowedHosts
 from .lifecycle import RequestState
+from .readiness import Readiness
 
 if TYPE_CHECKING:
     from .service import Service
@@ -28,7 +29,7 @@ def has_console(service: Service) -> bool:
     return is_wanted and service.store is not None
 
 
-def register_console(app: Flask, service: Service) -> None:
+def register_console(app: Flask, service: Service, readiness: Readiness) -> None:
     """Add the console's routes, if it is on."""
     if not has_console(service) or service.database is None:
         return
@@ -43,6 +44,7 @@ def register_console(app: Flask, service: Service) -> None:
         policies=service.policies,
         check_host=AllowedHosts.of_console(service.settings).check,
         request_id=lambda environ: RequestState.of(environ).request_id,
+        check_engine=readiness.ask,
         what_changed={},
     )
     app.register_blueprint(blueprint(parts))
