@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from werkzeug.wrappers import Response
 
@@ -46,8 +47,9 @@ def judge(visit: Visit) -> Response:
 @page.post("/rows")
 def rows(visit: Visit) -> Response:
     """A part of a table, as JSON: the browser goes through the table, and nothing of it is kept here."""
-    sent = visit.request.get_json(silent=True)
-    texts = sent.get("rows") if isinstance(sent, dict) else None
+    asked = visit.request.get_json(silent=True)
+    sent: dict[str, Any] = asked if isinstance(asked, dict) else {}
+    texts = sent.get("rows")
     if not isinstance(texts, list) or not 0 < len(texts) <= MOST_IN_PART or not all(map(_is_row, texts)):
         raise InvalidRequest(f"`rows` must be a list of 1 to {MOST_IN_PART} texts.", param="rows")
     chosen = {name: value for name, value in sent.items() if isinstance(value, str)}
