@@ -61,6 +61,13 @@ def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
     database.close()
 
 
+def wait_for(browser: Any, script: str) -> Any:
+    """What a script returns, once that is something."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(f"return {script}"))
+
+
 @pytest.fixture
 def browser(chromium: Any, console: Console) -> Any:
     """Chromium, with somebody signed in who may everything."""
@@ -68,7 +75,7 @@ def browser(chromium: Any, console: Console) -> Any:
     if urlsplit(chromium.current_url).path != "/console":
         chromium.get(f"{console.address}/console/enter?token={sign_in_link(console.database)}")
         chromium.find_element("css selector", "form button").click()
-        assert urlsplit(chromium.current_url).path == "/console"
+        wait_for(chromium, "location.pathname === '/console'")
     return chromium
 
 
@@ -108,13 +115,6 @@ def test_every_page(browser: Any, console: Console, look: Look) -> None:
     assert {path: found for path, found in wrong.items() if found} == {}
 
 
-def wait_for(browser: Any, script: str) -> Any:
-    """What a script returns, once that is something."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(f"return {script}"))
-
-
 def test_the_playground_judges_a_text_without_loading_the_page_anew(browser: Any, console: Console) -> None:
     show(browser, f"{console.address}/console/playground", LOOKS[0])
     browser.execute_script("window.stayed = true")
@@ -138,18 +138,18 @@ def test_a_table_is_judged_row_by_row_and_saved(browser: Any, console: Console, 
     table.write_text(
         "\ufeff" + "\r\n".join([*rows, *(f"{n},bread {n}" for n in range(4, 46))]) + "\r\n", encoding="utf-8"
     )
+    # What the button would save.
+    browser.execute_script("""
+        const make = URL.createObjectURL;
+        URL.createObjectURL = (blob) => { window.kept = blob; return make.call(URL, blob); };
+    """)
     browser.find_element("id", "file").send_keys(str(table))
     browser.find_element("id", "run").click()
     wait_for(browser, "!document.getElementById('save').hidden")
     assert "45 rows were judged" in browser.find_element("id", "state").text
     assert browser.find_element("id", "progress").get_attribute("value") == "45"
-    script = (
-        "const done = arguments[0]; fetch(document.getElementById('save').href).then((one) => one.text()).then(done)"
-    )
-    # The policy lets the page read nothing but its own addresses; the driver reads the file in another way.
-    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    script = "const done = arguments[0]; window.kept.text().then(done)"
     saved = list(csv.reader(io.StringIO(browser.execute_async_script(script).removeprefix("\ufeff"))))
-    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
     assert saved[0][:3] == ["id", "prompt", "a_action"]
     assert [row[1] for row in saved[1:4]] == [
         'How do I bake "bread", please?',
