@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, alias, func, or_,
 
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import InvalidRequest
-from .codes import ACTIONS, NO_DECISION, SEVERITIES, TARGETS, categories_of, mask_of
+from .codes import ACTIONS, NO_DECISION, SEVERITIES, TARGETS, categories_of, mask_of, stored_name
 from .schema import decisions, names, policy_versions, texts
 
 __all__ = [
@@ -262,7 +262,7 @@ def _conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bo
         if name is not None:
             found.append(table[kind] == _number(connection, kind, name))
     if wanted.policy is not None:
-        ids = select(policy_versions.c.id).where(policy_versions.c.name == wanted.policy)
+        ids = select(policy_versions.c.id).where(policy_versions.c.name == stored_name(wanted.policy))
         found.append(table.policy.in_(connection.execute(ids).scalars().all() or [_NOBODY]))
     if wanted.actions is not None:
         numbers = [place for place, one in enumerate(ACTIONS) if one.value in wanted.actions]
@@ -286,7 +286,7 @@ def _conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bo
 
 def _number(connection: Connection, kind: str, name: str) -> int:
     """The number of a name; one that no row has where the name was never seen."""
-    statement = select(names.c.id).where(names.c.kind == kind, names.c.name == name[:200].replace("\0", "\ufffd"))
+    statement = select(names.c.id).where(names.c.kind == kind, names.c.name == stored_name(name))
     found = connection.execute(statement).scalar_one_or_none()
     return _NOBODY if found is None else found
 
