@@ -167,10 +167,10 @@ def test_only_settings_read_the_environment() -> None:
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
     # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
-    # like); a child of ours inherits it.
+    # like); a child of ours inherits it; a file of apps names the variables that hold their keys.
     assert readers <= {
         "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
-        "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
+        "config.apps_file", "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
         "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 

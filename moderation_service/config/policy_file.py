@@ -7,16 +7,15 @@ that was written, so that the language code `no` is not turned into False.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
 
 import yaml
 
 from ..core.policy import BUILT_IN, LiteBlocks, OnFailure, Policies, Policy, Rules, Streaming, Thresholds, ToolRules
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import ConfigurationError
-from .yaml_file import compose_file
+from .yaml_file import YamlReader, compose_file
 
 __all__ = ["load_policies"]
 
@@ -30,8 +29,6 @@ _MAX_MESSAGE_CHARS = 2_000
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
-
-_T = TypeVar("_T")
 
 
 def load_policies(path: Path | None, *, default: str) -> Policies:
@@ -48,11 +45,8 @@ def load_policies(path: Path | None, *, default: str) -> Policies:
     return Policies(policies, default=default)
 
 
-class _Reader:
-    """One file being read; holds its name for the complaints."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+class _Reader(YamlReader):
+    """One file of policies being read."""
 
     def read(self) -> dict[str, Policy]:
         root = compose_file(self._path)
@@ -197,36 +191,3 @@ class _Reader:
         if not text or len(text) > _MAX_MESSAGE_CHARS:
             self._fail(node, f"`message` must have 1 to {_MAX_MESSAGE_CHARS} characters")
         return text
-
-    def _mapping(self, node: yaml.Node, *, what: str, known: tuple[str, ...] = ()) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            self._fail(node, f"{what} must be a mapping")
-        fields: dict[str, yaml.Node] = {}
-        for key_node, value in node.value:
-            key = self._scalar(key_node, what=f"a key of {what}")
-            if known and key not in known:
-                self._fail(key_node, f"{what} has an unknown field {key!r}; it takes {', '.join(known)}")
-            if key in fields:
-                self._fail(key_node, f"{what} has {key!r} twice")
-            fields[key] = value
-        return fields
-
-    def _scalar(self, node: yaml.Node, *, what: str) -> str:
-        if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
-            self._fail(node, f"{what} must be a single value")
-        text = str(node.value)
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            # "\ud800" in YAML is half a character; it would fail in the middle of a reply.
-            self._fail(node, f"{what} has a lone surrogate, which is not valid Unicode")
-        return text
-
-    def _choice(self, node: yaml.Node, choices: Callable[[str], _T], *, what: str) -> _T:
-        text = self._scalar(node, what=what)
-        try:
-            return choices(text)
-        except ValueError:
-            words = ", ".join(choice.value for choice in choices)  # type: ignore[attr-defined]
-            self._fail(node, f"{what} must be one of {words}, not {text!r}")
-
-    def _fail(self, node: yaml.Node, reason: str) -> NoReturn:
-        raise ConfigurationError(f"{self._path}:{node.start_mark.line + 1}: {reason}.")

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..errors import HostNotAllowed
-from .api_keys import ApiKeys, is_loopback
+from .api_keys import is_loopback
+from .callers import Callers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -25,14 +26,15 @@ _NAMES = frozenset({"localhost", "host.docker.internal"})
 class AllowedHosts:
     """The check of `Host`; there is none with keys, nor where the operator opened the service to other machines."""
 
-    def __init__(self, settings: Settings, keys: ApiKeys) -> None:
+    def __init__(self, settings: Settings, keys: Callers) -> None:
         names = {name.lower() for name in settings.allowed_hosts}
-        self._is_on = not keys and is_loopback(settings.host) and _EVERY_NAME not in names
+        self._keys = keys
+        self._is_on = is_loopback(settings.host) and _EVERY_NAME not in names
         self._names = _NAMES | names
 
     def check(self, environ: WSGIEnvironment) -> None:
         """Raise HostNotAllowed for a name that is not this machine's own."""
-        if self._is_on and not self._allows(environ.get("HTTP_HOST", "")):
+        if self._is_on and not self._keys and not self._allows(environ.get("HTTP_HOST", "")):
             raise HostNotAllowed(
                 "Without API keys this service is only for its own machine, and answers to names such as localhost. "
                 "Add the name it was asked under to `allowed_hosts`, or set `api_keys`."

@@ -77,7 +77,7 @@ def read_languages(header: str) -> Sequence[str]:
 def _decide(service: Service, items: Sequence[Check | ModerationError]) -> list[Outcome]:
     """Decide the items that could be read; the others keep their error and their place."""
     checks = [item for item in items if isinstance(item, Check)]
-    decided = iter(service.moderator.decide(checks) if checks else ())
+    decided = iter(service.decide(checks) if checks else ())
     return [next(decided) if isinstance(item, Check) else item for item in items]
 
 

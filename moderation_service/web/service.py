@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..chat.item_memory import ItemMemory
+from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
-from ..core.moderator import Moderator
+from ..core.moderator import Check, Moderator, Outcome
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
@@ -19,12 +21,16 @@ from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
+from ..observability.request_context import request_context
 from ..observability.tracing import TracedEngine, Tracing, create_tracing
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
 from .api_keys import ApiKeys, load_api_keys, warn_of_readers
+from .callers import Callers
+from .cluster_limits import ClusterCounters, connect
+from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
@@ -38,8 +44,8 @@ class Service:
 
     settings: Settings
     moderator: Moderator
-    policies: Policies
-    keys: ApiKeys
+    all_policies: Policies
+    keys: Callers
     metrics: Metrics
     limits: NativeLimits
     calls: CallMemory
@@ -51,6 +57,22 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+
+    @property
+    def policies(self) -> Policies:
+        """The policies as the caller of the request being handled may use them."""
+        app = request_context.get().app
+        return self.all_policies if app is None else self.keys.policies_of(app)
+
+    def decide(self, checks: Sequence[Check]) -> list[Outcome]:
+        """What the moderator says. Each check but the first counts as a request of the app that asks.
+
+        Raises RateLimited or TooLarge where it may not ask for so many.
+        """
+        app = request_context.get().app
+        if app is not None and len(checks) > 1:
+            self.keys.charge(app, len(checks) - 1)
+        return self.moderator.decide(checks)
 
 
 def build_service(
@@ -73,6 +95,7 @@ def build_service(
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)
     metrics = metrics or Metrics(version=__version__)
+    callers = _callers(settings, keys, policies, metrics)
     audit = _audit_file(settings, metrics)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
@@ -109,7 +132,20 @@ def build_service(
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
-    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing)
+    return Service(
+        settings, moderator, policies, callers, metrics, limits, calls, stream, relay, items, seal_key, tracing
+    )
+
+
+def _callers(settings: Settings, keys: ApiKeys, policies: Policies, metrics: Metrics) -> Callers:
+    """Who may ask. The counters are made here, before the workers are forked."""
+    if settings.apps_file is None:
+        return Callers(keys, policies=policies, events=metrics)
+    apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    counters: Counters = SharedCounters()
+    if settings.limits_store is not None:
+        counters = ClusterCounters(connect(settings.limits_store.value), local=counters, events=metrics)
+    return Callers(keys, policies=policies, events=metrics, apps=apps, counters=counters)
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

@@ -209,6 +209,7 @@ def test_every_error_has_a_status_a_type_and_a_name_in_the_module() -> None:
         "too_large": 413,
         "unsupported_media_type": 415,
         "overloaded": 429,
+        "rate_limited": 429,
         "content_filter": 400,
         "client_gone": 499,
         "audit_unavailable": 503,
