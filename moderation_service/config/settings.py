@@ -19,6 +19,7 @@ from .chat_settings import ChatSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
+from .store_settings import StoreSettings
 from .stream_settings import StreamSettings
 
 __all__ = [
@@ -50,7 +51,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StreamSettings, ChatSettings):
+class Settings(StoreSettings, StreamSettings, ChatSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

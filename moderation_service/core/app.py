@@ -19,7 +19,6 @@ __all__ = [
     "Door",
     "Limits",
     "Window",
-    "hash_end_user",
     "key_digest",
     "read_end_user",
 ]
@@ -166,10 +165,3 @@ def read_end_user(places: Sequence[str], environ: Mapping[str, object], body: ob
         if isinstance(found, str) and found.strip():
             return found.strip()[:_MAX_USER_CHARS]
     return None
-
-
-def hash_end_user(key: bytes, app: str | None, user: str) -> str:
-    """A keyed hash of an end user's id, 32 hex digits: one app's users can't be told from, or found by, another's."""
-    scope = b"" if app is None else app.encode()
-    content = len(scope).to_bytes(2, "little") + scope + user.encode("utf-8", "surrogatepass")
-    return hashlib.blake2b(content, key=key[:64], digest_size=16, person=b"end-user").hexdigest()

@@ -1,4 +1,4 @@
-"""What is known of the request being handled, wherever in the service something is written down about it."""
+"""Who asks: what the records of a request's checks say of it, wherever in the program they are made."""
 
 from __future__ import annotations
 
@@ -9,16 +9,19 @@ __all__ = ["RequestContext", "request_context"]
 
 
 class RequestContext(NamedTuple):
-    """Who asks, by what, for whom; None where nothing is known. Of text there is nothing."""
+    """Of the request being handled.
+
+    `app` is the name of the app that the key belongs to, `door` a word of `core.app.Door`, `end_user` the keyed hash of
+    the id that the app has for the person at its end, as 32 hex digits (`core.keyed_hash`).
+    """
 
     request_id: str | None = None
     key_name: str | None = None
     app: str | None = None
-    """The name of the app that the key belongs to."""
     door: str | None = None
-    """A word of the closed list in `core.app.Door`."""
     end_user: str | None = None
-    """A keyed hash of the end user's id (`core.app.hash_end_user`)."""
 
 
-request_context: ContextVar[RequestContext] = ContextVar("request_context", default=RequestContext())  # noqa: B039
+_NOBODY = RequestContext()
+request_context: ContextVar[RequestContext] = ContextVar("request_context", default=_NOBODY)
+"""Set for each request once its caller is known."""
