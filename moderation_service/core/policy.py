@@ -27,6 +27,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from ..errors import Forbidden, InvalidRequest
+from .escalation import Escalation
 from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 
 __all__ = [
@@ -230,6 +231,8 @@ class Policy:
     keep_text: KeepText = KeepText.NONE
     retention_days: int = 30
     """For how long a kept text is kept."""
+    escalation: Escalation | None = None
+    """What is done about end users who are blocked again and again."""
 
     def for_tool(self, tool: str) -> ToolRules | None:
         """The rules of its own that this tool has, if any."""
@@ -273,7 +276,8 @@ class Policy:
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
         tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
         kept = {"keep_text": self.keep_text.value, "retention_days": self.retention_days}
-        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept}
+        escalation = {"escalation": self.escalation and self.escalation.to_json()}
+        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept, **escalation}
 
 
 class Policies:

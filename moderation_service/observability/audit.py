@@ -95,6 +95,7 @@ def _fields(check: Check, outcome: Outcome, fingerprint: bytes) -> dict[str, obj
         "coverage": None if verdict is None or verdict.coverage is None else verdict.coverage.value,
         "cached": outcome.cached,
         "text_hash": fingerprint.hex(),
+        **({} if outcome.escalated_until is None else {"escalated": True}),
     }
 
 

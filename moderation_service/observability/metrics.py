@@ -53,6 +53,8 @@ METRIC_NAMES = (
     "moderation_app_requests_total",
     "moderation_app_decisions_total",
     "moderation_limits_store_failures_total",
+    "moderation_escalations_total",
+    "moderation_escalated_decisions_total",
     "moderation_chats_total",
     "moderation_chats_open",
     "moderation_requests_in_flight",
@@ -117,6 +119,10 @@ class Metrics:
         self._app_decisions = Counter("app_decisions", "Decisions made for apps.", ["app", "action"], **make)
         self._limits_failures = Counter("limits_store_failures", "Requests counted on this machine only, because the "
                                         "server of `limits_store` was away.", **make)  # fmt: skip
+        self._escalations = Counter("escalations", "Times that an end user was blocked so often that the policy's "
+                                    "`escalation` began.", ["policy"], **make)  # fmt: skip
+        self._stricter = Counter("escalated_decisions", "Decisions that are stricter because of an escalation.",
+                                 ["policy", "action"], **make)  # fmt: skip
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
         self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
@@ -232,6 +238,14 @@ class Metrics:
     def limits_store_failed(self) -> None:
         """A request was counted on this machine only."""
         self._limits_failures.inc()
+
+    def escalated(self, policy: str) -> None:
+        """The escalation of a policy has begun for an end user."""
+        self._escalations.labels(policy).inc()
+
+    def made_stricter(self, policy: str, action: str) -> None:
+        """A decision is stricter because of an escalation."""
+        self._stricter.labels(policy, action).inc()
 
     def _of_app(self, counter: Counter, app: str, word: str) -> Counter:
         child = self._app_children.get((counter, app, word))

@@ -20,7 +20,7 @@ from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
 from ..observability.request_context import RequestContext, request_context
 from .api_keys import identify_caller, keys_of_contract, sent_key
-from .callers import Callers, KnownApp
+from .callers import KnownApp
 from .doors import door_of
 from .hosts import AllowedHosts
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
@@ -105,16 +105,18 @@ DirectRoute = Callable[["WSGIEnvironment", RequestState], Reply | StreamedReply]
 """A route that answers from the WSGI environment; it raises as any other route does."""
 
 
-def enter(callers: Callers, environ: WSGIEnvironment, state: RequestState) -> None:
+def enter(service: Service, environ: WSGIEnvironment, state: RequestState) -> None:
     """Now that its key is known, let a request in: say whose it is, and count it. Raises Forbidden, RateLimited."""
-    app = state.app = callers.app_of(state.key_name)
+    app = state.app = service.keys.app_of(state.key_name)
     door = door_of(environ["PATH_INFO"])
     name, door_name = None if app is None else app.app.name, None if door is None else door.value
     request_context.set(RequestContext(state.request_id, state.key_name, name, door_name))
+    if service.end_users is not None:
+        service.end_users.expect(environ, None if app is None else app.app)
     if app is None:
         return
     try:
-        admitted = callers.admit(app, door)
+        admitted = service.keys.admit(app, door)
     except RateLimited as error:
         state.headers = error.headers
         raise
@@ -220,6 +222,7 @@ class _Lifecycle:
         self._hosts = hosts
         self._direct = direct
         self._error_shapes = error_shapes
+        self._service = service
         self._keys = service.keys
         self._passes_keys_on = service.settings.chat_forward_authorization
         self._metrics = service.metrics
@@ -259,7 +262,7 @@ class _Lifecycle:
         caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
         if OVERLOADED in environ:
             raise Overloaded("The service has more to do than it can; try again.", retry_after_s=_RETRY_AFTER_S)
-        enter(self._keys, environ, state)
+        enter(self._service, environ, state)
 
     def _authenticate(self, environ: WSGIEnvironment, state: RequestState, *, in_body: bool) -> None:
         """Find out who asks. Raises Unauthorized when there are keys and none of them was sent."""

@@ -32,6 +32,8 @@ from ..wires.native import NativeLimits
 from .api_keys import ApiKeys, is_loopback, load_api_keys, warn_of_readers
 from .callers import Callers
 from .cluster_limits import ClusterCounters, connect
+from .end_users import EndUsers
+from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
@@ -65,6 +67,11 @@ class Service:
     """The database of records."""
     hashes: KeyedHashes = field(kw_only=True)
     """Of end users; those of the records, where there are any."""
+
+    escalator: Escalator | None = None
+    """Where a policy has an `escalation`."""
+    end_users: EndUsers | None = None
+    """Where it matters for whom a request is."""
 
     @property
     def database(self) -> Database | None:
@@ -121,12 +128,14 @@ def build_service(
     if tracing is not None:
         engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
+    escalator = _escalator(settings, policies, metrics)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
         observers=[metrics] if store is None else [metrics, store.recorder],
+        after=escalator,
         deadline_s=settings.deadline_s,
     )
     limits = NativeLimits(
@@ -148,6 +157,7 @@ def build_service(
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
     hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
+    wants_users = escalator is not None or store is not None
     return Service(
         settings=settings,
         moderator=moderator,
@@ -163,6 +173,8 @@ def build_service(
         tracing=tracing,
         store=store,
         hashes=hashes,
+        escalator=escalator,
+        end_users=EndUsers(hashes) if wants_users else None,
     )
 
 
@@ -185,6 +197,16 @@ def _callers(settings: Settings, keys: ApiKeys, policies: Policies, metrics: Met
     if settings.limits_store is not None:
         counters = ClusterCounters(connect(settings.limits_store.value), local=counters, events=metrics)
     return Callers(keys, policies=policies, events=metrics, apps=apps, counters=counters)
+
+
+def _escalator(settings: Settings, policies: Policies, metrics: Metrics) -> Escalator | None:
+    """What is done about repeat offenders; None where no policy does anything. Made before the workers are forked."""
+    if all(policy.escalation is None for policy in policies):
+        return None
+    standings: Standings = SharedStandings()
+    if settings.limits_store is not None:
+        standings = ClusterStandings(connect(settings.limits_store.value), local=standings)
+    return Escalator(standings, events=metrics)
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

@@ -30,7 +30,7 @@ from ..observability.logs import log_event
 from ..wires import alibaba, portkey
 from ..wires.alibaba import AlibabaRequest
 from ..wires.gateway_decisions import policy_of
-from .body import read_bytes, read_json
+from .body import note_body, read_bytes, read_json
 from .lifecycle import RequestState, current_state, enter
 from .moderate import languages_of, log_fields
 from .openai import headers_of, reply_headers
@@ -86,7 +86,7 @@ def alibaba_blueprint(service: Service) -> Blueprint:
             state.key_name = service.keys.identify(fields.get(_KEY_FIELD, ""))
             if state.key_name is None:
                 raise Unauthorized("Send a key of this service as the access key id.")
-            enter(service.keys, request.environ, state)
+            enter(service, request.environ, state)
         if not _is_alibabas():
             raise MethodNotAllowed("This address does not answer to this HTTP method.")
         asked = alibaba.parse(fields, policies=service.policies)
@@ -149,7 +149,9 @@ def _fields(max_body_bytes: int) -> Mapping[str, str]:
         if len({name for name, _ in pairs}) != len(pairs):
             raise InvalidRequest("The request has the same field twice.")
     named = {"Action": environ["HTTP_X_ACS_ACTION"]} if "HTTP_X_ACS_ACTION" in environ else {}
-    return {**named, **dict(query), **dict(form)}
+    found = {**named, **dict(query), **dict(form)}
+    note_body(environ, found)
+    return found
 
 
 def _refuses_streams() -> bool:
