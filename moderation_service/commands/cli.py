@@ -18,6 +18,7 @@ from .filter import filter_command
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
+from .records import records_group
 from .serve import serve_command
 from .up import up_command
 
@@ -62,6 +63,7 @@ for _command in (
     filter_command,
     benchmark_group,
     policies_group,
+    records_group,
     config_group,
 ):
     cli.add_command(_command)

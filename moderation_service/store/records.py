@@ -6,10 +6,11 @@ million rows are never read to show fifty. Values are bound, never written into 
 
 from __future__ import annotations
 
+import enum
 import json
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, alias, func, or_, select
@@ -20,6 +21,7 @@ from .codes import ACTIONS, NO_DECISION, SEVERITIES, TARGETS, categories_of, mas
 from .schema import decisions, names, policy_versions, texts
 
 __all__ = [
+    "EXPORTED",
     "Cursor",
     "Filter",
     "Found",
@@ -39,6 +41,7 @@ _CHUNK = 5000
 _NAMED = ("app", "key", "door", "tool", "engine", "model", "reason", "error")
 _ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _NOBODY = -1
+_OTHER_NAMES = {"decision_id": "id", "severity": "safety"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,39 +126,11 @@ class Found:
 
     def to_json(self) -> dict[str, object]:
         """The words of the record, for an export."""
-        return {
-            "at": self.at,
-            "id": self.decision_id,
-            "request_id": self.request_id,
-            "app": self.app,
-            "key": self.key,
-            "door": self.door,
-            "target": self.target.value,
-            "safety": _word(self.severity),
-            "p_unsafe": self.p_unsafe,
-            "p_flagged": self.p_flagged,
-            "categories": [one.value for one in self.categories],
-            "refusal": self.refusal,
-            "action": _word(self.action),
-            "policy": self.policy,
-            "policy_version": self.policy_version,
-            "tool": self.tool,
-            "engine": self.engine,
-            "model": self.model,
-            "reason": self.reason,
-            "error": self.error,
-            "degraded": self.degraded,
-            "cached": self.cached,
-            "windows": self.windows,
-            "span": None if self.span is None else list(self.span),
-            "chars": self.chars,
-            "latency_ms": self.latency_ms,
-            "text_hash": self.text_hash.hex(),
-            "user_hash": None if self.user_hash is None else self.user_hash.hex(),
-            "list_entry": self.list_entry,
-            "list_action": _word(self.list_action),
-            "escalated": _word(self.escalated),
-        }
+        return {name: _json(getattr(self, place)) for name, place in EXPORTED.items()}
+
+
+EXPORTED = {_OTHER_NAMES.get(one.name, one.name): one.name for one in fields(Found) if one.name != "id"}
+"""The fields of an export, by the words of replies, and the attributes of `Found` that they are from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -374,5 +349,9 @@ def _action(number: int | None) -> Action | None:
     return None if number is None or number == NO_DECISION else ACTIONS[number]
 
 
-def _word(value: Action | Severity | None) -> str | None:
-    return None if value is None else value.value
+def _json(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, bytes):
+        return value.hex()
+    return [_json(one) for one in value] if isinstance(value, tuple) else value
