@@ -213,6 +213,7 @@ def test_every_error_has_a_status_a_type_and_a_name_in_the_module() -> None:
         "content_filter": 400,
         "client_gone": 499,
         "audit_unavailable": 503,
+        "store_unavailable": 503,
         "chat_model_error": 502,
         "chat_model_unavailable": 503,
         "chat_model_timeout": 504,

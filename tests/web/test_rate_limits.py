@@ -119,10 +119,10 @@ def in_processes(count: int, work: Callable[[], int]) -> list[int]:
 
 
 def test_two_processes_with_threads_let_exactly_the_limit_through() -> None:
-    counters = SharedCounters()
-    hundred = windows(per_day=100)
+    counters, hundred, both = SharedCounters(), windows(per_day=100), _fork.Barrier(2)
 
     def work() -> int:
+        both.wait(20)
         with ThreadPoolExecutor(4) as pool:
             found = list(pool.map(lambda _: counters.take("a", hundred), range(100)))
         return sum(one is not None and one.over is None for one in found)
