@@ -17,7 +17,7 @@ from ..core.app import DEFAULT_END_USER, MAX_KEYS, App, AppKey, Door, Limits, ke
 from ..errors import ConfigurationError
 from .yaml_file import YamlReader, compose_file
 
-__all__ = ["KEY", "MAX_APPS", "MOST", "NAME", "load_apps", "parse_moment"]
+__all__ = ["APP_FIELDS", "KEY", "MAX_APPS", "MOST", "NAME", "load_apps", "parse_moment"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """The name of an app and the label of a key."""
@@ -27,7 +27,7 @@ MAX_APPS = 1000
 """Each is a label of some metrics and a place in the memory in which requests are counted."""
 MOST = 1_000_000_000
 """The largest limit."""
-_APP_FIELDS = ("description", "keys", "policy", "policies", "doors", "limits", "end_user", "expires", "enabled")
+APP_FIELDS = ("description", "keys", "policy", "policies", "doors", "limits", "end_user", "expires", "enabled")
 _KEY_FIELDS = ("sha256", "env", "file", "expires")
 _LIMIT_FIELDS = ("per_second", "per_minute", "per_day", "at_once")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -83,7 +83,7 @@ class _Reader(YamlReader):
     def _app(self, name: str, node: yaml.Node) -> App:
         if not NAME.fullmatch(name):
             self._fail(node, f"app name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
-        fields = self._mapping(node, what=f"app {name!r}", known=_APP_FIELDS)
+        fields = self._mapping(node, what=f"app {name!r}", known=APP_FIELDS)
         if "keys" not in fields:
             self._fail(node, f"app {name!r} needs `keys`")
         policies = self._policies_of(fields["policies"]) if "policies" in fields else None
