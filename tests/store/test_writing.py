@@ -77,7 +77,7 @@ def test_names_that_callers_make_up_do_not_fill_the_table(database: Database, mo
     monkeypatch.setattr(writing, "_MOST_NAMES", 3)
     for number in range(10):
         written(database, a_record(tool=f"tool-{number}"))
-    tools = rows(database, select(names.c.name).where(names.c.kind == "tool"))
+    tools = rows(database, select(names.c.name).where(names.c.kind == "tool").order_by(names.c.id))
     assert [one["name"] for one in tools] == ["tool-0", "tool-1", "tool-2", "(other)"]
 
 

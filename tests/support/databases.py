@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
-from processes import free_port
+from processes import free_port, until
 
 __all__ = ["Postgres"]
 
@@ -34,12 +36,19 @@ class Postgres:
         self.start()
 
     def start(self) -> None:
-        options = f"-p {self.port} -k {self._folder} -c listen_addresses=127.0.0.1 -c fsync=off"
-        self._run("pg_ctl", "-D", self._folder / "data", "-o", options, "-l", self._folder / "log", "-w", "start")
+        # A child of ours and not pg_ctl's: that one waits for a process to vanish, which some containers never let it.
+        options = ["-p", self.port, "-k", self._folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
+        with (self._folder / "log").open("ab") as log:
+            command = [self._programs / "postgres", "-D", self._folder / "data", *options]
+            self._server = subprocess.Popen(
+                list(map(str, command)), stdout=log, stderr=log, cwd=self._folder, **self._as_the_user()
+            )
+        until(self._is_ready)
 
     def stop(self) -> None:
         """At once, as a crash would."""
-        self._run("pg_ctl", "-D", self._folder / "data", "-m", "immediate", "-w", "stop")
+        self._server.send_signal(signal.SIGQUIT)
+        self._server.wait(30)
 
     def new_database(self) -> str:
         """The address of an empty database."""
@@ -49,23 +58,29 @@ class Postgres:
         return f"postgresql://moderation@127.0.0.1:{self.port}/{name}"
 
     def close(self) -> None:
-        if (self._folder / "data" / "postmaster.pid").exists():
+        if self._server.poll() is None:
             self.stop()
         shutil.rmtree(self._folder)
 
-    def _run(self, program: str, *arguments: object) -> None:
+    def _is_ready(self) -> bool:
+        assert self._server.poll() is None, (self._folder / "log").read_text()
+        command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def _as_the_user(self) -> dict[str, Any]:
         who = {} if self._user is None else {"user": self._user.pw_uid, "group": self._user.pw_gid, "extra_groups": []}
+        return {**who, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}}
+
+    def _run(self, program: str, *arguments: object) -> None:
+        command = [self._programs / program, *map(str, arguments)]
         done = subprocess.run(
-            [self._programs / program, *map(str, arguments)],
+            command,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            # pg_ctl's server would keep a pipe open.
-            stdin=subprocess.DEVNULL,
             cwd=self._folder,
-            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
             check=False,
             timeout=60,
-            **who,
+            **self._as_the_user(),
         )
         assert done.returncode == 0, done.stdout.decode(errors="replace")
 
