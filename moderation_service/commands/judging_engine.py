@@ -112,8 +112,8 @@ def _named(loaded: Loaded) -> Settings | None:
 @contextlib.contextmanager
 def _own_vllm(own: Mapping[str, Any], settings: Settings, ending: Ending) -> Iterator[Settings]:
     from ..launch.lent import lent_vllm
+    from ..launch.options import Outside, UpOptions
     from ..launch.progress import Console
-    from ..launch.up import Outside, UpOptions
 
     source = HubSource(own["source"])
     token, mirror = from_environment(source, os.environ)
