@@ -178,7 +178,7 @@ CPU_ENGINES: Mapping[str, CpuEngine] = {
             title="vLLM",
             dialect="vllm",
             lock=_HERE / "locks" / "vllm.txt",
-            imports=("torch", "vllm"),
+            imports=("torch", "vllm.entrypoints.openai.api_server"),
             extra_index="https://download.pytorch.org/whl/cpu",
             # The command asks for the version of "vllm", and takes the platform from it.
             alias=("vllm", "0.32.0+cpu"),

@@ -32,7 +32,8 @@ from .progress import Console
 __all__ = ["PinnedEnvironment", "run_step"]
 
 _MARKER = ".moderation-service.json"
-_IMPORT_S = 120.0
+_IMPORT_S = 300.0
+"""vLLM takes ten seconds, on a busy machine a minute."""
 _TICK_S = 0.1
 _SHOWN_LINES = 8
 # Where they would put it elsewhere than into the environment, or forbid that.

@@ -66,7 +66,7 @@ def test_the_compute_capability_is_asked_for_and_believed():
     ]
 
 
-@pytest.mark.parametrize("answer", ["", "Field \"compute_cap\" is not a valid field to query.", "0, [N/A]\n", TWO])
+@pytest.mark.parametrize("answer", ["", 'Field "compute_cap" is not a valid field to query.', "0, [N/A]\n", TWO])
 def test_without_a_compute_capability_the_architecture_stands_for_it(answer):
     found = find_gpus(run=answering(q=TWO, query_gpu=answer), which=installed("nvidia-smi")).gpus
     assert [(gpu.capability, gpu.runs_vllm, gpu.has_bfloat16) for gpu in found] == [

@@ -12,6 +12,7 @@ Exit code 0: OUT is whole and on the disk. A line on standard error says what is
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import struct
@@ -24,6 +25,9 @@ from typing import Any
 import gguf
 import numpy as np
 
+__all__ = ["NotConvertible", "convert", "main"]
+
+_KINDS = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}
 _ROWS_BYTES = 32 * 1024 * 1024
 """Of float32 values that are quantised at a time."""
 _BLOCK = 32
@@ -46,10 +50,7 @@ class Tensor:
 
     def rows(self) -> Iterator[np.ndarray[Any, Any]]:
         """Its values as float32, a few rows at a time; a vector is one row."""
-        kinds = {"BF16": "<u2", "F16": "<f2", "F32": "<f4"}
-        if self.dtype not in kinds:
-            raise NotConvertible(f"{self.name} is of type {self.dtype}; known are {', '.join(kinds)}")
-        raw = np.memmap(self.file, kinds[self.dtype], "r", self.begin, self.shape)
+        raw = np.memmap(self.file, _KINDS[self.dtype], "r", self.begin, self.shape)
         table = raw.reshape(-1, self.shape[-1])
         step = max(1, _ROWS_BYTES // (4 * table.shape[1]))
         for start in range(0, table.shape[0], step):
@@ -89,6 +90,8 @@ def tensors(source: Path) -> Iterator[Tensor]:
             header = json.loads(content.read(size))
         header.pop("__metadata__", None)
         for name, facts in sorted(header.items(), key=lambda item: item[1]["data_offsets"]):
+            if facts["dtype"] not in _KINDS:
+                raise NotConvertible(f"{name} is of type {facts['dtype']}; known are {', '.join(_KINDS)}")
             yield Tensor(name, file, facts["dtype"], tuple(facts["shape"]), 8 + size + facts["data_offsets"][0])
 
 
@@ -154,9 +157,17 @@ def convert(source: Path, target: Path) -> None:
     config = json.loads((source / "config.json").read_text(encoding="utf-8"))
     if config.get("architectures") != ["Qwen3ForCausalLM"]:
         raise NotConvertible(f"it is a {config.get('architectures')}, not a Qwen3ForCausalLM")
-    writer = gguf.GGUFWriter(str(target), "qwen3")
-    describe(writer, config, source.name)
-    add_vocabulary(writer, source, config)
+    with contextlib.closing(gguf.GGUFWriter(str(target), "qwen3")) as writer:
+        describe(writer, config, source.name)
+        add_vocabulary(writer, source, config)
+        write_tensors(writer, source, config)
+        for output in writer.fout or ():
+            output.flush()
+            os.fsync(output.fileno())
+
+
+def write_tensors(writer: gguf.GGUFWriter, source: Path, config: dict[str, Any]) -> None:
+    """Everything from here on goes to the disk: first what there is, then the weights, one after the other."""
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.QWEN3, config["num_hidden_layers"])
     # Tied: the output layer is the table of embeddings, whether or not the file repeats it.
     is_tied = config.get("tie_word_embeddings", False)
@@ -175,10 +186,6 @@ def convert(source: Path, target: Path) -> None:
     for number, one in enumerate(wanted, 1):
         writer.write_tensor_data(one.stored())
         print(f"{number} of {len(wanted)} tensors", flush=True)
-    writer.flush()
-    for output in writer.fout or ():
-        os.fsync(output.fileno())
-    writer.close()
 
 
 def main() -> None:

@@ -13,6 +13,8 @@ import signal
 
 import xllamacpp
 
+__all__ = ["main"]
+
 _HTTP_THREADS = 64
 """llama.cpp keeps a thread for every connection that is open; more clients than threads wait for tens of seconds."""
 
