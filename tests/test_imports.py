@@ -169,7 +169,7 @@ def test_only_settings_read_the_environment() -> None:
     # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
     # like); a child of ours inherits it; a program of another interpreter finds its key there.
     assert readers <= {
-        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
+        "commands.bench", "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
         "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
         "launch.inside.serve_llamacpp",
         "server.gunicorn_app", "observability.metrics",

@@ -88,6 +88,15 @@ class Upstream:
             has_logprobs = has_logprobs and bool(logprobs and logprobs.get("content"))
         return has_logprobs
 
+    def version(self) -> str | None:
+        """What it says of its version, as vLLM does; None where it says nothing."""
+        try:
+            with self._session.get(f"{self.url}/version", timeout=_PROBE_S) as reply:
+                told = reply.json().get("version") if reply.status_code == 200 else None
+        except (requests.RequestException, AttributeError):
+            return None
+        return told if isinstance(told, str) else None
+
     def question_tokens(self, model: str, text: str, *, timeout_s: float = 600.0) -> int:
         """Ask for a verdict on a prompt; returns how many tokens the question had. Raises ServerFailed."""
         body = self._verdict(model, [{"role": "user", "content": text}], timeout_s=timeout_s)

@@ -14,6 +14,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from moderation_service.commands.bench import bench_command
 from moderation_service.commands.cli import cli
 from moderation_service.commands.up import up_command
 from moderation_service.launch.cpu_engines import CPU_ENGINES
@@ -51,6 +52,16 @@ def test_every_command_is_understood(line, tmp_path, monkeypatch):
     arguments = shlex.split(line.partition("moderation-service up")[2])
     context = up_command.make_context("up", arguments)
     assert isinstance(context, click.Context)
+
+
+def test_the_commands_that_measure_are_understood(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        line for block in blocks(PAGES[0], "sh") for line in block.splitlines() if "moderation-service bench" in line
+    ]
+    assert lines
+    for line in lines:
+        bench_command.make_context("bench", shlex.split(line.partition("moderation-service bench")[2]))
 
 
 def test_the_unit_starts_a_command_that_is_understood(tmp_path, monkeypatch):
