@@ -29,7 +29,7 @@ def llamacpp() -> Iterator[servers.ModelServer]:
         one.stop()
 
 
-def test_a_real_server_is_measured_by_hand_and_through_the_service(llamacpp: servers.ModelServer, tmp_path: Path) -> None:
+def test_a_real_server_is_measured_by_hand_and_through_us(llamacpp: servers.ModelServer, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "moderation_service", "bench", "-o", str(tmp_path), "--upstream", llamacpp.url]
     done = subprocess.run(
         [*command, "--seconds", "1", "--clients", "1,8"],
