@@ -13,12 +13,14 @@ from .bench import bench_command
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
+from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
+from .records import records_group
 from .serve import serve_command
 from .up import up_command
 
@@ -64,6 +66,8 @@ for _command in (
     benchmark_group,
     bench_command,
     policies_group,
+    records_group,
     config_group,
+    console_group,
 ):
     cli.add_command(_command)

@@ -16,9 +16,9 @@ from flask import Flask, Response, request
 
 from ..errors import ModerationError, Overloaded, Unauthorized
 from ..ids import random_hex
-from ..observability.audit import request_context
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
+from ..observability.request_context import RequestContext, request_context
 from .api_keys import identify_caller, keys_of_contract, sent_key
 from .hosts import AllowedHosts
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = [
+    "CONSOLE",
     "KEYED_BY_BODY",
     "KEY_NAME",
     "METHODS",
@@ -52,9 +53,11 @@ KEY_NAME = "moderation.key"
 OVERLOADED = "moderation.overloaded"
 """Where the server says that it has no room for a request: it is refused, in the shape of the door that was asked."""
 OPEN_ENDPOINTS = frozenset(
-    {"health.healthz", "health.readyz", "gateways.health", "pages.index", "pages.openapi", "static"}
+    {"health.healthz", "health.readyz", "gateways.health", "pages.index", "pages.docs", "pages.openapi", "static"}
 )
 """What needs no key."""
+CONSOLE = "console."
+"""How the names of the console's routes begin: people sign in there, and API keys open nothing."""
 KEYED_BY_BODY = frozenset({"alibaba.text_moderation_plus"})
 """What may have its key in the body: the route looks there itself, where the head has none."""
 _STATE = "moderation.request"
@@ -113,7 +116,7 @@ def register_lifecycle(
         state = current_state()
         if request.url_rule is not None:
             state.route = request.url_rule.rule
-        needs_key = request.endpoint not in open_endpoints
+        needs_key = request.endpoint not in open_endpoints and request.blueprint != CONSOLE[:-1]
         layer.admit(request.environ, state, needs_key=needs_key, in_body=request.endpoint in KEYED_BY_BODY)
 
     def failed(error: Exception) -> Response:
@@ -215,7 +218,7 @@ class _Lifecycle:
         self._hosts.check(environ)
         if needs_key:
             self._authenticate(environ, state, in_body=in_body)
-        request_context.set((state.request_id, state.key_name))
+        request_context.set(RequestContext(state.request_id, state.key_name, door=state.route))
         caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
         if OVERLOADED in environ:
             raise Overloaded("The service has more to do than it can; try again.", retry_after_s=_RETRY_AFTER_S)
