@@ -186,7 +186,9 @@ def test_an_answer_that_is_not_the_providers_for_this_sign_in_is_refused(
     assert somebody.get("").status_code == 303
 
 
-def test_a_signature_with_a_secret_that_everybody_can_read_is_refused(tmp_path: Path, provider: ScriptedProvider) -> None:
+def test_a_signature_with_a_secret_that_everybody_can_read_is_refused(
+    tmp_path: Path, provider: ScriptedProvider
+) -> None:
     somebody = somebody_at(tmp_path, **ALL)
     query = go(somebody, provider)
     provider.header, provider.key = {"alg": "HS256", "kid": "k1"}, OctKey.import_key(KEY.as_dict(private=False)["n"])
