@@ -208,6 +208,12 @@ def test_the_console_is_off_where_others_can_reach_it_unless_asked_for(tmp_path:
     assert is_there(host="0.0.0.0", allow_open=True, console="on")
 
 
+def test_the_page_for_trying_points_to_the_console_where_it_is_on(tmp_path: Path) -> None:
+    link = '<a href="console" data-text="console">'
+    assert link in visitor(tmp_path, None).client.get("/").text
+    assert link not in make_client().get("/").text
+
+
 def test_vendored_scripts_are_those_that_their_table_names() -> None:
     folder = CONSOLE / "static" / "vendor"
     table = dict(re.findall(r"\| `([\w.]+)` \|.*\| `([0-9a-f]{64})` \|", (folder / "README.md").read_text()))
