@@ -37,8 +37,8 @@ from .upstream import Upstream, api_root
 __all__ = ["Outside", "UpOptions", "downloader", "free_port", "parts_to_start", "up", "work_folder"]
 
 _TICK_S = 0.1
-_DRAIN_S = 5.0
-"""On top of the service's own `graceful_timeout_s`."""
+_DRAIN_S = 10.0
+"""On top of the service's own `graceful_timeout_s`: records that wait are written then."""
 _WARM_UP_S = 300.0
 EXIT_INTERRUPTED = 130
 _WORK_PREFIX = "moderation-up-"

@@ -64,9 +64,11 @@ class Record(NamedTuple):
     latency_ms: float
     text_hash: str
     user_hash: str | None
-    list_entry: int | None
+    list_entry: str | None
     list_action: int | None
     escalated: int | None
+    shadow: list[tuple[str, str, int]]
+    """What policies would have done that only watch: name, version, action."""
     kept: Kept | None
 
 
@@ -110,6 +112,7 @@ def line_of(
             None,
             None,
             None,
+            [],
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
         )
     )

@@ -16,7 +16,7 @@ from .codes import stored_name
 from .database import Database, insert_new
 from .housekeeping import Housekeeping
 from .record import Record
-from .schema import decisions, latencies, names, policy_versions, rollup, texts
+from .schema import decisions, latencies, names, policy_versions, rollup, shadow_decisions, texts
 from .trail import now_ms
 
 __all__ = ["BUCKETS_MS", "DAY_MS", "HOUR_MS", "DatabaseSink"]
@@ -33,7 +33,7 @@ _HASHES = ("text_hash", "user_hash")
 _SUMS = ("n", "degraded", "cached", "chars", "latency_ms")
 # The latter are what can't even be sent: numbers without end, text that is no Unicode.
 _REFUSED = (exc.IntegrityError, exc.DataError, exc.StatementError, OverflowError, ValueError)
-_ELSEWHERE = ("kept", "policy_version")
+_ELSEWHERE = ("kept", "policy_version", "shadow")
 
 Policies = Callable[[str, str], "Policy | None"]
 
@@ -78,6 +78,7 @@ class DatabaseSink:
             rows = [_row(record, known, versions) for record in records]
             _insert(connection, rows)
             insert_new(connection, texts, [_text(one) for one in records if one.kept], unless=["decision_id"])
+            insert_new(connection, shadow_decisions, _shadows(records, versions), unless=["decision_id", "policy"])
             _add(connection, rows)
         # Only now are the numbers of new names sure to stay.
         self._names, self._versions = known, versions
@@ -90,7 +91,9 @@ class DatabaseSink:
         new = [(kind, name) for kind, name in wanted if name is not None and (kind, name) not in known]
         if new:
             known |= _learnt(connection, new)
-        new_versions = {(one.policy, one.policy_version) for one in records} - versions.keys()
+        new_versions = {(one.policy, one.policy_version) for one in records}
+        new_versions |= {(name, version) for one in records for name, version, _ in one.shadow}
+        new_versions -= versions.keys()
         if new_versions:
             versions |= _learnt_versions(connection, new_versions, policies)
         return known, versions
@@ -173,6 +176,14 @@ def _text(record: Record) -> dict[str, Any]:
         "text": kept.text.replace("\0", "\ufffd"),
         "context": json.dumps(turns, ensure_ascii=False) if turns else None,
     }
+
+
+def _shadows(records: Sequence[Record], versions: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
+    return [
+        {"decision_id": one.decision_id, "policy": versions[name, version], "action": action, "at": one.at}
+        for one in records
+        for name, version, action in one.shadow
+    ]
 
 
 def _add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

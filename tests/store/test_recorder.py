@@ -130,6 +130,7 @@ def test_a_decision_is_recorded_with_all_that_decided_it() -> None:
         list_entry=None,
         list_action=None,
         escalated=None,
+        shadow=[],
         kept=None,
     )
     assert sink.policies == {("balanced", record.policy_version): BUILT_IN["balanced"]}

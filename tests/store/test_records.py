@@ -46,7 +46,7 @@ def ids(database: Database, **wanted: Any) -> list[str]:
         ({"severity": 1}, {"severity": Severity.CONTROVERSIAL}),
         ({"categories": 0b1010}, {"category": Category.PII}),
         ({"degraded": True}, {"degraded": True}),
-        ({"list_entry": 7}, {"listed": True}),
+        ({"list_entry": "drugs#7"}, {"listed": True}),
         ({"user_hash": USER.hex()}, {"user": USER}),
         ({"text_hash": TEXT.hex()}, {"text": TEXT}),
     ],

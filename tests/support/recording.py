@@ -72,6 +72,7 @@ def a_record(**fields: Any) -> Record:
         "list_entry": None,
         "list_action": None,
         "escalated": None,
+        "shadow": [],
         "kept": None,
     }
     assert fields.keys() <= usual.keys()
