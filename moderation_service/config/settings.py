@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from .chat_settings import ChatSettings
+from .console_settings import ConsoleSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
@@ -51,7 +52,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, StreamSettings, ChatSettings):
+class Settings(StoreSettings, ConsoleSettings, StreamSettings, ChatSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
@@ -103,7 +104,11 @@ class Settings(StoreSettings, StreamSettings, ChatSettings):
         minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
     )
-    pages: bool = _declare(True, "Server", "Serve the page at `/` on which a prompt and a response can be tried.")
+    pages: bool = _declare(
+        True,
+        "Server",
+        "Serve the page at `/` on which a prompt and a response can be tried, and the API reference at `/docs`.",
+    )
     api_keys: tuple[Secret, ...] = _declare(
         (),
         "Access",

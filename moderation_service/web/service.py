@@ -12,6 +12,7 @@ from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
+from ..core.loopback import is_loopback
 from ..core.moderator import Moderator
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
@@ -26,7 +27,7 @@ from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
-from .api_keys import ApiKeys, is_loopback, load_api_keys, warn_of_readers
+from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
