@@ -6,6 +6,7 @@ import json
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, exc, func, select
@@ -152,17 +153,31 @@ def _row(record: Record, known: dict[tuple[str, str], int], versions: dict[tuple
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """The same as `insert_new`, handed to the driver as it is: SQLAlchemy's look at each value costs as much again."""
-    if rows:
-        dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(decisions).values(dict.fromkeys(rows[0]))
-        statement = statement.on_conflict_do_nothing(index_elements=["decision_id"])
-        compiled = statement.compile(dialect=connection.dialect)
-        names_in_order = compiled.positiontup
-        parameters: Any = rows
-        if names_in_order is not None:
-            parameters = [tuple([row[name] for name in names_in_order]) for row in rows]
-        connection.exec_driver_sql(str(compiled), parameters)
+    """The same as `insert_new`, handed to the driver as it is: SQLAlchemy's look at each value costs as much again.
+
+    In few statements of many rows: SQLite's driver takes and gives back Python's lock for each, and every time it
+    takes it a thread with a request has to stop. Their sizes are powers of two, so that there are few to prepare.
+    """
+    if connection.dialect.name != "sqlite":
+        insert_new(connection, decisions, rows, unless=["decision_id"])
+        return
+    start = 0
+    while start < len(rows):
+        size = 1 << ((len(rows) - start).bit_length() - 1)
+        sql, order = _sqlite_insert(size)
+        connection.exec_driver_sql(sql, tuple([row[name] for row in rows[start : start + size] for name in order]))
+        start += size
+
+
+@cache
+def _sqlite_insert(rows: int) -> tuple[str, Sequence[str]]:
+    """The statement for so many rows, and the columns of each in their order."""
+    order = [column.name for column in decisions.columns if column.name != "id"]
+    row = f"({', '.join('?' * len(order))})"
+    columns, values = ", ".join(order), ", ".join([row] * rows)
+    # Nothing of it is from outside: the names are the table's, the values are bound.
+    sql = f"INSERT INTO decisions ({columns}) VALUES {values} ON CONFLICT (decision_id) DO NOTHING"  # noqa: S608
+    return sql, order
 
 
 def _text(record: Record) -> dict[str, Any]:
