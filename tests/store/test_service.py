@@ -56,7 +56,7 @@ def test_what_was_decided_is_in_the_database_when_the_service_has_ended(tmp_path
             [found] = [one for one in find(connection, "chat-7") if one.decision_id == first["id"]]
             assert connection.execute(select(texts)).all() == []
     shown = found.app, found.key, found.door, found.action and found.action.value, found.engine
-    assert shown == ("shop", "shop", "/moderate", "block", "fake")
+    assert shown == ("shop", "shop", "moderate", "block", "fake")
     # Nobody else on this machine reads it.
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
