@@ -20,6 +20,7 @@ from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
 from .stream_settings import StreamSettings
+from .webhook_settings import WebhookSettings
 
 __all__ = [
     "ENGINES",
@@ -50,7 +51,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StreamSettings, ChatSettings):
+class Settings(WebhookSettings, StreamSettings, ChatSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

@@ -32,6 +32,7 @@ METRIC_NAMES = (
     "moderation_categories_total",
     "moderation_failures_total",
     "moderation_audit_failures_total",
+    "moderation_webhooks_total",
     "moderation_degraded_total",
     "moderation_read_in_part_total",
     "moderation_uncovered_total",
@@ -81,6 +82,8 @@ class Metrics:
         self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
         self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
         self._audit_failures = Counter("audit_failures", "Audit records that could not be written.", **make)
+        self._webhooks = Counter("webhooks", "Webhook messages: delivered, failed for good, or dropped.",
+                                 ["event", "outcome"], **make)  # fmt: skip
         self._degraded = Counter("degraded", "Decisions of the fallback or of a fail mode.", ["policy"], **make)
         self._read_in_part = Counter("read_in_part", "Verdicts whose severity was read, but not all of the rest.",
                                      ["engine", "part"], **make)  # fmt: skip
@@ -206,6 +209,10 @@ class Metrics:
     def audit_failed(self) -> None:
         """An audit record could not be written."""
         self._audit_failures.inc()
+
+    def webhook_sent(self, event: str, outcome: str) -> None:
+        """A webhook message was `delivered`, has `failed` for good, or was `dropped`."""
+        self._webhooks.labels(event, outcome).inc()
 
     def chat_began(self) -> None:
         """A guarded chat began."""

@@ -175,6 +175,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
     def _on_worker_exit(self, arbiter: object, worker: object) -> None:
         if self._service is not None and self._service.tracing is not None:
             self._service.tracing.close()
+        if self._service is not None and self._service.webhooks is not None:
+            self._service.webhooks.close()
 
     def _on_ready(self, arbiter: object) -> None:
         _keep_memory_shared()

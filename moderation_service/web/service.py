@@ -11,7 +11,7 @@ from ..chat.item_memory import ItemMemory
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
-from ..core.moderator import Moderator
+from ..core.moderator import Moderator, Observer
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
@@ -28,6 +28,7 @@ from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
+    from ..observability.webhooks import Webhooks
 
 __all__ = ["Service", "build_service"]
 
@@ -51,6 +52,7 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    webhooks: Webhooks | None = None
 
 
 def build_service(
@@ -74,6 +76,8 @@ def build_service(
         warn_of_readers(settings.api_keys_file)
     metrics = metrics or Metrics(version=__version__)
     audit = _audit_file(settings, metrics)
+    observers: list[Observer] = [metrics]
+    webhooks = _webhooks(settings, metrics, observers)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
@@ -88,7 +92,7 @@ def build_service(
         fallback=fallback,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
-        observers=[metrics],
+        observers=observers,
         deadline_s=settings.deadline_s,
     )
     limits = NativeLimits(
@@ -109,7 +113,9 @@ def build_service(
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
-    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing)
+    return Service(
+        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing, webhooks
+    )
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
@@ -118,3 +124,20 @@ def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
     if settings.audit_required:
         raise ConfigurationError("audit_required: needs an `audit_file`.")
     return None
+
+
+def _webhooks(settings: Settings, metrics: Metrics, observers: list[Observer]) -> Webhooks | None:
+    """What sends events, if any are wanted; what sees the decisions for it joins the observers."""
+    if settings.webhook_url is None:
+        return None
+    from ..observability.webhook_observer import WebhookObserver
+    from ..observability.webhooks import Webhooks
+
+    webhooks = Webhooks(
+        settings.webhook_url.value,
+        secret=None if settings.webhook_secret is None else settings.webhook_secret.value,
+        wanted=settings.webhook_events,
+        events=metrics,
+    )
+    observers.append(WebhookObserver(webhooks))
+    return webhooks
