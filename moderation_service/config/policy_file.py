@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -23,13 +24,18 @@ __all__ = ["load_policies"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
-_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools")
+_POLICY_FIELDS = (
+    *("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools"),
+    "shadow",
+)
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
+# Each is asked of every verdict.
+_MAX_SHADOWS = 4
 
 _T = TypeVar("_T")
 
@@ -53,6 +59,7 @@ class _Reader:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._shadows: dict[str, yaml.Node] = {}
 
     def read(self) -> dict[str, Policy]:
         root = compose_file(self._path)
@@ -66,7 +73,22 @@ class _Reader:
             if not _NAME.fullmatch(name):
                 self._fail(node, f"policy name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
             found[name] = self._policy(name, node, earlier={**BUILT_IN, **found})
+        known = {**BUILT_IN, **found}
+        for name, node in self._shadows.items():
+            found[name] = replace(found[name], shadow=self._shadow(name, node, known))
         return found
+
+    def _shadow(self, name: str, node: yaml.Node, known: Mapping[str, Policy]) -> tuple[Policy, ...]:
+        """The policies that `shadow` names, one or a list; they may stand anywhere in the file."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        names = [self._scalar(one, what="`shadow`") for one in nodes]
+        for one, other in zip(nodes, names, strict=True):
+            if other not in known or other == name:
+                reason = "is this policy itself" if other == name else "is neither built in nor in this file"
+                self._fail(one, f"`shadow`: policy {other!r} {reason}")
+        if len(names) > _MAX_SHADOWS or len(set(names)) != len(names):
+            self._fail(node, f"`shadow` names up to {_MAX_SHADOWS} policies, each once")
+        return tuple(known[one] for one in names)
 
     def _policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
         fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
@@ -95,6 +117,8 @@ class _Reader:
         tools = base.tools
         if "tools" in fields:
             tools = self._tools(fields["tools"], rules, inherited=base.tools)
+        if "shadow" in fields:
+            self._shadows[name] = fields["shadow"]
         return Policy(name, description, rules, messages, streaming, tuple(tools))
 
     def _tools(

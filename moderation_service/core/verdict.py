@@ -232,7 +232,8 @@ class Decision:
 
     `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
     `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
-    `message` is the policy's text for the end user, present only when `action` is block.
+    `message` is the policy's text for the end user, present only when `action` is block. `shadow` is what each of the
+    policy's shadow policies would have done, in their order; None where that can't be known.
     """
 
     id: str
@@ -247,6 +248,7 @@ class Decision:
     cached: bool
     latency_ms: float
     reason: str | None = None
+    shadow: tuple[Action | None, ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -29,6 +29,7 @@ METRIC_NAMES = (
     "moderation_requests_total",
     "moderation_request_seconds",
     "moderation_decisions_total",
+    "moderation_shadow_decisions_total",
     "moderation_categories_total",
     "moderation_failures_total",
     "moderation_audit_failures_total",
@@ -79,6 +80,8 @@ class Metrics:
                                   buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
         self._decisions = Counter("decisions", "Decisions made; safety is `none` where no verdict could be had.",
                                   ["target", "action", "safety", "policy", "engine"], **make)  # fmt: skip
+        self._shadow = Counter("shadow_decisions", "What a shadow policy would have done, beside what was done.",
+                               ["policy", "shadow", "action", "would"], **make)  # fmt: skip
         self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
         self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
         self._audit_failures = Counter("audit_failures", "Audit records that could not be written.", **make)
@@ -165,6 +168,9 @@ class Metrics:
         (self._hits if decision.cached else self._misses).inc()
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
+        for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):
+            word = "unknown" if would is None else would.value
+            self._shadow.labels(decision.policy, shadow.name, decision.action.value, word).inc()
         if verdict is not None:
             if verdict.coverage not in (None, Coverage.FULL):
                 self._uncovered.labels(verdict.engine, verdict.coverage.value).inc()

@@ -99,7 +99,9 @@ class Database:
             return self._engine
 
 
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, unless: Sequence[str]) -> None:
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, unless: Sequence[str]
+) -> None:
     """Insert the rows but for those whose columns `unless` are there already."""
     if rows:
         dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
