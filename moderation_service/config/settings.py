@@ -19,6 +19,7 @@ from .chat_settings import ChatSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
+from .store_settings import StoreSettings
 from .stream_settings import StreamSettings
 from .webhook_settings import WebhookSettings
 
@@ -51,7 +52,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(WebhookSettings, StreamSettings, ChatSettings):
+class Settings(StoreSettings, WebhookSettings, StreamSettings, ChatSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

@@ -8,7 +8,7 @@ from time import monotonic
 from ..core.moderator import Check
 from ..core.verdict import Action, Decision
 from ..errors import ModerationError
-from .audit import request_context
+from .request_context import request_context
 from .webhooks import Webhooks
 
 __all__ = ["WebhookObserver"]
@@ -55,12 +55,13 @@ class WebhookObserver:
 
 
 def _data(check: Check, decision: Decision) -> dict[str, object]:
-    request_id, key = request_context.get()
+    context = request_context.get()
     verdict = decision.verdict
     return {
         "id": decision.id,
-        "request_id": request_id,
-        "key": key,
+        "request_id": context.request_id,
+        "app": context.app,
+        "key": context.key_name,
         "target": decision.target.value,
         "safety": None if verdict is None else verdict.severity.value,
         "categories": [] if verdict is None else [category.value for category in verdict.categories],
@@ -77,5 +78,5 @@ def _data(check: Check, decision: Decision) -> dict[str, object]:
 def _line(event: str, data: dict[str, object]) -> str:
     names = ", ".join(map(str, data["categories"])) if isinstance(data["categories"], list) else ""
     what = f"{data['safety'] or 'not judged'}" + (f" ({names})" if names else "")
-    caller = f", key {data['key']}" if data["key"] else ""
+    caller = next((f", {name} {data[name]}" for name in ("app", "key") if data[name]), "")
     return f"{event.capitalize()}: {data['target']}, {what}, policy {data['policy']}{caller}, {data['id']}"

@@ -1,4 +1,4 @@
-"""A database, opened by its address: SQLite on a bare machine, PostgreSQL where several processes of several hosts share it.
+"""A database, opened by its address: SQLite on a bare machine, PostgreSQL where several hosts share it.
 
 Nothing is connected before it is used, and each process connects anew: an engine that was made before a fork would
 share its sockets with its siblings. The tables are made, or brought up to date, with the first use.
@@ -36,7 +36,8 @@ class Database:
     """The tables of `schema` at an address. Safe to use from many threads, and after a fork.
 
     `read()` and `write()` give a Core connection in a transaction, which ends with the block; one that raises is
-    rolled back. Both raise StoreUnavailable where the database can't be reached, is locked for too long, or is full.
+    rolled back. Both raise StoreUnavailable where the database can't be reached, is locked for too long, or is full;
+    what is wrong with a row (IntegrityError, DataError of SQLAlchemy) goes through.
     """
 
     def __init__(self, url: str) -> None:

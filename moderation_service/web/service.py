@@ -20,17 +20,19 @@ from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
 from ..observability.tracing import TracedEngine, Tracing, create_tracing
+from ..store.choice import store_address
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
-from .api_keys import ApiKeys, load_api_keys, warn_of_readers
+from .api_keys import ApiKeys, is_loopback, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
     from ..observability.webhooks import Webhooks
+    from ..store.opened import Store
 
-__all__ = ["Service", "build_service"]
+__all__ = ["Service", "build_service", "open_service_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,8 @@ class Service:
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
     webhooks: Webhooks | None = None
+    store: Store | None = None
+    """The database of records."""
 
 
 def build_service(
@@ -62,11 +66,13 @@ def build_service(
     fallback: Engine | None = None,
     metrics: Metrics | None = None,
     tracing: Tracing | None = None,
+    store: Store | None = None,
 ) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
 
     `metrics` are those of the service that this one takes over from; it goes on counting. `tracing` replaces what the
-    settings say of traces.
+    settings say of traces. `store` is the database of records, which whoever runs the processes opens with
+    `open_service_store`.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
@@ -92,7 +98,7 @@ def build_service(
         fallback=fallback,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
-        observers=observers,
+        observers=observers if store is None else [*observers, store.recorder],
         deadline_s=settings.deadline_s,
     )
     limits = NativeLimits(
@@ -114,8 +120,19 @@ def build_service(
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
     return Service(
-        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing, webhooks
-    )
+        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing,
+        webhooks=webhooks, store=store,
+    )  # fmt: skip
+
+
+def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
+    """The database of records that the settings ask for. Raises ConfigurationError."""
+    address = store_address(settings, is_local=is_loopback(settings.host))
+    if address is None:
+        return None
+    from ..store.opened import open_store
+
+    return open_store(address, settings, events=metrics)
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

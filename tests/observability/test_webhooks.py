@@ -71,6 +71,7 @@ def test_a_block_is_told_with_its_ids_and_verdict_and_without_its_text(there: Re
         "data": {
             "id": reply["id"],
             "request_id": "r-1",
+            "app": None,
             "key": "chat",
             "target": "prompt",
             "safety": "unsafe",
@@ -108,7 +109,8 @@ def test_an_engine_that_is_away_is_told_once_and_not_with_every_decision(there: 
         assert client.post("/moderate", json={"prompt": word}).json["degraded"] is True
     service.webhooks.close()
     assert there.next().json["data"] | {"id": None} == {
-        "id": None, "request_id": Like(".+"), "key": None, "target": "prompt", "safety": "safe", "categories": [],
+        "id": None, "request_id": Like(".+"), "app": None, "key": None, "target": "prompt",
+        "safety": "safe", "categories": [],
         "action": "allow", "policy": "balanced", "policy_version": Like(".+"), "engine": "fake", "model": "fake-1",
         "degraded": True, "reason": "unavailable", "count": 1,
     }  # fmt: skip
