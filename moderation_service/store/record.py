@@ -77,8 +77,7 @@ def line_of(
     conversation, policy = check.conversation, check.policy
     text = conversation.messages[-1].content
     app = context.app or context.key_name or ""
-    user = context.end_user
-    tool = None if conversation.tool is None else policy.for_tool(conversation.tool)
+    tool = conversation.tool if policy.tools else None
     decided = _decided(outcome) if isinstance(outcome, Decision) else _failed(outcome)
     identity, action, verdict, engine, model, reason, error, degraded, cached, latency_ms = decided
     return orjson.dumps(
@@ -96,7 +95,7 @@ def line_of(
             action,
             policy.name,
             policy.version,
-            None if tool is None else tool.glob,
+            tool,
             engine,
             model,
             reason,
@@ -107,7 +106,7 @@ def line_of(
             len(text),
             latency_ms,
             hashes.text(text).hex(),
-            None if user is None else hashes.user(app, user).hex(),
+            context.end_user,
             None,
             None,
             None,

@@ -175,7 +175,8 @@ def _add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         one = sums.setdefault((hour, row["app"], row["door"], row["action"], row["categories"]), [0, 0, 0, 0, 0.0])
         for place, value in enumerate((1, row["degraded"], row["cached"], row["chars"], row["latency_ms"])):
             one[place] += value
-        buckets[hour, bisect_left(BUCKETS_MS, row["latency_ms"])] += 1
+        if row["error"] is None:
+            buckets[hour, bisect_left(BUCKETS_MS, row["latency_ms"])] += 1
     keys = ("hour", "app", "door", "action", "categories")
     added = [dict(zip((*keys, *_SUMS), (*key, *one), strict=True)) for key, one in sorted(sums.items())]
     _add_to(connection, rollup, added, keys, _SUMS)

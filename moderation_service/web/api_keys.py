@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import ipaddress
 import logging
 import re
 import stat
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
 from ..config.settings import Settings
+from ..core.loopback import is_loopback
 from ..errors import ConfigurationError
 from ..observability.logs import log_event
 from ..wires import alibaba, bedrock
@@ -30,7 +30,6 @@ __all__ = [
     "ApiKeys",
     "check_exposure",
     "identify_caller",
-    "is_loopback",
     "keys_of_contract",
     "load_api_keys",
     "sent_key",
@@ -173,16 +172,6 @@ def check_exposure(settings: Settings, keys: ApiKeys) -> None:
         f"host: {settings.host} can be reached from other machines and no API key is set. "
         "Set api_keys or api_keys_file, listen on 127.0.0.1, or say allow_open if something in front checks callers."
     )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a service that listens on `host`."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: bool) -> str | None:

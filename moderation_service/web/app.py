@@ -23,6 +23,7 @@ from . import (
     rewards,
     withholding,
 )
+from .console import register_console
 from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
@@ -86,4 +87,5 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.register_blueprint(ext_authz.blueprint(service))
     app.register_blueprint(health.blueprint(service, readiness))
     app.register_blueprint(pages.blueprint(service))
+    register_console(app, service)
     return app

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication, WSGIEnvironment
 
 __all__ = [
+    "CONSOLE",
     "KEYED_BY_BODY",
     "KEY_NAME",
     "METHODS",
@@ -55,6 +56,8 @@ OPEN_ENDPOINTS = frozenset(
     {"health.healthz", "health.readyz", "gateways.health", "pages.index", "pages.openapi", "static"}
 )
 """What needs no key."""
+CONSOLE = "console."
+"""How the names of the console's routes begin: people sign in there, and API keys open nothing."""
 KEYED_BY_BODY = frozenset({"alibaba.text_moderation_plus"})
 """What may have its key in the body: the route looks there itself, where the head has none."""
 _STATE = "moderation.request"
@@ -113,7 +116,7 @@ def register_lifecycle(
         state = current_state()
         if request.url_rule is not None:
             state.route = request.url_rule.rule
-        needs_key = request.endpoint not in open_endpoints
+        needs_key = request.endpoint not in open_endpoints and request.blueprint != CONSOLE[:-1]
         layer.admit(request.environ, state, needs_key=needs_key, in_body=request.endpoint in KEYED_BY_BODY)
 
     def failed(error: Exception) -> Response:

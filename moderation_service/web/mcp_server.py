@@ -14,10 +14,11 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import BaseModel
 
 from .. import __version__
+from ..core.loopback import is_loopback
 from ..core.moderator import Check
 from ..errors import EngineError, ModerationError, Overloaded, Unauthorized
 from ..wires import mcp_tools
-from .api_keys import ApiKeys, is_loopback, sent_key
+from .api_keys import ApiKeys, sent_key
 from .reply import native_error
 from .service import Service
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -11,6 +11,8 @@ from ..chat.item_memory import ItemMemory
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
+from ..core.keyed_hash import KeyedHashes
+from ..core.loopback import is_loopback
 from ..core.moderator import Moderator, Observer
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
@@ -25,11 +27,12 @@ from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
-from .api_keys import ApiKeys, is_loopback, load_api_keys, warn_of_readers
+from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
     from ..observability.webhooks import Webhooks
+    from ..store.database import Database
     from ..store.opened import Store
 
 __all__ = ["Service", "build_service", "open_service_store"]
@@ -57,6 +60,13 @@ class Service:
     webhooks: Webhooks | None = None
     store: Store | None = None
     """The database of records."""
+    hashes: KeyedHashes = field(kw_only=True)
+    """Of end users; those of the records, where there are any."""
+
+    @property
+    def database(self) -> Database | None:
+        """What people keep: lists, apps, reviews; None where there is none."""
+        return None if self.store is None else self.store.database
 
 
 def build_service(
@@ -119,10 +129,24 @@ def build_service(
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
+    hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
     return Service(
-        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing,
-        webhooks=webhooks, store=store,
-    )  # fmt: skip
+        settings=settings,
+        moderator=moderator,
+        policies=policies,
+        keys=keys,
+        metrics=metrics,
+        limits=limits,
+        calls=calls,
+        stream=stream,
+        relay=relay,
+        items=items,
+        seal_key=seal_key,
+        tracing=tracing,
+        webhooks=webhooks,
+        store=store,
+        hashes=hashes,
+    )
 
 
 def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
