@@ -10,6 +10,7 @@ import pytest
 from fakes import FakeEngine
 from hypothesis import given
 from hypothesis import strategies as st
+from made_policies import CATEGORIES, RULES, policy
 
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.moderator import Check, Moderator, Outcome
@@ -31,25 +32,6 @@ from moderation_service.core.what_if import Doubt, Judged, would_act
 from moderation_service.errors import EngineUnavailable, ModerationError
 
 DOWN = EngineUnavailable("Down.")
-
-ACTIONS = st.sampled_from(Action)
-BOUND = st.none() | st.floats(0.05, 1.0)
-CATEGORIES = (Category.PII, Category.VIOLENT)
-RULES = st.builds(
-    Rules,
-    actions=st.fixed_dictionaries(dict.fromkeys(Severity, ACTIONS)),
-    categories=st.dictionaries(
-        st.sampled_from(CATEGORIES), st.dictionaries(st.sampled_from(Severity), ACTIONS, max_size=3), max_size=2
-    ),
-    thresholds=st.builds(Thresholds, BOUND, BOUND),
-    on_failure=st.sampled_from(OnFailure),
-    on_uncovered=ACTIONS,
-    lite_blocks=st.sampled_from(LiteBlocks),
-)
-
-
-def policy(name: str, rules: Rules, *tools: ToolRules) -> Policy:
-    return Policy(name, "", dict.fromkeys(Target, rules), tools=tools)
 
 
 @st.composite

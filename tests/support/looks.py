@@ -67,5 +67,9 @@ def faults(browser: Any, look: Look) -> Sequence[str]:
     if look.width < 800:
         found += [f"target: {one}" for one in browser.execute_script(_SMALL, _MIN_TARGET_PX)]
     browser.execute_script(_AXE.read_text(encoding="utf-8"))
-    found += [f"axe: {rule} at {where}" for impact, rule, where in browser.execute_async_script(_RUN_AXE) if impact in _SERIOUS]
+    found += [
+        f"axe: {rule} at {where}"
+        for impact, rule, where in browser.execute_async_script(_RUN_AXE)
+        if impact in _SERIOUS
+    ]
     return found
