@@ -184,10 +184,11 @@ def _place(verdict: Verdict | None) -> tuple[Any, ...]:
     return (verdict.windows, None, None) if span is None else (verdict.windows, span.start, span.end)
 
 
-def _kept(check: Check, policy: Policy, action: int) -> Kept | None:
+def _kept(check: Check, policy: Policy, action: int) -> tuple[object, ...] | None:
     """The text, where the policy keeps it at such an action; beyond 200 000 characters its beginning."""
     if action == NO_DECISION or not policy.keep_text.keeps(ACTIONS[action]):
         return None
     *before, last = check.conversation.messages
     context = [(one.role.value, one.content[:_MAX_TEXT_CHARS]) for one in before if one.content]
-    return Kept(last.content[:_MAX_TEXT_CHARS], context, policy.retention_days)
+    # A plain one: orjson takes no other.
+    return tuple(Kept(last.content[:_MAX_TEXT_CHARS], context, policy.retention_days))
