@@ -12,6 +12,7 @@ from .annotate import annotate_command
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
+from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
@@ -63,5 +64,6 @@ for _command in (
     benchmark_group,
     policies_group,
     config_group,
+    console_group,
 ):
     cli.add_command(_command)

@@ -13,9 +13,11 @@ _AXE = Path(__file__).parent.parent / "browser" / "vendor" / "axe.min.js"
 _SERIOUS = ("serious", "critical")
 _MIN_TARGET_PX = 40
 _SMALL = """
-return [...document.querySelectorAll("button, input:not([type=hidden]):not([type=checkbox]):not([type=radio]), select, textarea, nav a, .tile a, summary")]
-  .filter((one) => one.getClientRects().length && one.getBoundingClientRect().height < arguments[0] - 0.5)
-  .map((one) => `${one.tagName} ${one.textContent.trim().slice(0, 20)} ${one.getBoundingClientRect().height}`);
+const inputs = "input:not([type=hidden]):not([type=checkbox]):not([type=radio])";
+const height = (one) => one.getBoundingClientRect().height;
+return [...document.querySelectorAll(`button, ${inputs}, select, textarea, nav a, .tile a, summary`)]
+  .filter((one) => one.getClientRects().length && height(one) < arguments[0] - 0.5)
+  .map((one) => `${one.tagName} ${one.textContent.trim().slice(0, 20)} ${height(one)}`);
 """
 _WIDE = """
 const wide = document.documentElement.scrollWidth - document.documentElement.clientWidth;
@@ -23,8 +25,9 @@ return wide <= 0 ? [] : [`${wide} px wider than the screen`];
 """
 _RUN_AXE = """
 const done = arguments[arguments.length - 1];
+const places = (one) => one.nodes.map((node) => node.target.join(" ")).slice(0, 4).join(" | ");
 axe.run(document, {resultTypes: ["violations"]}).then(
-  (found) => done(found.violations.map((one) => [one.impact, one.id, one.nodes.map((node) => node.target.join(" ")).slice(0, 4).join(" | ")])),
+  (found) => done(found.violations.map((one) => [one.impact, one.id, places(one)])),
   (error) => done([["critical", String(error), ""]]));
 """
 
@@ -60,7 +63,7 @@ def show(browser: Any, address: str, look: Look) -> None:
 
 
 def faults(browser: Any, look: Look) -> Sequence[str]:
-    """What is wrong with the page that is shown: for eyes and ears (axe), for thumbs, for the policy, in the console."""
+    """What is wrong with the page that is shown: for eyes, ears and thumbs, for the policy, in the browser's log."""
     found = [f"policy: {one}" for one in browser.execute_script("return window.violations")]
     found += [f"log: {one['message']}" for one in browser.get_log("browser") if one["level"] == "SEVERE"]
     found += [f"width: {one}" for one in browser.execute_script(_WIDE)]
