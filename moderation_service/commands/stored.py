@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 __all__ = ["open_database"]
 
 
-def open_database(config_file: Path | None) -> Database:
+def open_database(config_file: Path | None, *, data_dir: Path | None = None) -> Database:
     """The database that the settings name; for `auto` the file that a service on this machine uses.
 
     Raises ConfigurationError where there is none.
     """
     from ..store.choice import store_address
 
-    address = store_address(load(config_file, {}).settings, is_local=True)
+    address = store_address(load(config_file, {"data_dir": data_dir and str(data_dir)}).settings, is_local=True)
     if address is None:
         raise ConfigurationError("store: there is no database of records; see docs/records.md.")
     from ..store.database import Database
