@@ -22,6 +22,7 @@ __all__ = [
     "Progress",
     "Review",
     "answer",
+    "answered_at",
     "collect",
     "enqueue",
     "last_answered",
@@ -47,8 +48,6 @@ class Review:
     severity: Severity | None = None
     categories: tuple[Category, ...] = ()
     note: str = ""
-    opinion: str | None = None
-    """What another engine said when it was asked for, as JSON."""
 
     def to_json(self) -> dict[str, object]:
         """For the audit trail."""
@@ -66,9 +65,7 @@ class Progress:
     all: int
 
 
-def collect(
-    connection: Connection, *, policies: Policies, sample: float, close: float, since_ms: int, now_ms: int
-) -> int:
+def collect(connection: Connection, *, policies: Policies, sample: float, close: float, since_ms: int) -> int:
     """Put what is to be looked at into the queue, newest first and a bounded number of each kind; how many are new."""
     found: dict[str, dict[str, Any]] = {}
     wanted = (
@@ -138,7 +135,6 @@ def answer(
         "action": None if action is None or given.answer is Answer.UNSURE else action.rank,
         "categories": row.categories if given.answer is Answer.RIGHT else mask_of(given.categories),
         "note": given.note,
-        "opinion": given.opinion,
         "at": now_ms,
     }
     before = review_of(connection, decision_id, reviewer=reviewer)
@@ -168,9 +164,14 @@ def review_of(connection: Connection, decision_id: str, *, reviewer: str) -> Rev
         return None
     severity = None if row.severity is None else SEVERITIES[row.severity]
     categories = categories_of(row.categories or 0)
-    return Review(
-        answer=Answer(row.answer), severity=severity, categories=categories, note=row.note, opinion=row.opinion
-    )
+    return Review(answer=Answer(row.answer), severity=severity, categories=categories, note=row.note)
+
+
+def answered_at(connection: Connection, decision_id: str, *, reviewer: str) -> int | None:
+    """When this reviewer answered a decision; None where that has not been."""
+    same = (reviews.c.decision_id == decision_id, reviews.c.reviewer == reviewer)
+    at: int | None = connection.execute(select(reviews.c.at).where(*same)).scalar_one_or_none()
+    return at
 
 
 def last_answered(connection: Connection, *, reviewer: str, before_ms: int | None = None) -> tuple[str, int] | None:

@@ -31,7 +31,7 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
 def review(recorded: Recorded, reviewer: str, *given: Review) -> None:
     """The first texts of the queue, as this reviewer answers them."""
     with recorded.database.write() as connection:
-        collect(connection, policies=recorded.service.policies, sample=1, close=0, since_ms=0, now_ms=now_ms())
+        collect(connection, policies=recorded.service.policies, sample=1, close=0, since_ms=0)
     for decision_id, one in zip(sorted(ids(recorded)), given, strict=False):
         with recorded.database.write() as connection:
             answer(connection, decision_id, one, reviewer=reviewer, twice=1.0, now_ms=now_ms())

@@ -60,7 +60,6 @@ class Desk:
                 sample=sample,
                 close=close,
                 since_ms=0,
-                now_ms=self.now,
             )
 
     def take(self, reviewer: str, *, beside: str | None = None) -> str | None:
