@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from .policy import Policy
 
-__all__ = ["Difference", "differences"]
+__all__ = ["Difference", "differences", "flat_rules"]
 
 _NAMES = ("name", "version")
 
@@ -23,13 +23,18 @@ class Difference:
 
 def differences(a: Policy, b: Policy) -> list[Difference]:
     """All places but name and version, in the order of the file."""
-    ours, theirs = dict(_flat(a.to_json())), dict(_flat(b.to_json()))
+    ours, theirs = dict(flat_rules(a)), dict(flat_rules(b))
     places = [*ours, *(place for place in theirs if place not in ours)]
     return [
         Difference(place, ours.get(place), theirs.get(place))
         for place in places
         if ours.get(place) != theirs.get(place) and place not in _NAMES
     ]
+
+
+def flat_rules(policy: Policy) -> list[tuple[str, str]]:
+    """All places of a policy and what stands there."""
+    return list(_flat(policy.to_json()))
 
 
 def _flat(value: object, place: str = "") -> Iterator[tuple[str, str]]:
