@@ -63,8 +63,6 @@ def test_a_mistake_in_a_draft_is_shown_with_its_line_and_the_draft_stays(
     assert "/tmp" not in reply.text
 
 
-@pytest.mark.parametrize(
-    "query", [{"a": "nobody", "b": "strict"}, {"a": "strict"}, {"a": "strict", "b": "loose", "days": "9999"}]
-)
+@pytest.mark.parametrize("query", [{"a": "nobody"}, {"b": "nobody"}, {"days": "9999"}, {"days": "seven"}])
 def test_what_can_not_be_compared_is_an_error(viewer: Visitor, query: dict[str, str]) -> None:
     assert viewer.get("/policies/compare", **query).status_code in (400, 404)

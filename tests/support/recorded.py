@@ -50,9 +50,11 @@ class Recorded:
 
 
 @contextmanager
-def recorded_service(folder: Path, *, engine: Engine | None = None, **settings: Any) -> Iterator[Recorded]:
-    """A service with the fake engine and a file of SQLite in that folder."""
-    url = f"sqlite:///{folder / 'moderation.db'}"
+def recorded_service(
+    folder: Path, *, engine: Engine | None = None, url: str | None = None, **settings: Any
+) -> Iterator[Recorded]:
+    """A service with the fake engine and the database at `url`, otherwise a file of SQLite in that folder."""
+    url = url or f"sqlite:///{folder / 'moderation.db'}"
     metrics = Metrics(version=__version__)
     made = Settings(**settings)
     store = open_store(url, made, events=metrics)

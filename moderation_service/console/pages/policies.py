@@ -45,7 +45,8 @@ def show_one(visit: Visit) -> Response:
 def show_comparison(visit: Visit) -> Response:
     """Where two policies differ, and what they would have done with the texts of the last days."""
     policies = visit.parts.policies
-    a, b = (_named(visit, policies, visit.query.get(name, "")) for name in ("a", "b"))
+    a = _named(visit, policies, visit.query.get("a", policies.default))
+    b = _named(visit, policies, visit.query.get("b", "strict"))
     return _compared(visit, a, b, days=_days(visit, visit.query.get("days", "7")), draft="")
 
 
