@@ -19,6 +19,7 @@ from .filter import filter_command
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
+from .records import records_group
 from .reviews import reviews_group
 from .serve import serve_command
 from .up import up_command
@@ -65,6 +66,7 @@ for _command in (
     benchmark_group,
     policies_group,
     reviews_group,
+    records_group,
     config_group,
     console_group,
 ):

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import CONTEXT, load, setting_options
-from .period import PERIOD
+from .stored import MOMENT, open_database
 
 if TYPE_CHECKING:
     from ..core.policy import Policies, Policy
@@ -65,8 +64,8 @@ def diff(a: str, b: str, config_file: Path | None, **given: Any) -> None:
 @policies_group.command("compare", context_settings=CONTEXT, epilog=_NAMES_HELP)
 @click.argument("a")
 @click.argument("b")
-@click.option("--since", type=PERIOD, default="7d", show_default=True, help="From when on: 12h, 7d, or a date.")
-@click.option("--until", type=PERIOD, default=None, help="Until when; otherwise now.")
+@click.option("--since", type=MOMENT, default="7d", show_default=True, help="From when on: 12h, 7d, or a date.")
+@click.option("--until", type=MOMENT, default=None, help="Until when; otherwise now.")
 @click.option("--app", help="Only what this app asked, or this key where it has no app.")
 @click.option("--judged-by", metavar="POLICY", help="Only what was decided by this policy.")
 @click.option("--examples", type=click.IntRange(0, 1000), default=10, show_default=True, help="Texts to name.")
@@ -76,8 +75,8 @@ def diff(a: str, b: str, config_file: Path | None, **given: Any) -> None:
 def compare(
     a: str,
     b: str,
-    since: datetime,
-    until: datetime | None,
+    since: int,
+    until: int | None,
     app: str | None,
     judged_by: str | None,
     examples: int,
@@ -91,18 +90,18 @@ def compare(
     """
     from ..core.policy_comparison import compare as compare_policies
     from ..store.history import Period
+    from ..store.trail import now_ms
     from .policy_comparison_text import render_csv, render_text
-    from .stored import open_database
 
     policies = _policies(config_file, given)
     ours, theirs = _named(a, policies), _named(b, policies)
-    database = open_database(config_file)
+    database = open_database(load(config_file, given).settings)
     with database.read() as connection:
-        since_ms, until_ms = (int(one.timestamp() * 1000) for one in (since, until or datetime.now(UTC)))
-        period = Period(connection, since_ms=since_ms, until_ms=until_ms, app=app, policy=judged_by)
+        until_ms = now_ms() if until is None else until
+        period = Period(connection, since_ms=since, until_ms=until_ms, app=app, policy=judged_by)
         found = compare_policies(period.cases(), ours, theirs, most_examples=examples)
     if form == "json":
-        document = {"since": since.isoformat(), **found.to_json(), "aside": dict(period.aside)}
+        document = {"since": since, **found.to_json(), "aside": dict(period.aside)}
         click.echo(json.dumps(document, ensure_ascii=False, indent=2))
     else:
         click.echo(render_csv(found) if form == "csv" else render_text(found, period.aside), nl=False)

@@ -6,21 +6,23 @@ import json
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 import click
 
-from .options import CONTEXT, setting_options
-from .period import PERIOD
+from .options import CONTEXT, load, setting_options
+from .stored import MOMENT, open_database
 
 if TYPE_CHECKING:
+    from ..config.settings import Settings
     from ..core.verdict import Target
     from ..data.evaluation.suggestion import Suggestion
     from ..store.reviewed import Labelled
 
 __all__ = ["reviews_group"]
+
+_STORE = ("data_dir",)
 
 
 @click.group("reviews", context_settings=CONTEXT)
@@ -29,15 +31,15 @@ def reviews_group() -> None:
 
 
 @reviews_group.command("export", context_settings=CONTEXT)
-@click.option("--since", type=PERIOD, default="30d", show_default=True, help="From when on: 12h, 7d, or a date.")
+@click.option("--since", type=MOMENT, default="30d", show_default=True, help="From when on: 12h, 7d, or a date.")
 @click.option("--output", "-o", type=click.Path(path_type=Path, dir_okay=False), help="File to write to.")
-@setting_options("data_dir")
-def export(since: datetime, output: Path | None, config_file: Path | None, data_dir: Path | None) -> None:
+@setting_options(*_STORE)
+def export(since: int, output: Path | None, config_file: Path | None, **given: Any) -> None:
     """Write reviewed texts with their labels as JSON lines, which eval and adapt read.
 
     Only texts that a policy keeps can be written; those whose reviewers name different severities are left out.
     """
-    found = _labelled(config_file, data_dir, since)
+    found = _labelled(load(config_file, given).settings, since)
     rows = [one.row for one in found if one.row is not None]
     with _writing(output) as stream:
         for row in rows:
@@ -46,15 +48,15 @@ def export(since: datetime, output: Path | None, config_file: Path | None, data_
 
 
 @reviews_group.command("agreement", context_settings=CONTEXT)
-@click.option("--since", type=PERIOD, default="30d", show_default=True, help="From when on: 12h, 7d, or a date.")
-@setting_options("data_dir")
-def agreement(since: datetime, config_file: Path | None, data_dir: Path | None) -> None:
+@click.option("--since", type=MOMENT, default="30d", show_default=True, help="From when on: 12h, 7d, or a date.")
+@setting_options(*_STORE)
+def agreement(since: int, config_file: Path | None, **given: Any) -> None:
     """Print how far each two reviewers agree on the severity of texts that both answered, with Cohen's kappa."""
     from ..store.reviewed import reviewers_agreement
-    from .stored import open_database
+    from ..store.trail import now_ms
 
-    with open_database(config_file, data_dir=data_dir).read() as connection:
-        found = reviewers_agreement(connection, since_ms=_ms(since), until_ms=_ms(datetime.now(UTC)))
+    with open_database(load(config_file, given).settings).read() as connection:
+        found = reviewers_agreement(connection, since_ms=since, until_ms=now_ms() + 1)
     if not found:
         click.echo("No text has two answers yet.")
     for (first, second), one in found.items():
@@ -63,25 +65,25 @@ def agreement(since: datetime, config_file: Path | None, data_dir: Path | None) 
 
 
 @reviews_group.command("thresholds", context_settings=CONTEXT)
-@click.option("--since", type=PERIOD, default="30d", show_default=True, help="From when on: 12h, 7d, or a date.")
+@click.option("--since", type=MOMENT, default="30d", show_default=True, help="From when on: 12h, 7d, or a date.")
 @click.option("--target", type=click.Choice(["prompt", "response"]), help="Only for prompts, or for responses.")
 @click.option("--precision", type=click.FloatRange(0, 1), default=0.0, help="The least share of right alarms.")
 @click.option("--json", "as_json", is_flag=True, help="Print the suggestions as JSON.")
-@setting_options("data_dir")
+@setting_options(*_STORE)
 def thresholds(
-    since: datetime,
+    since: int,
     target: str | None,
     precision: float,
     as_json: bool,
     config_file: Path | None,
-    data_dir: Path | None,
+    **given: Any,
 ) -> None:
     """Suggest a policy's thresholds from reviewed texts, with the curve they rest on."""
     from ..core.verdict import Severity, Target
     from ..data.evaluation.suggestion import suggest
 
     wanted = None if target is None else Target(target)
-    found = _scored(_labelled(config_file, data_dir, since), wanted)
+    found = _scored(_labelled(load(config_file, given).settings, since), wanted)
     unsafe = suggest(
         [one.p_unsafe or 0.0 for one in found],
         [one.severity is Severity.UNSAFE for one in found],
@@ -119,21 +121,17 @@ def _lines(name: str, found: Suggestion | None) -> Iterator[str]:
         yield f"  {point.threshold:>10.4g} {right:>10} {point.recall:>8.3f} {point.false_positive_rate:>8.3f}{mark}"
 
 
-def _labelled(config_file: Path | None, data_dir: Path | None, since: datetime) -> list[Labelled]:
+def _labelled(settings: Settings, since: int) -> list[Labelled]:
     from ..store.reviewed import labelled
-    from .stored import open_database
+    from ..store.trail import now_ms
 
-    with open_database(config_file, data_dir=data_dir).read() as connection:
-        return list(labelled(connection, since_ms=_ms(since), until_ms=_ms(datetime.now(UTC)) + 1))
+    with open_database(settings).read() as connection:
+        return list(labelled(connection, since_ms=since, until_ms=now_ms() + 1))
 
 
 def _scored(found: Sequence[Labelled], target: Target | None) -> list[Labelled]:
     """Those that have scores, of that target."""
     return [one for one in found if one.p_unsafe is not None and target in (None, one.target)]
-
-
-def _ms(moment: datetime) -> int:
-    return int(moment.timestamp() * 1000)
 
 
 @contextmanager

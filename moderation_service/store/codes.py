@@ -18,6 +18,7 @@ __all__ = [
     "mask_of",
     "part_mask_of",
     "parts_of",
+    "stored_name",
 ]
 
 ACTIONS = (Action.ALLOW, Action.FLAG, Action.BLOCK)
@@ -75,3 +76,8 @@ def part_mask_of(parts: Iterable[PartRead]) -> int:
 def parts_of(mask: int) -> frozenset[PartRead]:
     """What was missing, of a mask."""
     return frozenset(part for part, bit in _PART_BITS.items() if mask & bit)
+
+
+def stored_name(name: str) -> str:
+    """A name as the tables can hold it: PostgreSQL has neither NUL nor half a character, and its columns an end."""
+    return name.replace("\0", "\ufffd").encode("utf-8", "replace").decode()[:200]

@@ -72,6 +72,17 @@ class Database:
         with self.read():
             pass
 
+    def engine(self) -> Engine:
+        """The engine of this process, whose tables are up to date."""
+        with self._lock:
+            if self._engine is None or self._pid != os.getpid():
+                # That of another process, inherited by a fork, is left to it: closing it here would end its session.
+                self._engine, self._pid, self._is_current = _engine(self.url), os.getpid(), False
+            if not self._is_current:
+                migration.upgrade(self._engine)
+                self._is_current = True
+            return self._engine
+
     def close(self) -> None:
         """Close the connections of this process; the next use opens new ones."""
         with self._lock:
@@ -82,22 +93,12 @@ class Database:
     @contextmanager
     def _connected(self, **options: Any) -> Iterator[Connection]:
         try:
-            with self._current_engine().connect() as connection:
+            with self.engine().connect() as connection:
                 yield connection.execution_options(**options) if options else connection
-        except exc.IntegrityError:
+        except (exc.IntegrityError, exc.DataError):
             raise
         except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
             raise StoreUnavailable(_reason(error), retry_after_s=_RETRY_AFTER_S) from error
-
-    def _current_engine(self) -> Engine:
-        with self._lock:
-            if self._engine is None or self._pid != os.getpid():
-                # That of another process, inherited by a fork, is left to it: closing it here would end its session.
-                self._engine, self._pid, self._is_current = _engine(self.url), os.getpid(), False
-            if not self._is_current:
-                migration.upgrade(self._engine)
-                self._is_current = True
-            return self._engine
 
 
 def insert_new(

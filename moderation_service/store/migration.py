@@ -6,7 +6,6 @@ along, so they are switched off for as long as it takes, outside of a transactio
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,9 +21,6 @@ from ..errors import ConfigurationError
 from .schema import metadata
 
 __all__ = ["downgrade", "newest", "upgrade", "version"]
-
-# It tells at every start what kind of database it found.
-logging.getLogger("alembic").setLevel(logging.WARNING)
 
 _FOLDER = Path(__file__).parent / "migrations"
 # Any number that no other program uses for a lock in the same PostgreSQL database.

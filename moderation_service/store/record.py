@@ -119,7 +119,8 @@ def read_line(line: bytes) -> Record:
     """The record of a line."""
     values = orjson.loads(line)
     if values[-1] is not None:
-        values[-1] = Kept(*values[-1])
+        text, context, days = values[-1]
+        values[-1] = Kept(text, [(role, content) for role, content in context], days)
     return Record(*values)
 
 
@@ -184,11 +185,10 @@ def _place(verdict: Verdict | None) -> tuple[Any, ...]:
     return (verdict.windows, None, None) if span is None else (verdict.windows, span.start, span.end)
 
 
-def _kept(check: Check, policy: Policy, action: int) -> tuple[object, ...] | None:
+def _kept(check: Check, policy: Policy, action: int) -> tuple[str, list[tuple[str, str]], int] | None:
     """The text, where the policy keeps it at such an action; beyond 200 000 characters its beginning."""
     if action == NO_DECISION or not policy.keep_text.keeps(ACTIONS[action]):
         return None
     *before, last = check.conversation.messages
     context = [(one.role.value, one.content[:_MAX_TEXT_CHARS]) for one in before if one.content]
-    # A plain one: orjson takes no other.
-    return tuple(Kept(last.content[:_MAX_TEXT_CHARS], context, policy.retention_days))
+    return last.content[:_MAX_TEXT_CHARS], context, policy.retention_days

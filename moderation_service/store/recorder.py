@@ -184,7 +184,7 @@ class Recorder:
             context, at = request_context.get(), int(self._clock() * 1000)
             line = line_of(check, outcome, at=at, context=context, hashes=self._hashes)
         except (TypeError, ValueError):  # what JSON can't hold, such as half a character
-            self._drop(queue, reason="it is no Unicode")
+            self._drop(queue, reason="it can't be written as JSON")
             return
         key = check.policy.name, check.policy.version
         if key not in self._policies and len(self._policies) < _MOST_POLICIES:

@@ -6,39 +6,39 @@ million rows are never read to show fifty. Values are bound, never written into 
 
 from __future__ import annotations
 
+import enum
 import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, alias, func, or_, select
 
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import InvalidRequest
-from .codes import ACTIONS, NO_DECISION, SEVERITIES, TARGETS, categories_of, mask_of
+from .codes import ACTIONS, NO_DECISION, SEVERITIES, TARGETS, categories_of, mask_of, stored_name
 from .schema import decisions, names, policy_versions, texts
 
 __all__ = [
+    "EXPORTED",
     "Cursor",
     "Filter",
     "Found",
     "Page",
-    "Scored",
     "Text",
     "choices",
     "count",
     "find",
     "page",
-    "scored",
     "text_of",
 ]
 
 _MOST_PER_PAGE = 1000
-_CHUNK = 5000
 _NAMED = ("app", "key", "door", "tool", "engine", "model", "reason", "error")
 _ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _NOBODY = -1
+_OTHER_NAMES = {"decision_id": "id", "severity": "safety"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,39 +123,11 @@ class Found:
 
     def to_json(self) -> dict[str, object]:
         """The words of the record, for an export."""
-        return {
-            "at": self.at,
-            "id": self.decision_id,
-            "request_id": self.request_id,
-            "app": self.app,
-            "key": self.key,
-            "door": self.door,
-            "target": self.target.value,
-            "safety": _word(self.severity),
-            "p_unsafe": self.p_unsafe,
-            "p_flagged": self.p_flagged,
-            "categories": [one.value for one in self.categories],
-            "refusal": self.refusal,
-            "action": _word(self.action),
-            "policy": self.policy,
-            "policy_version": self.policy_version,
-            "tool": self.tool,
-            "engine": self.engine,
-            "model": self.model,
-            "reason": self.reason,
-            "error": self.error,
-            "degraded": self.degraded,
-            "cached": self.cached,
-            "windows": self.windows,
-            "span": None if self.span is None else list(self.span),
-            "chars": self.chars,
-            "latency_ms": self.latency_ms,
-            "text_hash": self.text_hash.hex(),
-            "user_hash": None if self.user_hash is None else self.user_hash.hex(),
-            "list_entry": self.list_entry,
-            "list_action": _word(self.list_action),
-            "escalated": _word(self.escalated),
-        }
+        return {name: _json(getattr(self, place)) for name, place in EXPORTED.items()}
+
+
+EXPORTED = {_OTHER_NAMES.get(one.name, one.name): one.name for one in fields(Found) if one.name != "id"}
+"""The fields of an export, by the words of replies, and the attributes of `Found` that they are from."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,32 +145,6 @@ class Text:
     text: str
     context: Sequence[tuple[str, str]]
     until: int
-
-
-class Scored(NamedTuple):
-    """What a policy would need to decide again, in the numbers of the table; for many rows at a time."""
-
-    at: int
-    decision_id: str
-    app: str
-    target: int
-    severity: int | None
-    p_unsafe: float | None
-    p_flagged: float | None
-    categories: int
-    detail: int
-    read_in_part: int
-    coverage: int | None
-    is_sure: bool
-    action: int
-    policy: str
-    policy_version: str
-    tool: str | None
-    engine: str
-    reason: str | None
-    degraded: bool
-    list_action: int | None
-    escalated: int | None
 
 
 def page(connection: Connection, wanted: Filter, *, after: Cursor | None = None, size: int = 50) -> Page:
@@ -245,40 +191,6 @@ def choices(connection: Connection, kind: str) -> Sequence[str]:
     return connection.execute(statement.limit(_MOST_PER_PAGE)).scalars().all()
 
 
-def scored(connection: Connection, wanted: Filter) -> Iterator[Scored]:
-    """The decisions that the filter lets through, the oldest first, without holding all of them in memory."""
-    conditions = _conditions(connection, wanted)
-    known = {row.id: row.name for row in connection.execute(select(names.c.id, names.c.name))}
-    versions = {row.id: (row.name, row.version) for row in connection.execute(select(policy_versions))}
-    table = decisions.c
-    columns = (
-        *(table.at, table.decision_id, table.app, table.target, table.severity, table.p_unsafe, table.p_flagged),
-        *(table.categories, table.detail, table.read_in_part, table.coverage, table.is_sure, table.action),
-        *(table.policy, table.tool, table.engine, table.reason, table.degraded, table.list_action, table.escalated),
-    )
-    rows = connection.execution_options(yield_per=_CHUNK).execute(
-        select(*columns).where(*conditions, table.action != NO_DECISION).order_by(table.at)
-    )
-    for row in rows:
-        name, version = versions[row.policy]
-        yield Scored._make(
-            (
-                row.at,
-                row.decision_id,
-                known[row.app],
-                *row[3:13],
-                name,
-                version,
-                None if row.tool is None else known[row.tool],
-                known[row.engine],
-                None if row.reason is None else known[row.reason],
-                row.degraded,
-                row.list_action,
-                row.escalated,
-            )
-        )
-
-
 def _conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bool]]:
     table = decisions.c
     found: list[ColumnElement[bool]] = [table.at >= wanted.since, table.at < wanted.until]
@@ -287,7 +199,7 @@ def _conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bo
         if name is not None:
             found.append(table[kind] == _number(connection, kind, name))
     if wanted.policy is not None:
-        ids = select(policy_versions.c.id).where(policy_versions.c.name == wanted.policy)
+        ids = select(policy_versions.c.id).where(policy_versions.c.name == stored_name(wanted.policy))
         found.append(table.policy.in_(connection.execute(ids).scalars().all() or [_NOBODY]))
     if wanted.actions is not None:
         numbers = [place for place, one in enumerate(ACTIONS) if one.value in wanted.actions]
@@ -311,7 +223,7 @@ def _conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bo
 
 def _number(connection: Connection, kind: str, name: str) -> int:
     """The number of a name; one that no row has where the name was never seen."""
-    statement = select(names.c.id).where(names.c.kind == kind, names.c.name == name[:200].replace("\0", "\ufffd"))
+    statement = select(names.c.id).where(names.c.kind == kind, names.c.name == stored_name(name))
     found = connection.execute(statement).scalar_one_or_none()
     return _NOBODY if found is None else found
 
@@ -374,5 +286,9 @@ def _action(number: int | None) -> Action | None:
     return None if number is None or number == NO_DECISION else ACTIONS[number]
 
 
-def _word(value: Action | Severity | None) -> str | None:
-    return None if value is None else value.value
+def _json(value: object) -> object:
+    if isinstance(value, enum.Enum):
+        return value.value
+    if isinstance(value, bytes):
+        return value.hex()
+    return [_json(one) for one in value] if isinstance(value, tuple) else value

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, exc, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..core.policy import Policy
+from .codes import stored_name
 from .database import Database, insert_new
 from .housekeeping import Housekeeping
 from .record import Record
@@ -24,7 +25,6 @@ HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
 BUCKETS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2000, 5000, 10_000, 30_000)
 """Upper bounds of the buckets of `latencies`; one more is for what took longer."""
-_MAX_NAME = 200
 # What callers can make up, such as the names of tools, must not fill the table.
 _MOST_NAMES = 10_000
 _OTHER = "(other)"
@@ -104,15 +104,10 @@ def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
     return [one for one in records if one.decision_id not in there]
 
 
-def _stored(name: str) -> str:
-    """A name as the table can hold it; PostgreSQL has no NUL."""
-    return name.replace("\0", "\ufffd")[:_MAX_NAME]
-
-
 def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
     counts = connection.execute(select(names.c.kind, func.count()).group_by(names.c.kind))
     full = {kind for kind, count in counts if count >= _MOST_NAMES}
-    stored = {(kind, name): (kind, _OTHER if kind in full else _stored(name)) for kind, name in new}
+    stored = {(kind, name): (kind, _OTHER if kind in full else stored_name(name)) for kind, name in new}
     rows = [{"kind": kind, "name": name} for kind, name in sorted(set(stored.values()))]
     insert_new(connection, names, rows, unless=["kind", "name"])
     found: dict[tuple[str, str], int] = {}
@@ -130,13 +125,13 @@ def _learnt_versions(
     for name, version in sorted(new):
         policy = policies(name, version)
         content = json.dumps(policy.to_json() if policy else {"name": name, "version": version}, ensure_ascii=False)
-        rows.append({"name": _stored(name), "version": version, "content": content, "first_at": now_ms()})
+        rows.append({"name": stored_name(name), "version": version, "content": content, "first_at": now_ms()})
     insert_new(connection, policy_versions, rows, unless=["name", "version"])
     table = policy_versions.c
     wanted = {row["version"] for row in rows}
     found = connection.execute(select(table.name, table.version, table.id).where(table.version.in_(wanted)))
     by_place = {(row.name, row.version): row.id for row in found}
-    return {(name, version): by_place[_stored(name), version] for name, version in new}
+    return {(name, version): by_place[stored_name(name), version] for name, version in new}
 
 
 def _row(record: Record, known: dict[tuple[str, str], int], versions: dict[tuple[str, str], int]) -> dict[str, Any]:

@@ -92,11 +92,11 @@ def test_a_period_is_a_while_ago_or_a_date(recorded: Recorded, since: str) -> No
     assert compared(recorded, "loose", "strict", "--until", "2020-01-02").output.startswith("0 checks")
 
 
-@pytest.mark.parametrize("since", ["yesterday", "-1d", "9999999d", "999999w"])
+@pytest.mark.parametrize("since", ["yesterday", "-1d", "9999999d"])
 def test_what_is_no_period_is_refused(recorded: Recorded, since: str) -> None:
     done = run("compare", "loose", "strict", "--since", since, MODERATION_STORE=recorded.url)
     assert done.exit_code == 2
-    assert "nor a date" in done.output
+    assert "neither a time ago" in done.output
 
 
 def test_without_a_database_it_says_so(tmp_path: Path) -> None:
