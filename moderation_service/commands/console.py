@@ -181,7 +181,7 @@ def _change(settings: Settings, name: str, action: str, **values: object) -> Non
 
 def _shown(account: Account | None) -> dict[str, object] | None:
     """What the trail keeps of an account: never the password's hash."""
-    return account and {"role": account.role.value, "disabled": account.disabled_at is not None}
+    return None if account is None else {"role": account.role.value, "disabled": account.disabled_at is not None}
 
 
 def _record(connection: Connection, action: str, name: str, *, before: object = None, after: object = None) -> None:

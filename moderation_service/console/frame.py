@@ -13,7 +13,7 @@ import jinja2
 from werkzeug.wrappers import Request, Response
 
 from .. import __version__
-from ..core.person import Person
+from ..core.person import Person, Role
 from ..errors import ModerationError
 from .notice import forget_notice, read_notice
 from .page import ROOT, Page, Visit, address
@@ -46,7 +46,9 @@ class Frame:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._templates.globals.update(address=address, static=static_address, version=__version__, languages=LANGUAGES)
+        self._templates.globals.update(
+            address=address, roles=Role, static=static_address, version=__version__, languages=LANGUAGES
+        )
         self._templates.filters.update(FILTERS)
 
     def text(self, language: str, text: str, **values: object) -> str:

@@ -108,7 +108,7 @@ class Visit:
         """A text in the visitor's language; see `texts`."""
         return self.frame.text(self.language, text, **values)
 
-    def render(self, template: str, *, status: int = 200, **values: object) -> Response:
+    def render(self, template: str, *, status: int = 200, **values: Any) -> Response:
         """A page, or a fragment of one."""
         return self.frame.render(self, template, status=status, **values)
 

@@ -10,8 +10,10 @@ from ..config.console_settings import wants_console
 from ..errors import ConfigurationError
 from .hosts import AllowedHosts
 from .lifecycle import RequestState
+from .readiness import Readiness
 
 if TYPE_CHECKING:
+    from ..config.settings import Settings
     from .service import Service
 
 __all__ = ["has_console", "register_console"]
@@ -28,8 +30,8 @@ def has_console(service: Service) -> bool:
     return is_wanted and service.store is not None
 
 
-def register_console(app: Flask, service: Service) -> None:
-    """Add the console's routes, if it is on."""
+def register_console(app: Flask, service: Service, readiness: Readiness, before_reload: Settings | None) -> None:
+    """Add the console's routes, if it is on. `before_reload`: the settings that these have replaced."""
     if not has_console(service) or service.database is None:
         return
     from ..console.blueprint import blueprint
@@ -43,6 +45,7 @@ def register_console(app: Flask, service: Service) -> None:
         policies=service.policies,
         check_host=AllowedHosts.of_console(service.settings).check,
         request_id=lambda environ: RequestState.of(environ).request_id,
-        what_changed={},
+        check_engine=readiness.ask,
+        before_reload=before_reload,
     )
     app.register_blueprint(blueprint(parts))

@@ -64,7 +64,7 @@ class Visitor:
         return self
 
     def get(self, path: str, **query: Any) -> TestResponse:
-        return self.client.get(f"/console{path}", query_string=query)
+        return self.client.get(f"/console{path}", query_string=query or None)
 
     def post(self, path: str, **form: Any) -> TestResponse:
         """A form of the console, as the browser sends it."""
