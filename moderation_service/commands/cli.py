@@ -8,6 +8,7 @@ import click
 
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
+from .adapt import adapt_command
 from .annotate import annotate_command
 from .benchmark import benchmark_group
 from .check import check_command
@@ -60,6 +61,7 @@ for _command in (
     download_command,
     check_command,
     eval_command,
+    adapt_command,
     mcp_command,
     annotate_command,
     filter_command,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from .setting import declare
 
@@ -48,4 +49,10 @@ class ReviewSettings:
         "Appeals that one API key may send in a minute, and that many in all from callers without one, per worker.",
         minimum=1,
         maximum=100_000,
+    )
+    lite_adapted: Path | None = declare(
+        None,
+        _SECTION,
+        "File with which `moderation-service adapt` changes the embedded engine; leave it out to undo that. See "
+        "docs/review.md.",
     )
