@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .adapt import adapt_command
 from .annotate import annotate_command
+from .bench import bench_command
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
@@ -66,6 +67,7 @@ for _command in (
     annotate_command,
     filter_command,
     benchmark_group,
+    bench_command,
     policies_group,
     reviews_group,
     records_group,
