@@ -22,7 +22,7 @@ PURE = (
     "core.text_views.decoded", "core.text_views.edits",
     "core.text_views.encodings", "core.text_views.leet", "core.text_views.letters", "core.text_views.likeness",
     "core.text_views.characters", "core.text_views.pinyin", "core.text_views.turned", "core.text_views.words",
-    "streaming.growing_answer",
+    "streaming.growing_answer", "core.what_if", "core.policy_comparison", "core.review",
 )  # fmt: skip
 IO = {
     "asyncio", "fcntl", "flask", "ftplib", "gunicorn", "http", "httpx", "io", "logging", "multiprocessing", "numpy",
