@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
 from .benchmark import benchmark_group
+from .calibrate import calibrate_command
 from .check import check_command
 from .config import config_group
 from .download import download_command
@@ -57,6 +58,7 @@ for _command in (
     download_command,
     check_command,
     eval_command,
+    calibrate_command,
     mcp_command,
     annotate_command,
     filter_command,

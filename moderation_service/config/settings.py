@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
@@ -35,7 +36,7 @@ __all__ = [
     "load_settings",
 ]
 
-ENGINES = ("lite", "vllm", "stream")
+ENGINES = ("lite", "vllm", "stream", "cascade")
 UPSTREAM_DIALECTS = ("auto", "vllm", "sglang", "llamacpp", "ollama", "openai")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -50,7 +51,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StreamSettings, ChatSettings):
+class Settings(StreamSettings, ChatSettings, CascadeSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
@@ -128,7 +129,8 @@ class Settings(StreamSettings, ChatSettings):
     engine: str = _declare(
         "lite",
         "Judging",
-        "Who judges: `lite`, the embedded CPU engine; `vllm`, Qwen3Guard-Gen on the servers of `upstreams`; or "
+        "Who judges: `lite`, the embedded CPU engine; `vllm`, Qwen3Guard-Gen on the servers of `upstreams`; "
+        "`cascade`, a small one of `small_upstreams` what it is sure of, and that of `upstreams` the rest; or "
         "`stream`, Qwen3Guard-Stream on the server of `stream_upstream`.",
         choices=ENGINES,
     )

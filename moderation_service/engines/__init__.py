@@ -10,6 +10,7 @@ from ..config.settings import Settings
 from ..core.engine import Deadline, Engine
 
 if TYPE_CHECKING:
+    from .cascade import EngineEvents
     from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
@@ -17,7 +18,7 @@ __all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_str
 
 
 def create_engine(
-    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+    settings: Settings, *, events: EngineEvents | None = None, outgoing: Callable[[], bytes] | None = None
 ) -> Engine:
     """The engine that the settings name; `events` is told how its servers are doing.
 
@@ -29,6 +30,10 @@ def create_engine(
         from .vllm import create
 
         return create(settings, events=events, outgoing=outgoing)
+    if settings.engine == "cascade":
+        from . import cascade
+
+        return cascade.create(settings, events=events, outgoing=outgoing)
     if settings.engine == "stream":
         from . import stream
 

@@ -6,6 +6,7 @@ when the module is first imported; `moderation_service.server.gunicorn_app` sets
 
 from __future__ import annotations
 
+import enum
 import os
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -13,8 +14,9 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from ..core.cascade import Up
 from ..core.moderator import Check
-from ..core.verdict import Coverage, Decision
+from ..core.verdict import Coverage, Decision, Severity
 from ..errors import ModerationError
 from .process_metrics import ProcessCollector
 
@@ -42,6 +44,9 @@ METRIC_NAMES = (
     "moderation_upstream_seconds",
     "moderation_upstream_failures_total",
     "moderation_upstream_ejected",
+    "moderation_cascade_decisions_total",
+    "moderation_cascade_up_total",
+    "moderation_cascade_compared_total",
     "moderation_rewards_total",
     "moderation_chats_total",
     "moderation_chats_open",
@@ -98,6 +103,12 @@ class Metrics:
                                           ["upstream", "reason"], **make)  # fmt: skip
         self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
+        self._cascade = Counter("cascade_decisions", "Verdicts of the engine cascade, by the model that decided.",
+                                ["decided_by"], **make)  # fmt: skip
+        self._cascade_up = Counter("cascade_up", "Texts that the small model did not decide, by why.", ["reason"],
+                                   **make)  # fmt: skip
+        self._compared = Counter("cascade_compared", "Texts that both models of a cascade judged.",
+                                 ["texts", "small", "large"], **make)  # fmt: skip
         self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
@@ -191,6 +202,18 @@ class Metrics:
     def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
+
+    def cascade_decided(self, by_small: bool) -> None:
+        """A text got its verdict from one of the two models of the engine `cascade`."""
+        self._cascade.labels("small" if by_small else "large").inc()
+
+    def cascade_went_up(self, reason: Up) -> None:
+        """A text goes to the larger model."""
+        self._cascade_up.labels(reason.value).inc()
+
+    def cascade_compared(self, how: enum.Enum, small: Severity, large: Severity) -> None:
+        """Both models judged a text."""
+        self._compared.labels(how.value, small.value, large.value).inc()
 
     def _call_timer(self, timer: Histogram, label: str) -> Histogram:
         child = self._call_children.get((timer, label))

@@ -19,7 +19,7 @@ from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
-from ..observability.tracing import TracedEngine, Tracing, create_tracing
+from ..observability.tracing import Tracing, create_tracing, traced
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
@@ -81,8 +81,8 @@ def build_service(
         engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
     stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
     if tracing is not None:
-        engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
-        fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
+        engine = traced(engine, tracing, is_remote=settings.engine != "lite")
+        fallback = fallback and traced(fallback, tracing, is_remote=False)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,

@@ -260,7 +260,7 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
         load_policies(file, default="balanced")
 
 
-RULE_FIELDS = "actions, categories, thresholds, on_failure, on_uncovered, lite_blocks"
+RULE_FIELDS = "actions, categories, thresholds, on_failure, on_uncovered, lite_blocks, cascade"
 FIELDS = f"description, extends, message, streaming, {RULE_FIELDS}, prompt, response, tools"
 CATEGORIES = ", ".join(category.value for category in Category)
 

@@ -9,7 +9,7 @@ from ...errors import ConfigurationError
 from ...upstream.replicas import UpstreamEvents
 from .engine import UpstreamOptions, VllmEngine
 
-__all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create"]
+__all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create", "upstream_options"]
 
 
 def create(
@@ -18,8 +18,13 @@ def create(
     """The engine as the settings describe it. Raises ConfigurationError when they name no server."""
     if not settings.upstreams:
         raise ConfigurationError("upstreams: engine vllm needs the address of at least one server.")
+    return VllmEngine(upstream_options(settings, outgoing=outgoing), events=events)
+
+
+def upstream_options(settings: Settings, *, outgoing: Callable[[], bytes] | None = None) -> UpstreamOptions:
+    """Where the servers of `upstreams` are, and how they are used."""
     urls = [ServersUrl(url) for url in settings.upstreams]
-    options = UpstreamOptions(
+    return UpstreamOptions(
         urls=tuple(url.base for url in urls if not url.is_resolved),
         names=tuple(url.base for url in urls if url.is_resolved),
         api_key=settings.upstream_api_key,
@@ -33,4 +38,3 @@ def create(
         timeout_s=settings.upstream_timeout_s,
         outgoing=outgoing,
     )
-    return VllmEngine(options, events=events)
