@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= .lite-weights
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients lint bench dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients test-store lint bench dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,data]'
 	@$(BIN)/python -m pytest tests/data -m data $(ARGS)
 	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
+
+test-store: $(VENV)/.installed-dev ## tests with a real Redis or Valkey, `redis-server` on the path
+	@$(BIN)/python -m pytest -m store $(ARGS)
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
 	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)
@@ -48,7 +51,7 @@ test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
 	@$(BIN)/python -m pytest -m fuzz $(ARGS)
 
-test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
+test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients test-store ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	@$(BIN)/python -m pytest -m browser

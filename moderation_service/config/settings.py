@@ -17,6 +17,7 @@ from typing import Any, get_origin, get_type_hints
 
 from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
+from .cluster_settings import ClusterSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
@@ -51,7 +52,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StreamSettings, ChatSettings, CascadeSettings):
+class Settings(StreamSettings, ChatSettings, CascadeSettings, ClusterSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

@@ -47,6 +47,8 @@ METRIC_NAMES = (
     "moderation_cascade_decisions_total",
     "moderation_cascade_up_total",
     "moderation_cascade_compared_total",
+    "moderation_cluster_memory_failures_total",
+    "moderation_cluster_memory_away",
     "moderation_rewards_total",
     "moderation_chats_total",
     "moderation_chats_open",
@@ -109,6 +111,10 @@ class Metrics:
                                    **make)  # fmt: skip
         self._compared = Counter("cascade_compared", "Texts that both models of a cascade judged.",
                                  ["texts", "small", "large"], **make)  # fmt: skip
+        self._cluster_failures = Counter("cluster_memory_failures", "Calls to the cluster memory without a result.",
+                                         ["reason"], **make)  # fmt: skip
+        self._cluster_away = Gauge("cluster_memory_away", "Workers that do without the cluster memory.",
+                                   multiprocess_mode="livesum", **make)  # fmt: skip
         self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
@@ -214,6 +220,14 @@ class Metrics:
     def cascade_compared(self, how: enum.Enum, small: Severity, large: Severity) -> None:
         """Both models judged a text."""
         self._compared.labels(how.value, small.value, large.value).inc()
+
+    def cluster_failed(self, reason: str) -> None:
+        """A call to the cluster memory failed, or gave a value that is none of ours."""
+        self._cluster_failures.labels(reason).inc()
+
+    def cluster_away(self, is_away: bool) -> None:
+        """This worker does without the cluster memory, or uses it again."""
+        self._cluster_away.set(int(is_away))
 
     def _call_timer(self, timer: Histogram, label: str) -> Histogram:
         child = self._call_children.get((timer, label))

@@ -173,8 +173,12 @@ class _Server(BaseApplication):  # type: ignore[misc]
         return create_app(service=self._service)
 
     def _on_worker_exit(self, arbiter: object, worker: object) -> None:
-        if self._service is not None and self._service.tracing is not None:
+        if self._service is None:
+            return
+        if self._service.tracing is not None:
             self._service.tracing.close()
+        if self._service.cluster is not None:
+            self._service.cluster.close()
 
     def _on_ready(self, arbiter: object) -> None:
         _keep_memory_shared()

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..chat.item_memory import ItemMemory
+from ..cluster.parts import ClusterParts
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
 from ..core.moderator import Moderator
 from ..core.policy import Policies
-from ..core.verdict_cache import VerdictCache
+from ..core.verdict_cache import Fingerprint
 from ..engines import Engine, create_engine, create_fallback, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
@@ -22,11 +23,11 @@ from ..observability.propagation import outgoing_lines
 from ..observability.tracing import Tracing, create_tracing, traced
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
-from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
 from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
+    from ..cluster.memory import ClusterMemory
     from ..engines.stream import StreamEngine
 
 __all__ = ["Service", "build_service"]
@@ -51,6 +52,8 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    cluster: ClusterMemory | None = None
+    """What is shared with other gateways, where there are some."""
 
 
 def build_service(
@@ -77,8 +80,10 @@ def build_service(
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
+    parts = ClusterParts.of(settings, version=__version__, events=metrics)
     if engine is None:
-        engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
+        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members)
+        fallback = create_fallback(settings)
     stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
     if tracing is not None:
         engine = traced(engine, tracing, is_remote=settings.engine != "lite")
@@ -86,7 +91,8 @@ def build_service(
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
-        cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
+        cache=parts.verdicts(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
+        fingerprint=Fingerprint(parts.key("fingerprint")),
         record=audit,
         observers=[metrics],
         deadline_s=settings.deadline_s,
@@ -97,19 +103,37 @@ def build_service(
         metadata_bytes=settings.max_metadata_bytes,
     )
     # Here, because the workers are forked from the process that makes the service.
-    calls = CallMemory(SharedStore(size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s))
+    calls = CallMemory(
+        parts.store("call", size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s),
+        key=parts.key("progress"),
+    )
     metrics.configured(slots=settings.workers * settings.threads, policies=[policy.name for policy in policies])
     relay = Relay(
         moderator,
         stream,
         # Made here, before the workers are forked: any of them can go on with what another one began.
-        key=secrets.token_bytes(32),
+        key=parts.key("relay") or secrets.token_bytes(32),
         deadline_s=settings.deadline_s,
     )
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
-    items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
-    seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
-    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing)
+    items = ItemMemory(parts.store("item", size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
+    seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else None
+    seal_key = seal_key or parts.key("chat seal") or secrets.token_bytes(32)
+    return Service(
+        settings,
+        moderator,
+        policies,
+        keys,
+        metrics,
+        limits,
+        calls,
+        stream,
+        relay,
+        items,
+        seal_key,
+        tracing,
+        parts.memory,
+    )
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

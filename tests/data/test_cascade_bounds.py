@@ -19,7 +19,7 @@ from moderation_service.commands.cli import cli
 from moderation_service.core.cascade import Sureness, why_up
 from moderation_service.core.policy import Bounds
 from moderation_service.core.verdict import Scores, Severity, Verdict
-from moderation_service.data.evaluation.cascade import Pair, chosen, reported
+from moderation_service.data.evaluation.cascade import Pair, allowed_errors, chosen, reported
 
 SAFE, CONTROVERSIAL, UNSAFE = Severity
 
@@ -54,11 +54,16 @@ def errors(pairs: list[Pair], bounds: Bounds) -> int:
 @given(pairs=PAIRS, agreement=st.sampled_from([0.5, 0.8, 0.9, 1.0]))
 def test_no_other_bounds_decide_more_with_so_much_agreement(pairs: list[Pair], agreement: float) -> None:
     bounds = chosen(pairs, agreement=agreement)
-    allowed = int(len(pairs) * (1 - agreement) + 1e-9)
+    allowed = allowed_errors(len(pairs), agreement)
     assert errors(pairs, bounds) <= allowed
     grid = [Bounds(safe, unsafe) for safe, unsafe in product([0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95], repeat=2)]
     best = max(len(decided(pairs, one)) for one in grid if errors(pairs, one) <= allowed)
     assert len(decided(pairs, bounds)) == best
+
+
+def test_fewer_errors_are_allowed_than_are_to_be_expected() -> None:
+    assert [allowed_errors(texts, 0.99) for texts in (50, 100, 400, 1000, 10_000)] == [0, 0, 2, 6, 90]
+    assert allowed_errors(1000, 1.0) == 0
 
 
 def test_the_side_on_which_the_small_model_errs_gets_the_stricter_bound() -> None:

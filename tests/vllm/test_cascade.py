@@ -28,8 +28,8 @@ from . import servers
 
 pytestmark = pytest.mark.vllm
 
-NOISE = 0.3
-"""In standard deviations of each matrix: alone, such a copy agrees with the original about nine times in ten."""
+NOISE = 0.6
+"""In standard deviations of each matrix."""
 
 
 def noisy(folder: Path) -> Path:
@@ -108,12 +108,15 @@ def unseen() -> list[str]:
     return texts
 
 
-def calibrated(pair: tuple[servers.ModelServer, servers.ModelServer], rows: list[dict[str, Any]], folder: Path) -> Any:
+def calibrated(
+    pair: tuple[servers.ModelServer, servers.ModelServer], rows: list[dict[str, Any]], folder: Path, *, agreement: float
+) -> Any:
     path = folder / "texts.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     keys = {"MODERATION_UPSTREAM_API_KEY": servers.KEY, "MODERATION_SMALL_UPSTREAM_API_KEY": servers.KEY}
     small, large = pair
     words = ["calibrate", str(path), "--small-upstream", small.url, "--upstream", large.url, "--in-flight", "8"]
+    words += ["--agreement", str(agreement)]
     done = CliRunner(env=keys).invoke(cli, [*words, "--json"], catch_exceptions=False)
     assert done.exit_code == 0, done.output
     print(done.stdout)
@@ -121,18 +124,18 @@ def calibrated(pair: tuple[servers.ModelServer, servers.ModelServer], rows: list
 
 
 def test_on_texts_that_neither_was_made_for_two_in_five_go_up_at_most(pair, tmp_path: Path) -> None:
-    found = calibrated(pair, [{"prompt": text} for text in unseen()], tmp_path)["prompt"]
+    found = calibrated(pair, [{"prompt": text} for text in unseen()], tmp_path, agreement=1.0)["prompt"]
     shown = found["reported_on"]
     assert shown["texts"] >= 250
-    assert shown["small_alone"] < 0.97, "a small model that never errs proves nothing"
-    assert shown["agreement"] >= 0.97, "99 % of those it was chosen on"
-    assert found["chosen_on"]["agreement"] >= 0.99
+    assert shown["small_alone"] < 0.99, "a small model that never errs proves nothing"
+    assert found["chosen_on"]["agreement"] == 1.0
+    assert shown["agreement"] >= 0.99
     assert shown["up"] <= 0.4
 
 
 def test_the_examples_that_both_know_agree(pair, tmp_path: Path) -> None:
     rows = [{"messages": messages} for messages, _ in servers.tiny_guard_data().examples()]
-    for target, found in calibrated(pair, rows, tmp_path).items():
+    for target, found in calibrated(pair, rows, tmp_path, agreement=0.99).items():
         assert found["reported_on"]["agreement"] >= 0.97, target
         assert found["reported_on"]["up"] <= 0.4, target
 

@@ -2,7 +2,8 @@
 
 The larger model is the measure, so no labels are needed: a text counts as agreed if it goes up, or if the small model
 decides as the larger one does. What is chosen and judged on the same texts looks better than it is, so texts are
-divided into two halves by a hash of their words, and the same text is never in both. A share has Wilson's interval (`rates`).
+divided into two halves by a hash of their words, and the same text is never in both. A share has Wilson's interval
+(`rates`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from math import ceil, floor
+from math import ceil, floor, sqrt
 from typing import Any
 
 from ...core.cascade import Sureness, why_up
@@ -20,7 +21,7 @@ from ...core.verdict import Severity, Target, Verdict
 from ..window import question_key
 from .rates import wilson
 
-__all__ = ["Pair", "calibrated", "chosen", "reported"]
+__all__ = ["Pair", "allowed_errors", "calibrated", "chosen", "reported"]
 
 _ALL = Bounds(0.0, 0.0)
 _NONE = 1.0
@@ -71,11 +72,20 @@ def calibrated(pairs: Sequence[Pair], *, agreement: float, policies: Policies) -
 
 
 def chosen(pairs: Sequence[Pair], *, agreement: float) -> Bounds:
-    """The bounds by which the small model decides most, with so much agreement on these texts."""
-    errors = floor(len(pairs) * (1.0 - agreement) + 1e-9)
+    """The bounds by which the small model decides most, with so much agreement to be expected on other texts."""
+    errors = allowed_errors(len(pairs), agreement)
     safe, unsafe = _prefixes(pairs, Severity.SAFE, errors), _prefixes(pairs, Severity.UNSAFE, errors)
     best = max(range(errors + 1), key=lambda n: safe[n].decided + unsafe[errors - n].decided)
     return Bounds(safe=safe[best].bound, unsafe=unsafe[errors - best].bound)
+
+
+def allowed_errors(texts: int, agreement: float) -> int:
+    """How many of the texts that bounds are chosen on may be wrong: a standard deviation fewer than on others.
+
+    Of many bounds the one that looks best is chosen, so some of its agreement is luck.
+    """
+    errors = texts * (1.0 - agreement)
+    return max(0, floor(errors - sqrt(errors) + 1e-9))
 
 
 def reported(pairs: Sequence[Pair], bounds: Bounds) -> dict[str, Any]:

@@ -22,10 +22,14 @@ class EngineEvents(UpstreamEvents, CascadeEvents, Protocol):
 
 
 def create(
-    settings: Settings, *, events: EngineEvents | None = None, outgoing: Callable[[], bytes] | None = None
+    settings: Settings,
+    *,
+    events: EngineEvents | None = None,
+    outgoing: Callable[[], bytes] | None = None,
+    sharers: Callable[[], int] | None = None,
 ) -> CascadeEngine:
     """The engine as the settings describe it. Raises ConfigurationError when one of its models has no server."""
-    small, large = create_models(settings, events=events, outgoing=outgoing)
+    small, large = create_models(settings, events=events, outgoing=outgoing, sharers=sharers)
     return CascadeEngine(
         small,
         large,
@@ -36,7 +40,11 @@ def create(
 
 
 def create_models(
-    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+    settings: Settings,
+    *,
+    events: UpstreamEvents | None = None,
+    outgoing: Callable[[], bytes] | None = None,
+    sharers: Callable[[], int] | None = None,
 ) -> tuple[VllmEngine, VllmEngine]:
     """The small model and the larger one, each as an engine of its own. Raises ConfigurationError."""
     for name in ("small_upstreams", "upstreams"):
@@ -44,8 +52,11 @@ def create_models(
             raise ConfigurationError(f"{name}: engine cascade needs the address of at least one server.")
     if set(settings.small_upstreams) & set(settings.upstreams):
         raise ConfigurationError("small_upstreams: a server of `upstreams` can't be one of the small model's too.")
-    small = VllmEngine(upstream_options(_of_small(settings), outgoing=outgoing), events=events)
-    return small, VllmEngine(upstream_options(settings, outgoing=outgoing), events=events)
+    small, large = (
+        VllmEngine(upstream_options(one, outgoing=outgoing, sharers=sharers), events=events)
+        for one in (_of_small(settings), settings)
+    )
+    return small, large
 
 
 def _of_small(settings: Settings) -> Settings:
