@@ -53,6 +53,7 @@ class ClusterVerdictCache(VerdictCache):
         if both is verdict:
             # The earlier one says more, and no less strictly.
             kept, both = earlier
+        kept = Detail.SEVERITY if both.read_in_part else kept
         self._cluster.put(name, _encoded(kept, both), ttl_s=self._cluster_ttl_s)
         return super().put(key, kept, both)
 

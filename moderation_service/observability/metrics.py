@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 from ..core.cascade import Up
 from ..core.moderator import Check
@@ -28,6 +30,7 @@ _CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client
 
 METRIC_NAMES = (
     "moderation_build_info",
+    "moderation_ready",
     "moderation_requests_total",
     "moderation_request_seconds",
     "moderation_decisions_total",
@@ -253,14 +256,32 @@ class Metrics:
         self._chats_open.dec()
         self._chats.labels(ended).inc()
 
-    def render(self) -> bytes:
-        """All metrics in Prometheus' text format, summed over the workers."""
+    def render(self, *, is_ready: bool | None = None) -> bytes:
+        """All metrics in Prometheus' text format, summed over the workers; `is_ready` is None where it is not known."""
+        ready = CollectorRegistry()
+        if is_ready is not None:
+            # Made for this answer only: kept with the others, it would be summed up over the workers too.
+            ready.register(_Ready(is_ready))
+        return generate_latest(ready) + self._rendered()
+
+    def _rendered(self) -> bytes:
         if not _is_multiprocess():
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
         return generate_latest(registry)
+
+
+class _Ready(Collector):
+    """Whether a verdict can be had, as the process knows that answers."""
+
+    def __init__(self, is_ready: bool) -> None:
+        self._is_ready = is_ready
+
+    def collect(self) -> Iterator[Metric]:
+        text = "1 while a verdict can be had, 0 while /readyz says no."
+        yield GaugeMetricFamily("moderation_ready", text, value=int(self._is_ready))
 
 
 def _is_multiprocess() -> bool:
