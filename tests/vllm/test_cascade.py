@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import yaml
 from click.testing import CliRunner
+from fake_guard_server import wait_until
 
 from moderation_service.commands.cli import cli
 from moderation_service.config.settings import Secret, Settings, Url
@@ -140,6 +141,10 @@ def test_the_examples_that_both_know_agree(pair, tmp_path: Path) -> None:
         assert found["reported_on"]["up"] <= 0.4, target
 
 
+def verdicts(found: list[Any]) -> list[Verdict]:
+    return [one for one in found if isinstance(one, Verdict)]
+
+
 @pytest.mark.parametrize("detail", list(Detail))
 def test_every_verdict_is_that_of_the_model_which_is_named(engine, pair, detail: Detail) -> None:
     models = create_models(options(pair))
@@ -152,7 +157,10 @@ def test_every_verdict_is_that_of_the_model_which_is_named(engine, pair, detail:
             model.close()
     assert {one.model for one in together if isinstance(one, Verdict)} == {"small", "large"}
     for found, first, second in zip(together, small, large, strict=True):
-        assert isinstance(found, Verdict)
+        if not isinstance(found, Verdict):
+            # On texts that it was not made for the tiny model's answer is sometimes none.
+            assert not isinstance(second, Verdict)
+            continue
         assert found.severity is {"small": first, "large": second}[found.model].severity
 
 
@@ -162,15 +170,19 @@ def test_a_kill_of_either_server_is_survived(pair, engine) -> None:
     before = engine.judge(texts)
     small.kill()
     without_small = engine.judge(texts)
-    assert {one.model for one in without_small} == {"large"}
+    assert {one.model for one in verdicts(without_small)} == {"large"}
+    assert len(verdicts(without_small)) > 30
     small.start()
     small.wait_until_healthy()
+    # It is used again once it has answered the service's own questions, a second or two later.
+    assert wait_until(lambda: any(one.by_small for one in verdicts(engine.judge(texts[:10]))))
     large.kill()
     without_large = engine.judge(texts)
     for first, then in zip(before, without_large, strict=True):
-        if isinstance(then, Verdict) and first.model == "small":
+        if isinstance(first, Verdict) and first.by_small:
+            assert isinstance(then, Verdict), "what the small model is sure of it decides alone"
             assert then.severity is first.severity
-        elif isinstance(then, Verdict) and then.severity is Severity.SAFE:
-            assert not then.may_be_worse
+        else:
+            assert not isinstance(then, Verdict) or then.severity is not Severity.SAFE
     large.start()
     large.wait_until_healthy()
