@@ -257,30 +257,29 @@ def test_a_context_that_nobody_told_is_said_once(
     ]
 
 
+def routed(request, *, owner: str = "a router"):
+    """A server behind a router that tells only the name of the model."""
+    if request.path == "/v1/models":
+        return reply(200, {"data": [{"id": "guard", "owned_by": owner}]})
+    if request.path == "/tokenize" and request.body.get("prompt") == " Safe":
+        return reply(200, {"count": 1, "max_model_len": 600, "tokens": [1057]})
+    if request.path != "/v1/chat/completions":
+        return guard(request)
+    is_response = request.body["messages"][-1]["role"] == "assistant"
+    return completion("Safety: Safe\nCategories: None" + "\nRefusal: No" * is_response)
+
+
 @pytest.mark.parametrize("owner", ["vllm", "a router"])
 def test_a_context_that_the_list_of_models_does_not_tell_is_asked_for(upstream, engine_for, caplog, owner: str) -> None:
-    def routed(request):
-        if request.path == "/v1/models":
-            return reply(200, {"data": [{"id": "guard", "owned_by": owner}]})
-        if request.path == "/tokenize" and request.body.get("prompt") == " Safe":
-            return reply(200, {"count": 1, "max_model_len": 600, "tokens": [1057]})
-        if request.path == "/v1/chat/completions":
-            is_response = request.body["messages"][-1]["role"] == "assistant"
-            return completion("Safety: Safe\nCategories: None" + "\nRefusal: No" * is_response)
-        return guard(request)
-
-    upstream.behave = routed
-    engine = engine_for(upstream)
-    [found] = engine.judge([Conversation.of(prompt="Bread is good. " * 60)])
+    upstream.behave = lambda request: routed(request, owner=owner)
+    [found] = engine_for(upstream).judge([Conversation.of(prompt="Bread is good. " * 60)])
     assert isinstance(found, Verdict)
     assert found.windows > 1, "the context is what was told, not what is assumed"
     assert not caplog.records
 
 
 def test_a_server_of_the_plain_api_is_asked_nothing_else(upstream, engine_for) -> None:
-    upstream.behave = lambda request: (
-        reply(200, {"data": [{"id": "guard", "owned_by": "x"}]}) if request.path == "/v1/models" else guard(request)
-    )
+    upstream.behave = routed
     known(engine_for(upstream, dialect="openai"))
     assert {one.path for one in upstream.requests} == {"/v1/models", "/v1/chat/completions"}
 
