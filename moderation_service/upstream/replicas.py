@@ -1,4 +1,4 @@
-"""Which of several servers is asked: the one with the fewest calls under way that is not known to be out of order.
+"""Which of several servers is asked: the least busy one (`pace`) that is not known to be out of order.
 
 A server that fails is *ejected*: no request goes to it. A thread then asks it real questions again and again, one
 harmless and one harmful, and the first right verdicts bring it back, so no user's request is spent on trying. The
@@ -20,6 +20,7 @@ from typing import Generic, Protocol, TypeVar
 from ..errors import EngineUnavailable, FailureReason, Overloaded
 from ..observability.logs import log_event
 from .client import FailureKind, UpstreamFailure
+from .pace import Pace, slow_answers_of_best
 
 __all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents", "probe_pauses", "resting"]
 
@@ -92,6 +93,7 @@ class Replica(Generic[AnyServer]):
         self.is_proven = False
         self.last_ok: float | None = None
         self.last_chosen = 0
+        self.pace = Pace()
         self.rests_until: float | None = None
         """Until when it asked to be left alone; stays set until it has answered after that."""
         self.next_trial: float | None = None
@@ -161,13 +163,20 @@ class ReplicaSet(Generic[AnyServer]):
                 able = self._with_place(able, most, without)
             if not able:
                 return None
-            chosen = min(able, key=lambda one: (one.outstanding, one.last_chosen)) if len(able) > 1 else able[0]
+            chosen = self._least_busy(able) if len(able) > 1 else able[0]
             if chosen.rests_until is not None:
                 chosen.next_trial = self._clock() + _TRIAL_S
             self._turn += 1
             chosen.last_chosen = self._turn
             chosen.outstanding += 1
             return chosen
+
+    def _least_busy(self, able: Sequence[Replica[AnyServer]]) -> Replica[AnyServer]:
+        others_s, turn = slow_answers_of_best(one.pace for one in able), self._turn
+        return min(
+            able,
+            key=lambda one: (one.pace.load(one.outstanding, others_s, turn - one.last_chosen), one.last_chosen),
+        )
 
     def _able(self, without: Collection[Replica[AnyServer]]) -> list[Replica[AnyServer]]:
         return [one for one in self.replicas if not one.is_ejected and one not in without and not self._rests(one)]
@@ -217,6 +226,7 @@ class ReplicaSet(Generic[AnyServer]):
             replica.rests_until = replica.next_trial = None
         if with_verdict:
             replica.last_ok = self._clock()
+            replica.pace.note(seconds)
         if self._events is not None:
             self._events.upstream_called(replica.label, outcome, seconds)
 
@@ -305,6 +315,8 @@ class ReplicaSet(Generic[AnyServer]):
             raise
         replica.is_proven = True
         self.succeeded(replica, self._clock() - started)
+        # These were several questions; and what was before it went away says nothing.
+        replica.pace = Pace()
 
     def close(self) -> None:
         """Stop probing and close all connections."""
