@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= .lite-weights
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients test-store lint bench dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench bench-gpu dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,8 +26,10 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 	@$(BIN)/python -m pytest tests/data -m data $(ARGS)
 	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
 
-test-store: $(VENV)/.installed-dev ## tests with a real Redis or Valkey, `redis-server` on the path
-	@$(BIN)/python -m pytest -m store $(ARGS)
+test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, of limits and the cluster memory on a real Redis, with kills and outages (3 minutes)
+	@$(BIN)/python -m pytest tests/store -m "store or not store" $(ARGS)
+	@$(BIN)/python -m pytest tests/web tests/commands -m store $(ARGS)
+	@$(BIN)/python -m pytest tests/cluster -m "store or not store" $(ARGS)
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
 	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)
@@ -51,7 +53,7 @@ test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
 	@$(BIN)/python -m pytest -m fuzz $(ARGS)
 
-test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients test-store ## every suite there is (hours, 10 GB)
+test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	@$(BIN)/python -m pytest -m browser
@@ -81,6 +83,9 @@ bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 	$(BIN)/python benchmarks/bench_gateway.py
 	$(BIN)/python benchmarks/bench_stream.py
 	$(BIN)/python benchmarks/bench_siege.py
+
+bench-gpu: $(VENV)/.installed ## verdicts per second of this machine's GPU (or of ARGS="--upstream URL"), into bench-results
+	@$(BIN)/moderation-service bench -o bench-results $(ARGS)
 
 dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
 	@mkdir -p dist
@@ -112,7 +117,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@echo "Installing moderation-service ..." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[console]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml

@@ -9,16 +9,19 @@ import click
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
+from .bench import bench_command
 from .benchmark import benchmark_group
 from .calibrate import calibrate_command
 from .check import check_command
 from .config import config_group
+from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
+from .records import records_group
 from .serve import serve_command
 from .up import up_command
 
@@ -63,7 +66,10 @@ for _command in (
     annotate_command,
     filter_command,
     benchmark_group,
+    bench_command,
     policies_group,
+    records_group,
     config_group,
+    console_group,
 ):
     cli.add_command(_command)

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
-import redis_server
-from redis_server import RedisServer, Told
+from cluster_events import Told
+from redis_server import RedisServer, redis_server
 
 from moderation_service.cluster.memory import ClusterMemory
 from moderation_service.config.settings import Secret
 
 KEY = Secret("a-key-for-all-gateways")
+PASSWORD = "for-tests-only"
 
 
 @pytest.fixture
-def server() -> Iterator[RedisServer]:
-    if redis_server.program() is None:
-        pytest.skip("neither valkey-server nor redis-server is installed")
-    one = RedisServer()
-    one.start()
-    try:
+def server(tmp_path: Path) -> Iterator[RedisServer]:
+    with redis_server(tmp_path, password=PASSWORD) as one:
         yield one
-    finally:
-        one.close()
 
 
 @pytest.fixture

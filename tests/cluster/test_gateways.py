@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
@@ -170,11 +169,11 @@ def test_nothing_is_wrong_or_late_while_it_is_away_under_load(server: RedisServe
         for thread in threads:
             thread.start()
         assert wait_until(lambda: len(slowest) > 40)
-        server.kill() if how == "kill" else server.signal(signal.SIGSTOP)
+        server.kill() if how == "kill" else server.freeze()
         assert wait_until(lambda: "moderation_cluster_memory_away 1.0" in _metrics(one))
         count = len(slowest)
         assert wait_until(lambda: len(slowest) > count + 40)
-        server.start() if how == "kill" else server.signal(signal.SIGCONT)
+        server.start() if how == "kill" else server.thaw()
         assert wait_until(lambda: "moderation_cluster_memory_away 0.0" in _metrics(one))
         assert wait_until(lambda: across() == "BLOCKED")
         stop.set()

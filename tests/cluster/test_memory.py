@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import signal
 import threading
 from time import monotonic
 
 import pytest
 import redis
+from cluster_events import Told
 from fake_guard_server import wait_until
-from redis_server import PASSWORD, Told
 
 from moderation_service.cluster.memory import ClusterMemory
 from moderation_service.config.settings import Secret
@@ -113,13 +112,13 @@ def test_a_server_that_goes_away_under_load_delays_nobody_for_long(memory, serve
     threads = [threading.Thread(target=load, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()
-    server.kill() if how == "kill" else server.signal(signal.SIGSTOP)
+    server.kill() if how == "kill" else server.freeze()
     assert wait_until(lambda: told.away[-1:] == [True])
     began = monotonic()
     for _ in range(1000):
         assert one.get(b"name") is None
     assert monotonic() - began < LATE_S, "while it is away nobody waits for it"
-    server.start() if how == "kill" else server.signal(signal.SIGCONT)
+    server.start() if how == "kill" else server.thaw()
     assert wait_until(lambda: told.away[-1:] == [False])
     stop.set()
     for thread in threads:
@@ -157,7 +156,7 @@ def test_a_wrong_password_or_name_leaves_each_gateway_its_own_memory(memory, ser
 def test_a_server_that_is_full_or_only_for_reading_is_done_without(memory, server) -> None:
     told = Told()
     one = up(memory(told=told))
-    client = redis.Redis(port=server.port, password=PASSWORD)
+    client = redis.Redis.from_url(server.url)
     client.replicaof("127.0.0.1", 1)
     one.put(b"name", b"value", ttl_s=60)
     assert wait_until(lambda: told.away[-1:] == [True])

@@ -86,6 +86,8 @@ def test_every_setting_can_be_given_in_the_file_and_in_the_environment(file: Pat
             Url: ("http://one:8000/v1/", Url("http://one:8000")),
             ServersUrl: ("http://one:8000/v1/?resolve=all", ServersUrl("http://one:8000?resolve=all")),
         }[setting.kind]
+        if setting.minimum is not None and setting.minimum > 1024 and setting.kind is int:
+            text, value = f"{setting.minimum:.0f}", int(setting.minimum)
         if setting.choices:
             text = value = setting.choices[-1]
         elif setting.maximum is not None and setting.maximum < 1024 and setting.kind is int:
@@ -352,6 +354,14 @@ def test_every_number_explains_its_unit_in_its_name_or_its_declaration() -> None
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
+
+
+def test_the_page_of_settings_and_the_charts_names_are_up_to_date() -> None:
+    """Write them again with `python -m moderation_service.config.settings_docs`."""
+    root = Path(__file__).parents[2]
+    assert (root / "docs/configuration.md").read_text(encoding="utf-8") == settings_docs.render()
+    names = root / "manifests/helm/moderation-service/files/settings.txt"
+    assert names.read_text(encoding="utf-8") == settings_docs.render_names()
 
 
 def test_the_page_of_settings_names_each_of_them_once() -> None:

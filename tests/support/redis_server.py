@@ -1,4 +1,4 @@
-"""A real Redis or Valkey on a loopback port, without a disk, that can be killed, frozen and started again."""
+"""A real Redis of a test's own, in a folder and on a port of its own."""
 
 from __future__ import annotations
 
@@ -7,51 +7,35 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from time import monotonic, sleep
 
-PASSWORD = "for-tests-only"
+import pytest
+from processes import free_port, until
 
-
-def program() -> str | None:
-    return shutil.which("valkey-server") or shutil.which("redis-server")
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
+__all__ = ["RedisServer", "redis_server"]
 
 
 class RedisServer:
-    def __init__(self) -> None:
+    """The server; it can be frozen, killed and started again on the same port. Nothing of it is on a disk."""
+
+    def __init__(self, folder: Path, *, password: str = "") -> None:
+        found = shutil.which("redis-server") or shutil.which("valkey-server")
+        if found is None:
+            pytest.skip("there is no redis-server or valkey-server here")
+        self._program = found
+        self._folder = folder
         self.port = free_port()
-        self._folder = tempfile.TemporaryDirectory(prefix="redis-")
+        self._password = password
+        self.url = f"redis://{f':{password}@' if password else ''}127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
-    @property
-    def url(self) -> str:
-        return f"redis://:{PASSWORD}@127.0.0.1:{self.port}/0"
-
     def start(self) -> None:
-        path = program()
-        assert path is not None
-        words = [path, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--requirepass", PASSWORD]
-        words += ["--dir", self._folder.name, "--appendonly", "no"]
-        self._process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        ends_at = monotonic() + 10
-        while True:
-            try:
-                socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
-                return
-            except OSError:
-                assert monotonic() < ends_at, "the server does not listen"
-                sleep(0.01)
-
-    def signal(self, how: signal.Signals) -> None:
-        assert self._process is not None
-        os.kill(self._process.pid, how)
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder), "--save", ""]
+        options += ["--requirepass", self._password] if self._password else []
+        self._process = subprocess.Popen([self._program, *options], stdout=subprocess.DEVNULL)
+        until(self._answers)
 
     def kill(self) -> None:
         if self._process is not None:
@@ -59,21 +43,28 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
-    def close(self) -> None:
-        self.kill()
-        self._folder.cleanup()
-        assert not Path(self._folder.name).exists()
+    def freeze(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=1) as connection:
+                connection.sendall(b"PING\r\n")
+                return connection.recv(7) in (b"+PONG\r\n", b"-NOAUTH")
+        except OSError:
+            return False
 
 
-class Told:
-    """What a cluster memory told of itself."""
-
-    def __init__(self) -> None:
-        self.failures: list[str] = []
-        self.away: list[bool] = []
-
-    def cluster_failed(self, reason: str) -> None:
-        self.failures.append(reason)
-
-    def cluster_away(self, is_away: bool) -> None:
-        self.away.append(is_away)
+@contextmanager
+def redis_server(folder: Path, *, password: str = "") -> Iterator[RedisServer]:
+    server = RedisServer(folder, password=password)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.kill()
