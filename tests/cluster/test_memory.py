@@ -124,7 +124,8 @@ def test_a_server_that_goes_away_under_load_delays_nobody_for_long(memory, serve
     for thread in threads:
         thread.join()
     assert not wrong
-    assert max(slowest) < 2 * LATE_S
+    assert max(slowest) < 3.0, "a tenth of a second each, on a machine that may be busy"
+    assert len(told.failures) < 20, "one per thread, and then those of the thread that looks whether it is back"
     assert is_up(one)
     assert set(told.failures) <= {"timeout", "connect"}
 
