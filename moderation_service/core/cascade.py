@@ -27,7 +27,7 @@ class Up(enum.Enum):
     CONTROVERSIAL = "controversial"
     """The label is Controversial, which the small model never decides where it makes a difference."""
     CATEGORIES = "categories"
-    """The categories decide what happens to the text."""
+    """The label is harmful, and the categories decide what happens to the text."""
     THRESHOLDS = "thresholds"
     """The policy's thresholds would overrule the label."""
     PARTLY_READ = "partly_read"
@@ -54,13 +54,14 @@ class Sureness:
     @classmethod
     def of(cls, rules: Rules) -> Sureness:
         """What these rules ask."""
-        actions = rules.actions
+        # Where a category makes a difference, two severities with the same action may be two things all the same.
+        actions, needs_categories = rules.actions, rules.needs_categories
         return cls(
             rules.cascade,
             rules.thresholds,
-            rules.needs_categories,
-            actions[Severity.SAFE] is actions[Severity.CONTROVERSIAL],
-            actions[Severity.CONTROVERSIAL] is actions[Severity.UNSAFE],
+            needs_categories,
+            not needs_categories and actions[Severity.SAFE] is actions[Severity.CONTROVERSIAL],
+            not needs_categories and actions[Severity.CONTROVERSIAL] is actions[Severity.UNSAFE],
         )
 
 

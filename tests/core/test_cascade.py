@@ -54,6 +54,17 @@ def test_where_categories_decide_harmful_text_goes_up() -> None:
     assert up(SAFE, 1.0, 0.0, 0.0, rules=rules) is None
 
 
+def test_where_a_category_makes_a_difference_a_doubt_between_two_severities_is_one() -> None:
+    blocked = {Category.PII: {CONTROVERSIAL: Action.BLOCK}}
+    loose, strict = (replace(RULES[name], categories=blocked) for name in ("loose", "strict"))
+    assert up(SAFE, 0.5, 0.48, 0.02, rules=loose) is Up.UNSURE
+    assert up(CONTROVERSIAL, 0.48, 0.5, 0.02, rules=loose) is Up.CONTROVERSIAL
+    assert up(UNSAFE, 0.02, 0.48, 0.5, rules=replace(strict, categories={Category.PII: {UNSAFE: Action.FLAG}})) in (
+        Up.CATEGORIES,
+        Up.UNSURE,
+    )
+
+
 def test_a_label_that_thresholds_would_overrule_goes_up() -> None:
     rules = replace(RULES["balanced"], thresholds=Thresholds(controversial=0.05))
     assert up(SAFE, 0.94, 0.03, 0.03, rules=rules) is Up.THRESHOLDS
