@@ -8,7 +8,6 @@ that this process is there, so that each knows how many they are.
 from __future__ import annotations
 
 import logging
-import os
 import random
 import socket
 import threading
@@ -131,7 +130,6 @@ class _Process:
         self.members = 1
         self._stopping = threading.Event()
         self._failed = threading.Event()
-        self._pid = os.getpid()
         self._thread = threading.Thread(target=self._run, name="cluster memory", daemon=True)
         self._thread.start()
 

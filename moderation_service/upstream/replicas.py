@@ -226,7 +226,8 @@ class ReplicaSet(Generic[AnyServer]):
             replica.rests_until = replica.next_trial = None
         if with_verdict:
             replica.last_ok = self._clock()
-            replica.pace.note(seconds)
+            if len(self.replicas) > 1:
+                replica.pace.note(seconds)
         if self._events is not None:
             self._events.upstream_called(replica.label, outcome, seconds)
 
