@@ -9,6 +9,7 @@ import click
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
+from .apps import apps_group
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
@@ -64,6 +65,7 @@ for _command in (
     filter_command,
     benchmark_group,
     policies_group,
+    apps_group,
     records_group,
     config_group,
     console_group,

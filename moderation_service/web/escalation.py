@@ -200,9 +200,13 @@ class Escalator:
         until = self._standings.get(name).until
         return replace(decision, action=action, message=message, escalated_until=until)
 
-    def undo(self, end_user: str, policy: str) -> None:
-        """Forget what this end user did under a policy."""
-        self._standings.change(_name(end_user, policy), lambda _: NOTHING)
+    def undo(self, end_user: str, policy: str, *, begun_before: int) -> None:
+        """Forget what this end user did under a policy, unless that is later than this moment (in milliseconds)."""
+
+        def undone(standing: Standing) -> Standing:
+            return NOTHING if standing.since * 1000 <= begun_before else standing
+
+        self._standings.change(_name(end_user, policy), undone)
 
     def _begin(self, check: Check, user: str, standing: Standing, now: float) -> None:
         rule, action = check.policy.escalation, standing.action
