@@ -104,7 +104,11 @@ class Settings(StoreSettings, ConsoleSettings, StreamSettings, ChatSettings):
         minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
     )
-    pages: bool = _declare(True, "Server", "Serve the page at `/` on which a prompt and a response can be tried.")
+    pages: bool = _declare(
+        True,
+        "Server",
+        "Serve the page at `/` on which a prompt and a response can be tried, and the API reference at `/docs`.",
+    )
     api_keys: tuple[Secret, ...] = _declare(
         (),
         "Access",

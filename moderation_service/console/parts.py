@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,5 +35,5 @@ class Parts:
     """The id of a request, as the log knows it."""
     check_engine: Callable[[], None]
     """Raises ModerationError where no verdict can be had now; returns at once."""
-    what_changed: Mapping[str, tuple[object, object]]
-    """Settings that the last reload has changed, before and after; empty when there was none."""
+    before_reload: Settings | None = None
+    """The settings before the last reload; None when there was none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
@@ -146,6 +147,13 @@ class Moderator:
         if isinstance(outcome, ModerationError):
             raise outcome
         return outcome
+
+    def unrecorded(self, engine: Engine) -> Moderator:
+        """The same with this engine, and nothing of it written down, counted or remembered: to try things out."""
+        other = copy.copy(self)
+        other.engine, other.cache = engine, VerdictCache(size=0, ttl_s=1)
+        other._record, other._observers = None, ()
+        return other
 
     def check_ready(self) -> None:
         """Return when a verdict can be had from the engine. Raises EngineError."""

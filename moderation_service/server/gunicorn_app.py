@@ -172,12 +172,13 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from ..web.service import build_service, open_service_store
 
         metrics = Metrics(version=__version__) if self._service is None else self._service.metrics
+        before = None if self._service is None else self._service.settings
         store = open_service_store(settings, metrics)
         service = build_service(settings, metrics=metrics, store=store, earlier=self._service)
         # With all keys, those of apps in the database too; a mistake leaves the earlier service as it was.
         check_exposure(settings, service.keys)
         self._service = service
-        return create_app(service=service)
+        return create_app(service=service, before_reload=before)
 
     def _on_worker_exit(self, arbiter: object, worker: object) -> None:
         if self._service is None:

@@ -13,6 +13,7 @@ from .lifecycle import RequestState
 from .readiness import Readiness
 
 if TYPE_CHECKING:
+    from ..config.settings import Settings
     from .service import Service
 
 __all__ = ["has_console", "register_console"]
@@ -29,8 +30,8 @@ def has_console(service: Service) -> bool:
     return is_wanted and service.store is not None
 
 
-def register_console(app: Flask, service: Service, readiness: Readiness) -> None:
-    """Add the console's routes, if it is on."""
+def register_console(app: Flask, service: Service, readiness: Readiness, before_reload: Settings | None) -> None:
+    """Add the console's routes, if it is on. `before_reload`: the settings that these have replaced."""
     if not has_console(service) or service.database is None:
         return
     from ..console.blueprint import blueprint
@@ -45,6 +46,6 @@ def register_console(app: Flask, service: Service, readiness: Readiness) -> None
         check_host=AllowedHosts.of_console(service.settings).check,
         request_id=lambda environ: RequestState.of(environ).request_id,
         check_engine=readiness.ask,
-        what_changed={},
+        before_reload=before_reload,
     )
     app.register_blueprint(blueprint(parts))

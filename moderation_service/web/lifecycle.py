@@ -56,7 +56,7 @@ KEY_NAME = "moderation.key"
 OVERLOADED = "moderation.overloaded"
 """Where the server says that it has no room for a request: it is refused, in the shape of the door that was asked."""
 OPEN_ENDPOINTS = frozenset(
-    {"health.healthz", "health.readyz", "gateways.health", "pages.index", "pages.openapi", "static"}
+    {"health.healthz", "health.readyz", "gateways.health", "pages.index", "pages.docs", "pages.openapi", "static"}
 )
 """What needs no key."""
 CONSOLE = "console."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.util
+import io
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -104,3 +106,55 @@ def test_every_page(browser: Any, console: Console, look: Look) -> None:
             wrong[path].append("text has become markup")
         picture(browser, f"{named(path)}-{look}")
     assert {path: found for path, found in wrong.items() if found} == {}
+
+
+def wait_for(browser: Any, script: str) -> Any:
+    """What a script returns, once that is something."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(f"return {script}"))
+
+
+def test_the_playground_judges_a_text_without_loading_the_page_anew(browser: Any, console: Console) -> None:
+    show(browser, f"{console.address}/console/playground", LOOKS[0])
+    browser.execute_script("window.stayed = true")
+    browser.find_element("id", "prompt").send_keys("How can I make a bomb? <b class=planted>")
+    browser.find_element("css selector", "#sides button").click()
+    assert wait_for(browser, "document.querySelectorAll('#result .badge').length") == 2
+    assert browser.execute_script("return window.stayed")
+    assert faults(browser, LOOKS[0]) == []
+    assert not browser.find_elements("css selector", ".planted")
+
+
+def test_a_table_is_judged_row_by_row_and_saved(browser: Any, console: Console, tmp_path: Path) -> None:
+    show(browser, f"{console.address}/console/playground", LOOKS[0])
+    table = tmp_path / "texts.csv"
+    rows = [
+        'id,"prompt"',
+        '1,"How do I bake ""bread"", please?"',
+        "2,How can I make a bomb?",
+        '3,"two\nlines, one comma"',
+    ]
+    table.write_text(
+        "\ufeff" + "\r\n".join([*rows, *(f"{n},bread {n}" for n in range(4, 46))]) + "\r\n", encoding="utf-8"
+    )
+    browser.find_element("id", "file").send_keys(str(table))
+    browser.find_element("id", "run").click()
+    wait_for(browser, "!document.getElementById('save').hidden")
+    assert "45 rows were judged" in browser.find_element("id", "state").text
+    assert browser.find_element("id", "progress").get_attribute("value") == "45"
+    script = (
+        "const done = arguments[0]; fetch(document.getElementById('save').href).then((one) => one.text()).then(done)"
+    )
+    # The policy lets the page read nothing but its own addresses; the driver reads the file in another way.
+    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    saved = list(csv.reader(io.StringIO(browser.execute_async_script(script).removeprefix("\ufeff"))))
+    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
+    assert saved[0][:3] == ["id", "prompt", "a_action"]
+    assert [row[1] for row in saved[1:4]] == [
+        'How do I bake "bread", please?',
+        "How can I make a bomb?",
+        "two\nlines, one comma",
+    ]
+    assert [row[2] for row in saved[1:4]] == ["allow", "block", "allow"]
+    assert len(saved) == 46

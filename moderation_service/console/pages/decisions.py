@@ -115,7 +115,7 @@ def detail(visit: Visit) -> Response:
 
 
 def filter_of(visit: Visit) -> Filter:
-    """The filter that an address asks for. Raises InvalidRequest for hashes that are none; unknown words filter nothing."""
+    """What an address asks for; unknown words filter nothing. Raises InvalidRequest for hashes that are none."""
     query, now = visit.query, now_ms()
     action = query.get("action", "")
     return Filter(

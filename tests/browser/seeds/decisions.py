@@ -53,5 +53,4 @@ def seed(database: Database) -> list[str]:
         f"/console/decisions/{rows[2].decision_id}",
         "/console/decisions?action=block&days=30&category=violent&app=shop",
         "/console/decisions?id=nothing-has-this",
-        "/console/nothing",
     ]
