@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= .lite-weights
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench bench-gpu dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -82,6 +82,9 @@ bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 	$(BIN)/python benchmarks/bench_gateway.py
 	$(BIN)/python benchmarks/bench_stream.py
 	$(BIN)/python benchmarks/bench_siege.py
+
+bench-gpu: $(VENV)/.installed ## verdicts per second of this machine's GPU (or of ARGS="--upstream URL"), into bench-results
+	@$(BIN)/moderation-service bench -o bench-results $(ARGS)
 
 dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
 	@mkdir -p dist

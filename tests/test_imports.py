@@ -168,10 +168,12 @@ def test_only_settings_read_the_environment() -> None:
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
     # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
-    # like); a child of ours inherits it; a file of apps names the variables that hold their keys.
+    # like); a child of ours inherits it; a file of apps names the variables that hold their keys; a program of another
+    # interpreter finds its key there.
     assert readers <= {
-        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
+        "commands.bench", "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
         "config.apps_file", "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
+        "launch.inside.serve_llamacpp",
         "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
@@ -186,9 +188,11 @@ def test_every_module_says_what_it_is_for_and_what_it_promises() -> None:
 
 OF_EXTRAS = {
     "web.mcp_server": "mcp",
+    "launch.inside.convert": "gguf",
+    "launch.inside.serve_llamacpp": "xllamacpp",
     **{name: "ray" for name in modules() if name.startswith("data.ray")},
 }
-"""Modules that only their extra makes importable; tests/clients and tests/ray have the tests of these."""
+"""Modules that only their extra, or another environment, makes importable; they have suites of their own."""
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if name != "__main__"])

@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
 from .apps import apps_group
+from .bench import bench_command
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
@@ -64,6 +65,7 @@ for _command in (
     annotate_command,
     filter_command,
     benchmark_group,
+    bench_command,
     policies_group,
     apps_group,
     records_group,
