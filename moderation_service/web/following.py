@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.app import App
-from ..errors import StoreUnavailable
+from ..errors import ModerationError
 from ..observability.logs import log_event
 from .callers import Callers
 from .escalation import Escalator
@@ -77,7 +77,7 @@ class Following:
         """The same; with what is known, while the database is away."""
         try:
             self.refresh()
-        except StoreUnavailable as error:
+        except ModerationError as error:  # it is away, or a newer version has written what this one does not know
             log_event(_log, logging.WARNING, "apps_not_read", reason=error.message)
 
     def _use(self, stored: Sequence[App]) -> None:
