@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .adapt import adapt_command
 from .annotate import annotate_command
+from .apps import apps_group
 from .bench import bench_command
 from .benchmark import benchmark_group
 from .calibrate import calibrate_command
@@ -71,6 +72,7 @@ for _command in (
     benchmark_group,
     bench_command,
     policies_group,
+    apps_group,
     reviews_group,
     records_group,
     config_group,

@@ -156,7 +156,7 @@ class Moderator:
         """The same with this engine, and nothing of it written down, counted or remembered: to try things out."""
         other = copy.copy(self)
         other.engine, other.cache = engine, VerdictCache(size=0, ttl_s=1)
-        other._record, other._observers = None, ()
+        other._record, other._observers, other._after = None, (), None
         return other
 
     def check_ready(self) -> None:

@@ -335,21 +335,31 @@ class Metrics:
         self._chats_open.dec()
         self._chats.labels(ended).inc()
 
+    def app_requests(self) -> Mapping[tuple[str, str], float]:
+        """How many requests of apps were let in or not, by app and result, over all workers."""
+        found = {}
+        for metric in self._collected().collect():
+            for sample in metric.samples if metric.name == f"{_PREFIX}_app_requests" else ():
+                if sample.name.endswith("_total"):
+                    found[sample.labels["app"], sample.labels["result"]] = sample.value
+        return found
+
     def render(self, *, is_ready: bool | None = None) -> bytes:
         """All metrics in Prometheus' text format, summed over the workers; `is_ready` is None where it is not known."""
         ready = CollectorRegistry()
         if is_ready is not None:
             # Made for this answer only: kept with the others, it would be summed up over the workers too.
             ready.register(_Ready(is_ready))
-        return generate_latest(ready) + self._rendered()
+        return generate_latest(ready) + generate_latest(self._collected())
 
-    def _rendered(self) -> bytes:
+    def _collected(self) -> CollectorRegistry:
+        """What all workers have counted."""
         if not _is_multiprocess():
-            return generate_latest(self._registry)
+            return self._registry
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
-        return generate_latest(registry)
+        return registry
 
 
 class _Ready(Collector):

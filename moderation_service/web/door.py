@@ -88,6 +88,7 @@ class Door:
         self.settings: Settings = service.settings
         self._keys = service.keys
         self._store = service.store
+        self._following = service.following
         self._hashes = service.hashes
         self._hosts = hosts
         self._direct = frozenset(direct)
@@ -104,9 +105,13 @@ class Door:
         self._readiness.watch()
         if self._store is not None:
             self._store.open()
+        if self._following is not None:
+            self._following.open()
 
     def close(self, *, within_s: float) -> None:
         """Write down what is not written yet; before the process ends."""
+        if self._following is not None:
+            self._following.close(within_s)
         if self._store is not None:
             self._store.close(within_s)
 

@@ -13,6 +13,7 @@ from ..cluster.parts import ClusterParts
 from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
+from ..core.app import App
 from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
@@ -35,6 +36,7 @@ from .callers import Callers
 from .cluster_limits import ClusterCounters, connect
 from .end_users import EndUsers
 from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
+from .following import Following
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
@@ -76,6 +78,11 @@ class Service:
 
     escalator: Escalator | None = None
     """Where a policy has an `escalation`."""
+    counters: SharedCounters | None = None
+    standings: SharedStandings | None = None
+    """What the workers count together; the next service goes on with it."""
+    following: Following | None = None
+    """Apps and what else people change in the database."""
     end_users: EndUsers | None = None
     """Where it matters for whom a request is."""
 
@@ -109,12 +116,13 @@ def build_service(
     metrics: Metrics | None = None,
     tracing: Tracing | None = None,
     store: Store | None = None,
+    earlier: Service | None = None,
 ) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
 
-    `metrics` are those of the service that this one takes over from; it goes on counting. `tracing` replaces what the
-    settings say of traces. `store` is the database of records, which whoever runs the processes opens with
-    `open_service_store`.
+    `metrics` are those of the service that this one takes over from, which is `earlier`; it goes on counting. `tracing`
+    replaces what the settings say of traces. `store` is the database of records, which whoever runs the processes opens
+    with `open_service_store`.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
@@ -123,7 +131,14 @@ def build_service(
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)
     metrics = metrics or Metrics(version=__version__)
-    callers = _callers(settings, keys, policies, metrics)
+    apps: Sequence[App] = ()
+    if settings.apps_file is not None:
+        apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    counters = earlier.counters if earlier is not None else None
+    if counters is None and (apps or store is not None):
+        # Made here, before the workers are forked.
+        counters = SharedCounters()
+    callers = _callers(settings, keys, apps, policies, metrics, counters)
     audit = _audit_file(settings, metrics)
     observers: list[Observer] = [metrics]
     webhooks = _webhooks(settings, metrics, observers)
@@ -138,7 +153,10 @@ def build_service(
     if tracing is not None:
         engine = traced(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and traced(fallback, tracing, is_remote=False)
-    escalator = _escalator(settings, policies, metrics)
+    standings = earlier.standings if earlier is not None else None
+    if standings is None and any(policy.escalation is not None for policy in policies):
+        standings = SharedStandings()
+    escalator = _escalator(settings, metrics, standings)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
@@ -172,6 +190,12 @@ def build_service(
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else None
     seal_key = seal_key or parts.key("chat seal") or secrets.token_bytes(32)
     hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
+    following = None
+    if store is not None:
+        following = Following(store.database, callers, escalator, in_file=apps)
+        following.refresh_or_go_on()
+        # A file that is open over a fork would lose its locks.
+        store.database.close()
     wants_users = escalator is not None or store is not None
     return Service(
         settings=settings,
@@ -191,6 +215,9 @@ def build_service(
         store=store,
         hashes=hashes,
         escalator=escalator,
+        counters=counters,
+        standings=standings,
+        following=following,
         end_users=EndUsers(hashes) if wants_users else None,
     )
 
@@ -207,24 +234,28 @@ def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     return open_store(address, settings, events=metrics)
 
 
-def _callers(settings: Settings, keys: ApiKeys, policies: Policies, metrics: Metrics) -> Callers:
-    """Who may ask. The counters are made here, before the workers are forked."""
-    if settings.apps_file is None:
-        return Callers(keys, policies=policies, events=metrics)
-    apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
-    counters: Counters = SharedCounters()
-    if settings.limits_store is not None:
-        counters = ClusterCounters(connect(settings.limits_store.value), local=counters, events=metrics)
+def _callers(
+    settings: Settings,
+    keys: ApiKeys,
+    apps: Sequence[App],
+    policies: Policies,
+    metrics: Metrics,
+    local: SharedCounters | None,
+) -> Callers:
+    """Who may ask."""
+    counters: Counters | None = local
+    if local is not None and settings.limits_store is not None:
+        counters = ClusterCounters(connect(settings.limits_store.value), local=local, events=metrics)
     return Callers(keys, policies=policies, events=metrics, apps=apps, counters=counters)
 
 
-def _escalator(settings: Settings, policies: Policies, metrics: Metrics) -> Escalator | None:
-    """What is done about repeat offenders; None where no policy does anything. Made before the workers are forked."""
-    if all(policy.escalation is None for policy in policies):
+def _escalator(settings: Settings, metrics: Metrics, local: SharedStandings | None) -> Escalator | None:
+    """What is done about repeat offenders; None where no policy does anything."""
+    if local is None:
         return None
-    standings: Standings = SharedStandings()
+    standings: Standings = local
     if settings.limits_store is not None:
-        standings = ClusterStandings(connect(settings.limits_store.value), local=standings)
+        standings = ClusterStandings(connect(settings.limits_store.value), local=local)
     return Escalator(standings, events=metrics)
 
 
