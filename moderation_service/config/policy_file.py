@@ -7,7 +7,7 @@ that was written, so that the language code `no` is not turned into False.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn, TypeVar
 
@@ -23,25 +23,27 @@ __all__ = ["load_policies"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
-_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools")
+_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools", "lists")
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
+_MAX_LISTS = 16
 
 _T = TypeVar("_T")
 
 
-def load_policies(path: Path | None, *, default: str) -> Policies:
+def load_policies(path: Path | None, *, default: str, lists: Collection[str] | None = None) -> Policies:
     """The built-in policies and those of the file, which may replace built-in ones.
 
-    Raises ConfigurationError with file, line and reason, or when `default` is none of them.
+    `lists` are the names that a policy may name; None for any. Raises ConfigurationError with file, line and reason, or
+    when `default` is none of them.
     """
     policies = dict(BUILT_IN)
     if path is not None:
-        policies.update(_Reader(path).read())
+        policies.update(_Reader(path, lists).read())
     if default not in policies:
         known = ", ".join(sorted(policies))
         raise ConfigurationError(f"default_policy: there is no policy {default!r}; there are {known}.")
@@ -51,8 +53,9 @@ def load_policies(path: Path | None, *, default: str) -> Policies:
 class _Reader:
     """One file being read; holds its name for the complaints."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lists: Collection[str] | None) -> None:
         self._path = path
+        self._lists = lists
 
     def read(self) -> dict[str, Policy]:
         root = compose_file(self._path)
@@ -95,7 +98,24 @@ class _Reader:
         tools = base.tools
         if "tools" in fields:
             tools = self._tools(fields["tools"], rules, inherited=base.tools)
-        return Policy(name, description, rules, messages, streaming, tuple(tools))
+        lists = base.lists
+        if "lists" in fields:
+            lists = self._named_lists(fields["lists"])
+        return Policy(name, description, rules, messages, streaming, tuple(tools), lists)
+
+    def _named_lists(self, node: yaml.Node) -> tuple[str, ...]:
+        """One name, or several."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if len(nodes) > _MAX_LISTS:
+            self._fail(node, f"`lists` may name {_MAX_LISTS} lists")
+        found: dict[str, None] = {}
+        for one in nodes:
+            name = self._scalar(one, what="`lists`")
+            if self._lists is not None and name not in self._lists:
+                known = f"there are {', '.join(sorted(self._lists))}" if self._lists else "`lists_file` names none"
+                self._fail(one, f"`lists`: there is no list {name!r}; {known}")
+            found[name] = None
+        return tuple(found)
 
     def _tools(
         self, node: yaml.Node, rules: Mapping[Target, Rules], *, inherited: Sequence[ToolRules]

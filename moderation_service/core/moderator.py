@@ -12,6 +12,8 @@ from ..ids import random_hex
 from .conversation import Conversation
 from .engine import Deadline, Engine
 from .languages import written_in
+from .list_rules import listings, settled
+from .listing import Listing, ListSource, listed_verdict
 from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
 from .verdict import Action, Decision, Detail, Verdict
@@ -32,6 +34,7 @@ class Check:
 
     `languages` are the end user's, best first, for the message shown when blocked; without any it is in the language
     of the judged text, or of the prompt that a response answers. `metadata` is the caller's, for the audit record only.
+    `is_open`: more text will follow behind the judged one.
     """
 
     conversation: Conversation
@@ -39,6 +42,7 @@ class Check:
     detail: Detail = Detail.FULL
     languages: Sequence[str] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    is_open: bool = False
 
     @property
     def rules(self) -> Rules:
@@ -96,6 +100,7 @@ class Moderator:
     """Decides checks. Safe to use from many threads.
 
     `fallback` is the engine for policies whose fail mode is `lite`; None when `engine` is the embedded one already.
+    `lists` are those that policies name.
     """
 
     def __init__(
@@ -104,6 +109,7 @@ class Moderator:
         engine: Engine,
         cache: VerdictCache,
         fallback: Engine | None = None,
+        lists: ListSource | None = None,
         fingerprint: Fingerprint | None = None,
         record: Record | None = None,
         observers: Sequence[Observer] = (),
@@ -112,6 +118,7 @@ class Moderator:
         self.engine = engine
         self.fallback = fallback
         self.cache = cache
+        self._lists = lists
         self._fingerprint = fingerprint or Fingerprint()
         self._record = record
         self._observers = tuple(observers)
@@ -123,10 +130,16 @@ class Moderator:
         deadline = Deadline(monotonic() + self._deadline_s)
         prints = [self._fingerprint.of(check.conversation) for check in checks]
         details = [_detail(check) for check in checks]
-        found = self._judge(checks, details, prints, deadline)
+        listed = None if self._lists is None else listings(self._lists, checks)
+        if listed is None:
+            found = self._judge(checks, details, prints, deadline)
+        else:
+            found = self._judge_unlisted(checks, details, prints, deadline, listed)
         outcomes: list[Outcome] = []
-        for check, fingerprint, one in zip(checks, prints, found, strict=True):
+        for index, (check, fingerprint, one) in enumerate(zip(checks, prints, found, strict=True)):
             outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
+            if listed is not None and (listing := listed[index]) is not None:
+                outcome = settled(check, outcome, listing, lambda rest: self._judge_rest(rest, deadline))
             outcomes.append(self._recorded(check, outcome, fingerprint))
         return outcomes
 
@@ -141,6 +154,16 @@ class Moderator:
         if isinstance(outcome, ModerationError):
             raise outcome
         return outcome
+
+    def held_from(self, check: Check) -> int:
+        """The offset in the judged text from which on it may become a list's hit with what follows; its length if none.
+
+        Up to there an open text may be shown, if it is allowed.
+        """
+        text, names = check.conversation.messages[-1].content, check.policy.lists
+        if self._lists is None or not names:
+            return len(text)
+        return self._lists.held_from(names, check.conversation.target, text)
 
     def check_ready(self) -> None:
         """Return when a verdict can be had from the engine. Raises EngineError."""
@@ -165,6 +188,32 @@ class Moderator:
             else:
                 observer.failed(check, outcome)
         return outcome
+
+    def _judge_unlisted(
+        self,
+        checks: Sequence[Check],
+        details: Sequence[Detail],
+        prints: Sequence[bytes],
+        deadline: Deadline,
+        listed: Sequence[Listing | None],
+    ) -> list[_Found]:
+        """What a block entry stands in is decided by it; the rest is judged."""
+        found: list[_Found | None] = [None] * len(checks)
+        for index, listing in enumerate(listed):
+            if listing is not None and listing.block is not None:
+                found[index] = _Found(listed_verdict(listing.block, checks[index].conversation.target))
+        rest = [index for index, one in enumerate(found) if one is None]
+        if rest:
+            chosen = [checks[index] for index in rest]
+            judged = self._judge(chosen, [details[index] for index in rest], [prints[index] for index in rest], deadline)
+            for index, one in zip(rest, judged, strict=True):
+                found[index] = one
+        return [one for one in found if one is not None]
+
+    def _judge_rest(self, check: Check, deadline: Deadline) -> Outcome:
+        """The decision on what a list leaves of a text."""
+        (found,) = self._judge([check], [_detail(check)], [self._fingerprint.of(check.conversation)], deadline)
+        return self._decide_one(check, found, 0.0)
 
     def _judge(
         self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline

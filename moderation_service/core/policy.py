@@ -207,6 +207,8 @@ class Policy:
     streaming: Streaming = Streaming.HOLD
     tools: Sequence[ToolRules] = ()
     """The first whose glob matches counts."""
+    lists: tuple[str, ...] = ()
+    """The names of the lists that its texts are compared with."""
 
     def for_tool(self, tool: str) -> ToolRules | None:
         """The rules of its own that this tool has, if any."""
@@ -249,7 +251,8 @@ class Policy:
         rules = {target.value: self.rules[target].to_json() for target in Target}
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
         tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
-        return {"name": self.name, "description": self.description, **rules, **shown, **tools}
+        lists = {"lists": list(self.lists)} if self.lists else {}
+        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **lists}
 
 
 class Policies:

@@ -29,6 +29,9 @@ def why_milder(choice: Policy, default: Policy) -> str | None:
     reason = _why_milder_for_tools(choice, default)
     if reason is not None:
         return reason
+    if set(choice.lists) != set(default.lists):
+        # A list may block and allow, and what is in it changes: lists can't be compared.
+        return f"`{choice.name}` has other lists."
     if _STREAMING[choice.streaming] < _STREAMING[default.streaming]:
         return f"`{choice.name}` shows answers before they are judged."
     return None

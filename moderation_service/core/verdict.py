@@ -16,6 +16,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "Detail",
+    "ListedBy",
     "PartRead",
     "Scores",
     "Severity",
@@ -227,12 +228,24 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedBy:
+    """The entry of a list by which a decision is what it is: `side` is block or allow, `span` where it was found."""
+
+    list_name: str
+    entry: str
+    side: str
+    reason: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the caller should do, and why.
 
     `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
     `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
-    `message` is the policy's text for the end user, present only when `action` is block.
+    `message` is the policy's text for the end user, present only when `action` is block. `listed_by` is the entry of a
+    list that made the action, where one did.
     """
 
     id: str
@@ -247,6 +260,7 @@ class Decision:
     cached: bool
     latency_ms: float
     reason: str | None = None
+    listed_by: ListedBy | None = None
 
     @property
     def allowed(self) -> bool:

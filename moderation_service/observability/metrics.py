@@ -86,6 +86,7 @@ class Metrics:
                                      ["engine", "part"], **make)  # fmt: skip
         self._uncovered = Counter("uncovered", "Decisions on a text whose language the engine knows in part or not.",
                                   ["engine", "coverage"], **make)  # fmt: skip
+        self._listed = Counter("list_hits", "Decisions whose action an entry of a list made.", ["list", "side"], **make)
         self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
         self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
         self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
@@ -159,7 +160,10 @@ class Metrics:
             )
             self._decision_children[key] = child
         child.inc()
-        (self._hits if decision.cached else self._misses).inc()
+        if decision.listed_by is not None:
+            self._listed.labels(decision.listed_by.list_name, decision.listed_by.side).inc()
+        if verdict is None or verdict.engine != LISTS:
+            (self._hits if decision.cached else self._misses).inc()
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
         if verdict is not None:
