@@ -14,6 +14,7 @@
     ├── InternalError           500  internal_error       a bug of ours, never a verdict
     ├── ClientGone              499  client_gone          nobody is there to read this; only the log is told
     ├── AuditUnavailable        503  audit_unavailable    a decision could not be recorded, and is not given without
+    ├── StoreUnavailable        503  store_unavailable    the database of records can't be used; verdicts don't need it
     ├── ChatModelError          502  chat_model_error     the guarded chat model failed, broke off or answered nonsense
     │   ├── ChatModelUnavailable 503 chat_model_unavailable  it can't be reached
     │   └── ChatModelTimeout    504  chat_model_timeout   it was too slow
@@ -55,6 +56,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PromptBlocked",
+    "StoreUnavailable",
     "TooLarge",
     "Unauthorized",
     "UnsupportedMediaType",
@@ -168,6 +170,13 @@ class AuditUnavailable(ModerationError):
 
     status = 503
     type = "audit_unavailable"
+
+
+class StoreUnavailable(ModerationError):
+    """The database of records can't be reached or used now: what needs it has to wait, verdicts do not."""
+
+    status = 503
+    type = "store_unavailable"
 
 
 class ChatModelError(ModerationError):
