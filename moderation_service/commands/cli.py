@@ -15,6 +15,7 @@ from .config import config_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
+from .lists import lists_group
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
@@ -62,6 +63,7 @@ for _command in (
     filter_command,
     benchmark_group,
     policies_group,
+    lists_group,
     config_group,
 ):
     cli.add_command(_command)

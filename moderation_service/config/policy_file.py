@@ -23,7 +23,17 @@ __all__ = ["load_policies"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
-_POLICY_FIELDS = ("description", "extends", "message", "streaming", *_RULE_FIELDS, "prompt", "response", "tools", "lists")
+_POLICY_FIELDS = (
+    "description",
+    "extends",
+    "message",
+    "streaming",
+    *_RULE_FIELDS,
+    "prompt",
+    "response",
+    "tools",
+    "lists",
+)
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000

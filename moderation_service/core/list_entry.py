@@ -18,7 +18,7 @@ from typing import TypeVar
 from ..errors import InvalidRequest
 from .verdict import Action, Category, Target
 
-__all__ = ["FIELDS", "MAX_TEXT_CHARS", "Entry", "Kind", "Side", "entry_of", "fields_of"]
+__all__ = ["FIELDS", "MAX_TEXT_CHARS", "Entry", "Kind", "Side", "entry_of", "fields_of", "is_list_name"]
 
 FIELDS = (
     "id", "side", "kind", "text", "exceptions", "targets", "action", "category", "reason", "author", "expires",
@@ -28,6 +28,7 @@ MAX_TEXT_CHARS = 500
 """The longest word, phrase, pattern or exception. A growing answer is held back by so much at most."""
 _MAX_EXCEPTIONS = 50
 _MAX_REASON_CHARS, _MAX_AUTHOR_CHARS = 500, 100
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)(?:[^\s./:@\\?#\[\]]{1,63}\.)+[^\s./:@\\?#\[\]]{2,63}")
 _SEPARATORS = re.compile(r"[|\n]")
@@ -78,6 +79,11 @@ class Entry:
     expires_at: float | None = None
     exceptions: tuple[str, ...] = ()
     origin: str = field(default="", compare=False)
+
+
+def is_list_name(text: str) -> bool:
+    """Whether a list may be called so: its name stands in policies, metrics and addresses."""
+    return _NAME.fullmatch(text) is not None
 
 
 def entry_of(fields: Mapping[str, object], *, list_name: str, origin: str = "") -> Entry:
@@ -204,6 +210,8 @@ def _exceptions(fields: Mapping[str, object]) -> Sequence[str]:
     found = _parts(fields, "exceptions")
     if len(found) > _MAX_EXCEPTIONS:
         raise InvalidRequest(f"`exceptions` may be {_MAX_EXCEPTIONS} at most.", param="exceptions")
+    if any("|" in part for part in found):
+        raise InvalidRequest("`exceptions` may have no `|` in them.", param="exceptions")
     return list(dict.fromkeys(_clean(part, "exceptions", most=MAX_TEXT_CHARS) for part in found))
 
 
@@ -228,7 +236,7 @@ def _expiry(fields: Mapping[str, object]) -> float | None:
         return None
     try:
         if len(text) <= len("2030-12-31"):
-            return datetime.combine(date.fromisoformat(text), time.max, UTC).timestamp()
+            return datetime.combine(date.fromisoformat(text), time(23, 59, 59), UTC).timestamp()
         moment = datetime.fromisoformat(text)
     except ValueError:
         reason = "`expires` must be a day such as 2030-12-31, or a moment such as 2030-12-31T12:00Z."

@@ -26,13 +26,8 @@ Outcome = Decision | ModerationError
 def listings(source: ListSource, checks: Sequence[Check]) -> list[Listing | None] | None:
     """What the lists of their policies say of the texts; None where there is nothing."""
     found = [
-        source.find(
-            check.policy.lists,
-            check.conversation.target,
-            check.conversation.messages[-1].content,
-            is_open=check.is_open,
-        )
-        if check.policy.lists
+        source.find(names, check.conversation.target, check.conversation.messages[-1].content, is_open=check.is_open)
+        if (names := source.names(check.policy))
         else None
         for check in checks
     ]

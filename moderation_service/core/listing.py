@@ -15,6 +15,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from .list_entry import Entry, Side
+from .policy import Policy
 from .verdict import Action, ListedBy, Severity, Span, Target, Verdict
 
 __all__ = ["ENGINE", "Excuse", "Hit", "ListSource", "Listing", "Places", "listed_verdict"]
@@ -110,13 +111,16 @@ class Places:
 class ListSource(Protocol):
     """Compares texts with lists. Safe to use from many threads; never raises for a text."""
 
+    def names(self, policy: Policy) -> Sequence[str]:
+        """The names of the lists that texts under this policy are compared with."""
+
     def find(self, names: Sequence[str], target: Target, text: str, *, is_open: bool) -> Listing | None:
         """What the lists of these names say of a text; None for nothing.
 
         `is_open`: more text will follow. What that could change is left out then.
         """
 
-    def held_from(self, names: Sequence[str], target: Target, text: str) -> int:
+    def held_from(self, names: Sequence[str], text: str) -> int:
         """The offset from which on an open text may become a hit; its length if none of it."""
 
 

@@ -160,10 +160,15 @@ class Moderator:
 
         Up to there an open text may be shown, if it is allowed.
         """
-        text, names = check.conversation.messages[-1].content, check.policy.lists
-        if self._lists is None or not names:
+        text = check.conversation.messages[-1].content
+        if self._lists is None or not (names := self._lists.names(check.policy)):
             return len(text)
-        return self._lists.held_from(names, check.conversation.target, text)
+        return self._lists.held_from(names, text)
+
+    def is_listed(self, check: Check) -> bool:
+        """Whether a list blocks a text, so that no engine would be asked."""
+        found = None if self._lists is None else listings(self._lists, [check])
+        return found is not None and found[0] is not None and found[0].block is not None
 
     def check_ready(self) -> None:
         """Return when a verdict can be had from the engine. Raises EngineError."""
@@ -205,7 +210,9 @@ class Moderator:
         rest = [index for index, one in enumerate(found) if one is None]
         if rest:
             chosen = [checks[index] for index in rest]
-            judged = self._judge(chosen, [details[index] for index in rest], [prints[index] for index in rest], deadline)
+            judged = self._judge(
+                chosen, [details[index] for index in rest], [prints[index] for index in rest], deadline
+            )
             for index, one in zip(rest, judged, strict=True):
                 found[index] = one
         return [one for one in found if one is not None]

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
+from ..config.extras import install_command
 from ..config.settings import Settings
 from ..core.engine import Deadline, Engine
+from ..core.list_entry import Entry
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from .lists import Lists
     from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
-__all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_stream"]
+__all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_lists", "create_stream"]
 
 
 def create_engine(
@@ -56,6 +60,16 @@ def create_stream(
     if isinstance(engine, stream.StreamEngine):
         return engine
     return stream.create(settings, events=events, outgoing=outgoing)
+
+
+def create_lists(lists: Mapping[str, Iterable[Entry]], *, wanted_by: str = "lists_file") -> Lists:
+    """What compares texts with these lists. Raises ConfigurationError, also where its libraries are not installed."""
+    try:
+        from .lists import Lists
+    except ImportError as error:
+        needed = f"{wanted_by}: {error.name} is not installed. To install it: {install_command('console')}"
+        raise ConfigurationError(needed) from None
+    return Lists(lists)
 
 
 @functools.cache

@@ -13,6 +13,7 @@ from typing import Any
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from ..core.listing import ENGINE as LISTS
 from ..core.moderator import Check
 from ..core.verdict import Coverage, Decision
 from ..errors import ModerationError
@@ -35,6 +36,7 @@ METRIC_NAMES = (
     "moderation_degraded_total",
     "moderation_read_in_part_total",
     "moderation_uncovered_total",
+    "moderation_list_hits_total",
     "moderation_cache_hits_total",
     "moderation_cache_misses_total",
     "moderation_engine_seconds",

@@ -95,6 +95,8 @@ def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
             "degraded": one.degraded,
             "cached": one.cached,
         }
+        if one.listed_by is not None:
+            fields["list_entry"] = one.listed_by.entry
         return fields | oddities(outcomes) if one.reason or (one.verdict and _is_odd(one.verdict)) else fields
     actions = Counter(one.action.value if isinstance(one, Decision) else "error" for one in outcomes)
     degraded = sum(1 for one in outcomes if isinstance(one, Decision) and one.degraded)

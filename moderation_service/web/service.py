@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..chat.item_memory import ItemMemory
+from ..config.list_file import read_lists
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
 from ..core.moderator import Moderator
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
-from ..engines import Engine, create_engine, create_fallback, create_stream
+from ..engines import Engine, create_engine, create_fallback, create_lists, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
@@ -27,6 +28,7 @@ from ..wires.native import NativeLimits
 from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
+    from ..engines.lists import Lists
     from ..engines.stream import StreamEngine
 
 __all__ = ["Service", "build_service"]
@@ -51,6 +53,8 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    lists: Lists | None = None
+    """What texts are compared with, where `lists_file` is set."""
 
 
 def build_service(
@@ -68,7 +72,8 @@ def build_service(
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
-    policies = load_policies(settings.policies_file, default=settings.default_policy)
+    lists = None if settings.lists_file is None else create_lists(read_lists(settings.lists_file))
+    policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
     keys = load_api_keys(settings)
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)
@@ -86,6 +91,7 @@ def build_service(
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
+        lists=lists,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
         observers=[metrics],
@@ -109,7 +115,9 @@ def build_service(
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
-    return Service(settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing)
+    return Service(
+        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing, lists
+    )
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

@@ -8,6 +8,7 @@ from time import time
 
 from ...core.list_entry import Entry
 from ...core.listing import Hit, Listing, Places
+from ...core.policy import Policy
 from ...core.text_views.edits import Step, edited, edits_of
 from ...core.text_views.letters import gaps_of_han, look_alikes
 from ...core.text_views.normal import normal_view
@@ -34,16 +35,24 @@ class Lists:
         """Raises ConfigurationError that says where the entry stands at fault."""
         self._now = now
         self._matchers: dict[str, Matcher] = {}
+        self._attached: Mapping[str, Sequence[str]] = {}
         for name, entries in lists.items():
             self.put(name, entries)
 
-    @property
-    def names(self) -> frozenset[str]:
-        """The names of the lists."""
-        return frozenset(self._matchers)
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(self._matchers))
 
     def __getitem__(self, name: str) -> Matcher:
         return self._matchers[name]
+
+    def names(self, policy: Policy) -> Sequence[str]:
+        """The names of the lists that texts under this policy are compared with."""
+        attached = self._attached.get(policy.name)
+        return policy.lists if attached is None else (*policy.lists, *attached)
+
+    def attach(self, names: Mapping[str, Sequence[str]]) -> None:
+        """Have texts under these policies compared with these lists too, besides those that the policies name."""
+        self._attached = dict(names)
 
     def put(self, name: str, entries: Iterable[Entry]) -> None:
         """Give the list of this name these entries. Raises ConfigurationError that says which is at fault."""
@@ -70,7 +79,7 @@ class Lists:
             hits = [hit for hit in hits if hit.span.start < end]
         return Listing.of(hits) if hits else None
 
-    def held_from(self, names: Sequence[str], target: Target, text: str) -> int:
+    def held_from(self, names: Sequence[str], text: str) -> int:
         """The offset from which on an open text may become a hit; its length if none of it."""
         text = _encodable(text)
         return _open_from(self._named(names), _view(text), len(text))

@@ -35,7 +35,7 @@ class Matcher:
     def __init__(self, entries: Iterable[Entry]) -> None:
         self._entries = {entry.id: entry for entry in entries}
         self._old = self._entries
-        self._segments = (Segment(self._entries.values()),)
+        self._segments: tuple[Segment, ...] = (Segment(self._entries.values()),)
         self._gone: frozenset[str] = frozenset()
 
     def __len__(self) -> int:

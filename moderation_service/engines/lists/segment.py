@@ -41,7 +41,7 @@ def terms_of(entry: Entry) -> list[str]:
 def _views(terms: Sequence[str]) -> list[str]:
     """The view of each term, blanks in a row being one; all in one call, which is much faster."""
     # A character is folded by itself, whatever stands beside it, and no term has a line break.
-    views = normal_view("\n".join(terms)).text.split("\n")
+    views = normal_view("\n".join(terms)).text.split("\n") if terms else []
     return [" ".join(plain_blanks(view).split()) for view in views]
 
 
