@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= .lite-weights
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients lint bench dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -25,6 +25,9 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,data]'
 	@$(BIN)/python -m pytest tests/data -m data $(ARGS)
 	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
+
+test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, and with kills and outages (2 minutes)
+	@$(BIN)/python -m pytest tests/store -m "store or not store" $(ARGS)
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
 	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)
@@ -48,7 +51,7 @@ test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
 	@$(BIN)/python -m pytest -m fuzz $(ARGS)
 
-test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
+test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	@$(BIN)/python -m pytest -m browser
@@ -109,7 +112,7 @@ $(VENV)/bin/python:
 
 $(VENV)/.installed: $(VENV)/bin/python pyproject.toml
 	@echo "Installing moderation-service ..." >&2
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[console]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/bin/python pyproject.toml

@@ -19,6 +19,7 @@ from .lists import lists_group
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
+from .records import records_group
 from .serve import serve_command
 from .up import up_command
 
@@ -64,6 +65,7 @@ for _command in (
     benchmark_group,
     policies_group,
     lists_group,
+    records_group,
     config_group,
 ):
     cli.add_command(_command)

@@ -13,7 +13,18 @@ from typing import NoReturn, TypeVar
 
 import yaml
 
-from ..core.policy import BUILT_IN, LiteBlocks, OnFailure, Policies, Policy, Rules, Streaming, Thresholds, ToolRules
+from ..core.policy import (
+    BUILT_IN,
+    KeepText,
+    LiteBlocks,
+    OnFailure,
+    Policies,
+    Policy,
+    Rules,
+    Streaming,
+    Thresholds,
+    ToolRules,
+)
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import ConfigurationError
 from .yaml_file import compose_file
@@ -23,20 +34,13 @@ __all__ = ["load_policies"]
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
-_POLICY_FIELDS = (
-    "description",
-    "extends",
-    "message",
-    "streaming",
-    *_RULE_FIELDS,
-    "prompt",
-    "response",
-    "tools",
-    "lists",
-)
+_KEPT_FIELDS = ("keep_text", "retention_days")
+_SHOWN_FIELDS = ("description", "extends", "message", "streaming")
+_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "lists")
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
+_MAX_RETENTION_DAYS = 3650
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
@@ -111,7 +115,8 @@ class _Reader:
         lists = base.lists
         if "lists" in fields:
             lists = self._named_lists(fields["lists"])
-        return Policy(name, description, rules, messages, streaming, tuple(tools), lists)
+        keep_text, days = self._kept(fields, base)
+        return Policy(name, description, rules, messages, streaming, tuple(tools), keep_text, days, lists)
 
     def _named_lists(self, node: yaml.Node) -> tuple[str, ...]:
         """One name, or several."""
@@ -126,6 +131,19 @@ class _Reader:
                 self._fail(one, f"`lists`: there is no list {name!r}; {known}")
             found[name] = None
         return tuple(found)
+
+    def _kept(self, fields: Mapping[str, yaml.Node], base: Policy) -> tuple[KeepText, int]:
+        """Which texts are kept, and for how many days."""
+        keep_text, days = base.keep_text, base.retention_days
+        if "keep_text" in fields:
+            keep_text = self._choice(fields["keep_text"], KeepText, what="`keep_text`")
+        if "retention_days" in fields:
+            text = self._scalar(fields["retention_days"], what="`retention_days`")
+            days = int(text) if text.isascii() and text.isdecimal() and len(text) <= 6 else 0
+            if not 1 <= days <= _MAX_RETENTION_DAYS:
+                most = f"a whole number from 1 to {_MAX_RETENTION_DAYS}"
+                self._fail(fields["retention_days"], f"`retention_days` must be {most}, not {text!r}")
+        return keep_text, days
 
     def _tools(
         self, node: yaml.Node, rules: Mapping[Target, Rules], *, inherited: Sequence[ToolRules]

@@ -20,6 +20,7 @@ from .list_settings import ListSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
+from .store_settings import StoreSettings
 from .stream_settings import StreamSettings
 
 __all__ = [
@@ -51,7 +52,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StreamSettings, ChatSettings, ListSettings):
+class Settings(StoreSettings, StreamSettings, ChatSettings, ListSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

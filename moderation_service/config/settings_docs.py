@@ -65,6 +65,8 @@ def _default(setting: Setting) -> str:
     value = setting.default
     if value is None or value == ():
         return "none"
+    if isinstance(value, Secret):
+        value = value.value
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 

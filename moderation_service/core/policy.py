@@ -32,6 +32,7 @@ from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdi
 __all__ = [
     "BUILT_IN",
     "DEFAULT_MESSAGES",
+    "KeepText",
     "LiteBlocks",
     "OnFailure",
     "Policies",
@@ -93,6 +94,25 @@ class Streaming(enum.Enum):
     """Text is held back until it was judged: nothing of a blocked passage is ever shown."""
     SHOW_THEN_CUT = "show-then-cut"
     """Text is shown at once, and the answer is cut when the verdict arrives: harmful text is seen until then."""
+
+
+class KeepText(enum.Enum):
+    """Whether the texts of decisions are kept in the database of records, where there is one."""
+
+    NONE = "none"
+    """Never."""
+    FLAGGED = "flagged"
+    """What is flagged, and what is blocked."""
+    BLOCKED = "blocked"
+    """What is blocked."""
+    ALL = "all"
+    """Every text."""
+
+    def keeps(self, action: Action) -> bool:
+        """Whether a text of this action is kept."""
+        if self is KeepText.FLAGGED:
+            return action is not Action.ALLOW
+        return self is KeepText.ALL or (self is KeepText.BLOCKED and action is Action.BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,6 +227,9 @@ class Policy:
     streaming: Streaming = Streaming.HOLD
     tools: Sequence[ToolRules] = ()
     """The first whose glob matches counts."""
+    keep_text: KeepText = KeepText.NONE
+    retention_days: int = 30
+    """For how long a kept text is kept."""
     lists: tuple[str, ...] = ()
     """The names of the lists that its texts are compared with."""
 
@@ -252,7 +275,8 @@ class Policy:
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
         tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
         lists = {"lists": list(self.lists)} if self.lists else {}
-        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **lists}
+        kept = {"keep_text": self.keep_text.value, "retention_days": self.retention_days}
+        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept, **lists}
 
 
 class Policies:

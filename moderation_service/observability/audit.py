@@ -11,7 +11,6 @@ import os
 import threading
 import weakref
 from collections.abc import Iterator
-from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
@@ -20,14 +19,12 @@ from ..core.moderator import Check, Outcome
 from ..core.verdict import Decision
 from ..errors import AuditUnavailable, ConfigurationError
 from .logs import log_event
+from .request_context import request_context
 
-__all__ = ["AuditEvents", "AuditFile", "request_context"]
+__all__ = ["AuditEvents", "AuditFile"]
 
 _log = logging.getLogger("moderation.audit")
 _RETRY_AFTER_S = 5.0
-
-request_context: ContextVar[tuple[str | None, str | None]] = ContextVar("request_context", default=(None, None))
-"""Request id and name of the API key of the request being handled."""
 
 
 class AuditEvents(Protocol):
@@ -55,11 +52,11 @@ class AuditFile:
 
     def write(self, check: Check, outcome: Outcome, fingerprint: bytes) -> None:
         """Write down what came of a check. Raises AuditUnavailable for a decision that needs its record."""
-        request_id, key_name = request_context.get()
+        context = request_context.get()
         record = {
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "request_id": request_id,
-            "key": key_name,
+            "request_id": context.request_id,
+            "key": context.key_name,
             **_fields(check, outcome, fingerprint),
             "policy": check.policy.name,
             "policy_version": check.policy.version,
@@ -69,7 +66,7 @@ class AuditFile:
             self._lines.append((json.dumps(record) + "\n").encode())
         except OSError as error:
             # What is missing is in the log, under the request's id.
-            log_event(_log, logging.ERROR, "audit_failed", request_id=request_id, reason=error.strerror)
+            log_event(_log, logging.ERROR, "audit_failed", request_id=context.request_id, reason=error.strerror)
             self._events.audit_failed()
             if self._is_required and isinstance(outcome, Decision):
                 message = "The decision could not be recorded; without its record none is given."

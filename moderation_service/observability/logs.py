@@ -125,6 +125,8 @@ def logging_config(level: str) -> dict[str, Any]:
             "gunicorn.access": {"level": "CRITICAL", "handlers": [], "propagate": False},
             # Deprecated-default chatter of libraries is not the operator's business.
             "urllib3": {"level": "ERROR"},
+            # It tells at every start what it is made of.
+            "alembic": {"level": "WARNING"},
         },
     }
 

@@ -33,6 +33,9 @@ METRIC_NAMES = (
     "moderation_categories_total",
     "moderation_failures_total",
     "moderation_audit_failures_total",
+    "moderation_records_written_total",
+    "moderation_records_dropped_total",
+    "moderation_records_waiting",
     "moderation_degraded_total",
     "moderation_read_in_part_total",
     "moderation_uncovered_total",
@@ -83,6 +86,10 @@ class Metrics:
         self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
         self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
         self._audit_failures = Counter("audit_failures", "Audit records that could not be written.", **make)
+        self._records_written = Counter("records_written", "Records of decisions written to the database.", **make)
+        self._records_dropped = Counter("records_dropped", "Records of decisions that were lost.", **make)
+        self._records_waiting = Gauge("records_waiting", "Records of decisions that wait for the database.",
+                                      multiprocess_mode="livesum", **make)  # fmt: skip
         self._degraded = Counter("degraded", "Decisions of the fallback or of a fail mode.", ["policy"], **make)
         self._read_in_part = Counter("read_in_part", "Verdicts whose severity was read, but not all of the rest.",
                                      ["engine", "part"], **make)  # fmt: skip
@@ -212,6 +219,18 @@ class Metrics:
     def audit_failed(self) -> None:
         """An audit record could not be written."""
         self._audit_failures.inc()
+
+    def records_written(self, count: int) -> None:
+        """So many records are in the database."""
+        self._records_written.inc(count)
+
+    def records_dropped(self, count: int) -> None:
+        """So many records are lost."""
+        self._records_dropped.inc(count)
+
+    def records_waiting(self, count: int) -> None:
+        """So many records wait in this process."""
+        self._records_waiting.set(count)
 
     def chat_began(self) -> None:
         """A guarded chat began."""

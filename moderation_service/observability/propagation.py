@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 
 from ..ids import random_hex
-from .audit import request_context
+from .request_context import request_context
 from .tracing import Tracing
 
 __all__ = ["caller_trace", "outgoing_lines", "trace_headers"]
@@ -39,7 +39,7 @@ def outgoing_lines(tracing: Tracing | None) -> Callable[[], bytes]:
     """
 
     def lines() -> bytes:
-        request_id = request_context.get()[0]
+        request_id = request_context.get().request_id
         own = "" if request_id is None else f"X-Request-Id: {request_id}.{random_hex(8)}\r\n"
         if tracing is not None:
             return own.encode("latin-1") + tracing.outgoing()

@@ -17,9 +17,11 @@ from typing import TYPE_CHECKING, Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 
+from .. import __version__
 from ..config.settings import Settings
 from ..errors import ConfigurationError, ModerationError
 from ..observability.logs import log_event, logging_config
+from ..store.choice import FLUSH_S
 from ..web.api_keys import check_exposure, load_api_keys
 from .run_folder import RunFolder, make_run_folder, remove_leftovers
 from .terminal import Terminal
@@ -122,7 +124,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
             "worker_class": "moderation_service.server.worker.Worker" if hasattr(select, "epoll") else "gthread",
             "preload_app": True,
             "keepalive": settings.keep_alive_s,
-            "graceful_timeout": settings.graceful_timeout_s,
+            "graceful_timeout": settings.graceful_timeout_s + FLUSH_S,
             # Recycling workers hides leaks and drops connections: off.
             "max_requests": 0,
             "worker_connections": 2000,
@@ -165,15 +167,22 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def _make_app(self, settings: Settings) -> WSGIApplication:
         # Imported only here: metrics must see the folder that serve() made.
+        from ..observability.metrics import Metrics
         from ..web import create_app
-        from ..web.service import build_service
+        from ..web.service import build_service, open_service_store
 
-        metrics = None if self._service is None else self._service.metrics
-        self._service = build_service(settings, metrics=metrics)
+        metrics = Metrics(version=__version__) if self._service is None else self._service.metrics
+        store = open_service_store(settings, metrics)
+        self._service = build_service(settings, metrics=metrics, store=store)
         return create_app(service=self._service)
 
     def _on_worker_exit(self, arbiter: object, worker: object) -> None:
-        if self._service is not None and self._service.tracing is not None:
+        if self._service is None:
+            return
+        if self._service.store is not None:
+            # Our own worker has done so; gunicorn's leaves it to us.
+            self._service.store.close(FLUSH_S)
+        if self._service.tracing is not None:
             self._service.tracing.close()
 
     def _on_ready(self, arbiter: object) -> None:

@@ -11,6 +11,7 @@ import os
 from gunicorn.workers import base
 
 from ..observability.logs import collect_access_lines
+from ..store.choice import FLUSH_S
 from ..web.door import Door
 from .descriptors import connections_within, raise_descriptor_limit
 from .poller import Poller, PollerOptions
@@ -48,6 +49,7 @@ class Worker(base.Worker):  # type: ignore[misc]
             grace_s=self._grace_s,
             heartbeat=self.notify,
         ).run()
+        door.close(within_s=_QUIT_S if self._quits else FLUSH_S)
 
     def handle_quit(self, sig: int, frame: object) -> None:
         """SIGINT or SIGQUIT: end at once."""
@@ -58,4 +60,4 @@ class Worker(base.Worker):  # type: ignore[misc]
         """How long what was begun may take, once this worker is told to end or has lost its parent."""
         if self.alive and self.ppid == os.getppid():
             return None
-        return _QUIT_S if self._quits else float(self.cfg.graceful_timeout)
+        return _QUIT_S if self._quits else float(self.cfg.graceful_timeout - FLUSH_S)

@@ -1,3 +1,3 @@
-"""The database of records: what was decided, and what people keep beside it. An extra; nothing of the verdict needs it."""
+"""The database of records: what was decided, and what people keep beside it. No verdict needs it; an extra."""
 
 from __future__ import annotations

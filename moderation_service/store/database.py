@@ -1,4 +1,4 @@
-"""A database, opened by its address: SQLite on a bare machine, PostgreSQL where several processes of several hosts share it.
+"""A database, opened by its address: SQLite on a bare machine, PostgreSQL where several hosts share it.
 
 Nothing is connected before it is used, and each process connects anew: an engine that was made before a fork would
 share its sockets with its siblings. The tables are made, or brought up to date, with the first use.
@@ -36,7 +36,8 @@ class Database:
     """The tables of `schema` at an address. Safe to use from many threads, and after a fork.
 
     `read()` and `write()` give a Core connection in a transaction, which ends with the block; one that raises is
-    rolled back. Both raise StoreUnavailable where the database can't be reached, is locked for too long, or is full.
+    rolled back. Both raise StoreUnavailable where the database can't be reached, is locked for too long, or is full;
+    what is wrong with a row (IntegrityError, DataError of SQLAlchemy) goes through.
     """
 
     def __init__(self, url: str) -> None:
@@ -71,6 +72,17 @@ class Database:
         with self.read():
             pass
 
+    def engine(self) -> Engine:
+        """The engine of this process, whose tables are up to date."""
+        with self._lock:
+            if self._engine is None or self._pid != os.getpid():
+                # That of another process, inherited by a fork, is left to it: closing it here would end its session.
+                self._engine, self._pid, self._is_current = _engine(self.url), os.getpid(), False
+            if not self._is_current:
+                migration.upgrade(self._engine)
+                self._is_current = True
+            return self._engine
+
     def close(self) -> None:
         """Close the connections of this process; the next use opens new ones."""
         with self._lock:
@@ -81,25 +93,17 @@ class Database:
     @contextmanager
     def _connected(self, **options: Any) -> Iterator[Connection]:
         try:
-            with self._current_engine().connect() as connection:
+            with self.engine().connect() as connection:
                 yield connection.execution_options(**options) if options else connection
-        except exc.IntegrityError:
+        except (exc.IntegrityError, exc.DataError):
             raise
         except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
             raise StoreUnavailable(_reason(error), retry_after_s=_RETRY_AFTER_S) from error
 
-    def _current_engine(self) -> Engine:
-        with self._lock:
-            if self._engine is None or self._pid != os.getpid():
-                # That of another process, inherited by a fork, is left to it: closing it here would end its session.
-                self._engine, self._pid, self._is_current = _engine(self.url), os.getpid(), False
-            if not self._is_current:
-                migration.upgrade(self._engine)
-                self._is_current = True
-            return self._engine
 
-
-def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, unless: Sequence[str]) -> None:
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, unless: Sequence[str]
+) -> None:
     """Insert the rows but for those whose columns `unless` are there already."""
     if rows:
         dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql

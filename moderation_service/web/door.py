@@ -84,6 +84,7 @@ class Door:
     ) -> None:
         self.settings: Settings = service.settings
         self._keys = service.keys
+        self._store = service.store
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
@@ -97,6 +98,13 @@ class Door:
     def open(self) -> None:
         """Begin to keep up to date what is answered without asking; once per process."""
         self._readiness.watch()
+        if self._store is not None:
+            self._store.open()
+
+    def close(self, *, within_s: float) -> None:
+        """Write down what is not written yet; before the process ends."""
+        if self._store is not None:
+            self._store.close(within_s)
 
     def calls_at_once(self) -> int:
         """How many calls to model servers this process may have under way: each needs a file descriptor."""

@@ -16,9 +16,9 @@ from flask import Flask, Response, request
 
 from ..errors import ModerationError, Overloaded, Unauthorized
 from ..ids import random_hex
-from ..observability.audit import request_context
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
+from ..observability.request_context import RequestContext, request_context
 from .api_keys import identify_caller, keys_of_contract, sent_key
 from .hosts import AllowedHosts
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
@@ -215,7 +215,7 @@ class _Lifecycle:
         self._hosts.check(environ)
         if needs_key:
             self._authenticate(environ, state, in_body=in_body)
-        request_context.set((state.request_id, state.key_name))
+        request_context.set(RequestContext(state.request_id, state.key_name, door=state.route))
         caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
         if OVERLOADED in environ:
             raise Overloaded("The service has more to do than it can; try again.", retry_after_s=_RETRY_AFTER_S)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import __version__
@@ -12,6 +12,7 @@ from ..config.list_file import read_lists
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
+from ..core.keyed_hash import KeyedHashes
 from ..core.moderator import Moderator
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
@@ -21,17 +22,20 @@ from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
 from ..observability.tracing import TracedEngine, Tracing, create_tracing
+from ..store.choice import store_address
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
-from .api_keys import ApiKeys, load_api_keys, warn_of_readers
+from .api_keys import ApiKeys, is_loopback, load_api_keys, warn_of_readers
 
 if TYPE_CHECKING:
     from ..engines.lists import Lists
     from ..engines.stream import StreamEngine
+    from ..store.database import Database
+    from ..store.opened import Store
 
-__all__ = ["Service", "build_service"]
+__all__ = ["Service", "build_service", "open_service_store"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +59,15 @@ class Service:
     tracing: Tracing | None = None
     lists: Lists | None = None
     """What texts are compared with, where `lists_file` is set."""
+    store: Store | None = None
+    """The database of records."""
+    hashes: KeyedHashes = field(kw_only=True)
+    """Of end users; those of the records, where there are any."""
+
+    @property
+    def database(self) -> Database | None:
+        """What people keep: lists, apps, reviews; None where there is none."""
+        return None if self.store is None else self.store.database
 
 
 def build_service(
@@ -64,11 +77,13 @@ def build_service(
     fallback: Engine | None = None,
     metrics: Metrics | None = None,
     tracing: Tracing | None = None,
+    store: Store | None = None,
 ) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
 
     `metrics` are those of the service that this one takes over from; it goes on counting. `tracing` replaces what the
-    settings say of traces.
+    settings say of traces. `store` is the database of records, which whoever runs the processes opens with
+    `open_service_store`.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
@@ -94,7 +109,7 @@ def build_service(
         lists=lists,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
-        observers=[metrics],
+        observers=[metrics] if store is None else [metrics, store.recorder],
         deadline_s=settings.deadline_s,
     )
     limits = NativeLimits(
@@ -115,9 +130,34 @@ def build_service(
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
+    hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
     return Service(
-        settings, moderator, policies, keys, metrics, limits, calls, stream, relay, items, seal_key, tracing, lists
+        settings=settings,
+        moderator=moderator,
+        policies=policies,
+        keys=keys,
+        metrics=metrics,
+        limits=limits,
+        calls=calls,
+        stream=stream,
+        relay=relay,
+        items=items,
+        seal_key=seal_key,
+        tracing=tracing,
+        store=store,
+        hashes=hashes,
+        lists=lists,
     )
+
+
+def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
+    """The database of records that the settings ask for. Raises ConfigurationError."""
+    address = store_address(settings, is_local=is_loopback(settings.host))
+    if address is None:
+        return None
+    from ..store.opened import open_store
+
+    return open_store(address, settings, events=metrics)
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

@@ -26,8 +26,8 @@ from ..errors import (
     Unauthorized,
     UnsupportedMediaType,
 )
-from ..observability.audit import request_context
 from ..observability.logs import log_event
+from ..observability.request_context import request_context
 from ..wires import alibaba, portkey
 from ..wires.alibaba import AlibabaRequest
 from ..wires.gateway_decisions import policy_of
@@ -87,7 +87,7 @@ def alibaba_blueprint(service: Service) -> Blueprint:
             state.key_name = service.keys.identify(fields.get(_KEY_FIELD, ""))
             if state.key_name is None:
                 raise Unauthorized("Send a key of this service as the access key id.")
-            request_context.set((state.request_id, state.key_name))
+            request_context.set(request_context.get()._replace(key_name=state.key_name))
         if not _is_alibabas():
             raise MethodNotAllowed("This address does not answer to this HTTP method.")
         asked = alibaba.parse(fields, policies=service.policies)

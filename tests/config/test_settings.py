@@ -86,6 +86,8 @@ def test_every_setting_can_be_given_in_the_file_and_in_the_environment(file: Pat
             Url: ("http://one:8000/v1/", Url("http://one:8000")),
             ServersUrl: ("http://one:8000/v1/?resolve=all", ServersUrl("http://one:8000?resolve=all")),
         }[setting.kind]
+        if setting.minimum is not None and setting.minimum > 1024 and setting.kind is int:
+            text, value = f"{setting.minimum:.0f}", int(setting.minimum)
         if setting.choices:
             text = value = setting.choices[-1]
         elif setting.maximum is not None and setting.maximum < 1024 and setting.kind is int:

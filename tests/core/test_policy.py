@@ -225,6 +225,8 @@ def test_a_policy_is_shown_in_the_words_of_the_policy_file() -> None:
         "message": {"en": "No."},
         "streaming": "hold",
         "tools": {},
+        "keep_text": "none",
+        "retention_days": 30,
         "version": own.version,
     }
 

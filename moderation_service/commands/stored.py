@@ -1,0 +1,115 @@
+"""What the commands that work with the database of records share: opening it, moments, rows as CSV or JSON lines."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from time import time
+from typing import IO, TYPE_CHECKING
+
+import click
+
+from ..config.settings import Settings
+from ..errors import ConfigurationError
+from ..store.choice import store_address
+
+if TYPE_CHECKING:
+    from ..core.keyed_hash import KeyedHashes
+    from ..store.database import Database
+
+    _Type = click.ParamType[int]
+else:
+    _Type = click.ParamType  # older ones of click are not generic
+
+__all__ = ["ACTOR", "MOMENT", "hashes_of", "open_database", "write_rows"]
+
+ACTOR = "command line"
+"""In the audit trail: whoever can read the settings."""
+_AGO = re.compile(r"(\d{1,5})([hdw])")
+_MS = {"h": 3_600_000, "d": 24 * 3_600_000, "w": 7 * 24 * 3_600_000}
+# What a spreadsheet takes for a formula; callers choose their request ids.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+class _Moment(_Type):
+    """`7d`, `24h`, `2w` ago, or a day such as 2026-03-01 (UTC); becomes milliseconds."""
+
+    name = "moment"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        text = str(value)
+        if match := _AGO.fullmatch(text):
+            return int(time() * 1000) - int(match[1]) * _MS[match[2]]
+        try:
+            day = datetime.fromisoformat(text)
+        except ValueError:
+            self.fail(f"{text!r} is neither a time ago, such as 7d or 24h, nor a day, such as 2026-03-01.", param, ctx)
+        return int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+MOMENT = _Moment()
+"""The type of an option such as `--since`."""
+
+
+def open_database(settings: Settings) -> Database:
+    """The database that the settings name; for `store: auto` the file that `serve` makes on this machine.
+
+    Raises ConfigurationError where there is none.
+    """
+    address = store_address(settings, is_local=True)
+    if address is None:
+        raise ConfigurationError(
+            "store: there is no database of records: it is off, or the extra `console` is missing."
+        )
+    from ..store.database import Database
+
+    return Database(address)
+
+
+def hashes_of(database: Database, settings: Settings) -> KeyedHashes:
+    """The hashes of its records. Raises StoreUnavailable."""
+    from ..core.keyed_hash import KeyedHashes
+    from ..store.opened import hash_key
+
+    if settings.store_key is not None:
+        return KeyedHashes(settings.store_key.value.encode())
+    with database.write() as connection:
+        return KeyedHashes(hash_key(connection))
+
+
+def write_rows(rows: Iterable[Mapping[str, object]], columns: list[str], *, to: IO[str], is_csv: bool) -> int:
+    """Write rows, and return how many it were. In CSV a cell that a spreadsheet would run gets a `'` in front."""
+    written = 0
+    if is_csv:
+        to.write(_csv_line(columns))
+    for row in rows:
+        written += 1
+        if is_csv:
+            to.write(_csv_line([_cell(row[name]) for name in columns]))
+        else:
+            to.write(json.dumps(row, ensure_ascii=False) + "\n")
+    return written
+
+
+def _csv_line(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, list):
+        return "; ".join(map(str, value))
+    if isinstance(value, str) and value.startswith(_FORMULA):
+        return f"'{value}"
+    return str(value)

@@ -1,0 +1,115 @@
+"""What goes on request: everything that belongs to one end user, or all records older than a moment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from time import sleep
+
+from sqlalchemy import Connection, Table, delete, select
+
+from ..core.keyed_hash import KeyedHashes
+from .database import Database
+from .housekeeping import CHUNK, delete_chunk
+from .schema import appeals, decisions, escalations, names, review_items, reviews, shadow_decisions, texts
+from .trail import record
+
+__all__ = ["Erased", "erase_user", "purge"]
+
+_PAUSE_S = 0.05
+_OF_DECISIONS: Sequence[Table] = (texts, appeals, review_items, reviews, shadow_decisions)
+_PAGES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Erased:
+    """How many rows went."""
+
+    decisions: int
+    texts: int
+    appeals: int
+
+
+def purge(
+    database: Database, *, before: int, actor: str, texts_only: bool = False, pause: Callable[[float], None] = sleep
+) -> Erased:
+    """Delete what was decided before a moment, and its texts; a little at a time, so that writers get their turn.
+
+    Hourly sums stay. Raises StoreUnavailable.
+    """
+    texts_gone = _all_chunks(database, lambda c: delete_chunk(c, texts, texts.c.at < before), pause)
+    gone = 0
+    if not texts_only:
+        gone = _all_chunks(database, lambda c: delete_chunk(c, decisions, decisions.c.at < before), pause)
+        _all_chunks(database, lambda c: delete_chunk(c, shadow_decisions, shadow_decisions.c.at < before), pause)
+    erased = Erased(gone, texts_gone, 0)
+    _tell(database, actor, "records.purge", {"before": before, "decisions": gone, "texts": texts_gone})
+    return erased
+
+
+def erase_user(
+    database: Database,
+    hashes: KeyedHashes,
+    user: str,
+    *,
+    actor: str,
+    app: str | None = None,
+    pause: Callable[[float], None] = sleep,
+) -> Erased:
+    """Delete the decisions of an end user of an app (of any, without one), with their texts, appeals and reviews.
+
+    `user` is the id that the app sent. Hourly sums stay, which are about nobody. Raises StoreUnavailable.
+    """
+    with database.read() as connection:
+        apps = [app] if app is not None else _apps(connection)
+    whose = [hashes.user(one, user) for one in apps]
+    counts = [0, 0, 0]
+    for start in range(0, len(whose), _PAGES):
+        some = whose[start : start + _PAGES]
+        while True:
+            with database.write() as connection:
+                gone = _erase_chunk(connection, some)
+            counts = [one + more for one, more in zip(counts, gone, strict=True)]
+            if not any(gone):
+                break
+            pause(_PAUSE_S)
+    erased = Erased(*counts)
+    _tell(database, actor, "records.erase", {"decisions": counts[0], "texts": counts[1], "appeals": counts[2]})
+    return erased
+
+
+def _apps(connection: Connection) -> Sequence[str]:
+    """All that there are records of, and the one without a name."""
+    found = connection.execute(select(names.c.name).where(names.c.kind == "app")).scalars().all()
+    return sorted({"", *found})
+
+
+def _erase_chunk(connection: Connection, whose: Sequence[bytes]) -> tuple[int, int, int]:
+    chosen = select(decisions.c.decision_id).where(decisions.c.user_hash.in_(whose)).limit(CHUNK)
+    ids = connection.execute(chosen).scalars().all()
+    deleted = {
+        table.name: connection.execute(delete(table).where(table.c.decision_id.in_(ids))).rowcount
+        for table in _OF_DECISIONS
+    }
+    # An appeal may outlive its decision.
+    deleted["appeals"] += connection.execute(delete(appeals).where(appeals.c.user_hash.in_(whose))).rowcount
+    connection.execute(delete(escalations).where(escalations.c.user_hash.in_(whose)))
+    gone = connection.execute(delete(decisions).where(decisions.c.decision_id.in_(ids))).rowcount
+    return gone, deleted["texts"], deleted["appeals"]
+
+
+def _all_chunks(database: Database, delete_some: Callable[[Connection], int], pause: Callable[[float], None]) -> int:
+    total = 0
+    while True:
+        with database.write() as connection:
+            gone = delete_some(connection)
+        total += gone
+        if gone < CHUNK:
+            return total
+        pause(_PAUSE_S)
+
+
+def _tell(database: Database, actor: str, action: str, after: dict[str, object]) -> None:
+    with database.write() as connection:
+        # Not whose: the trail outlives what was erased.
+        record(connection, actor=actor, action=action, subject="records", after=after)

@@ -1,0 +1,72 @@
+"""What is over its time goes, a little at a time: one large deletion would keep the writers waiting for seconds."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
+
+from .database import Database, insert_new
+from .schema import decisions, revisions, sessions, shadow_decisions, sign_in_links, texts, webhook_deliveries
+from .trail import now_ms
+
+__all__ = ["CHUNK", "Housekeeping", "delete_chunk"]
+
+CHUNK = 500
+_DAY_MS = 24 * 3_600_000
+_EVERY_MS = 10 * 60_000
+_DELIVERIES_DAYS = 30
+_TURN = "housekeeping"
+
+
+def delete_chunk(connection: Connection, table: Table, condition: ColumnElement[bool], *, most: int = CHUNK) -> int:
+    """Delete so many rows at most; how many it were."""
+    key = next(iter(table.primary_key.columns))
+    chosen = select(key).where(condition).limit(most)
+    return connection.execute(delete(table).where(key.in_(chosen))).rowcount
+
+
+class Housekeeping:
+    """Deletes texts, records and sessions that are over their time. Hourly sums stay.
+
+    Every ten minutes one of the processes that share a database takes its turn.
+    """
+
+    def __init__(self, database: Database, *, records_days: int) -> None:
+        self._database = database
+        self._records_days = records_days
+        self._next_at = 0
+        self._is_at_it = False
+
+    def step(self) -> bool:
+        """Delete a chunk if it is this process's turn; whether there is more to delete. Raises StoreUnavailable."""
+        now = now_ms()
+        if not self._is_at_it:
+            if now < self._next_at:
+                return False
+            self._next_at = now + _EVERY_MS
+            self._is_at_it = self._takes_turn(now)
+        if self._is_at_it:
+            self._is_at_it = self.delete_some(now)
+        return self._is_at_it
+
+    def delete_some(self, now: int) -> bool:
+        """Delete a chunk of each table; whether one of them was full."""
+        kept = now - self._records_days * _DAY_MS if self._records_days else 0
+        over: list[tuple[Table, ColumnElement[bool]]] = [
+            (texts, texts.c.until < now),
+            (decisions, decisions.c.at < kept),
+            (shadow_decisions, shadow_decisions.c.at < kept),
+            (sessions, sessions.c.expires_at < now),
+            (sign_in_links, sign_in_links.c.expires_at < now),
+            (webhook_deliveries, webhook_deliveries.c.at < now - _DELIVERIES_DAYS * _DAY_MS),
+        ]
+        deleted = []
+        for table, condition in over:
+            with self._database.write() as connection:
+                deleted.append(delete_chunk(connection, table, condition))
+        return max(deleted) >= CHUNK
+
+    def _takes_turn(self, now: int) -> bool:
+        with self._database.write() as connection:
+            insert_new(connection, revisions, [{"subject": _TURN, "number": 0}], unless=["subject"])
+            is_due = (revisions.c.subject == _TURN) & (revisions.c.number < now - _EVERY_MS)
+            return connection.execute(update(revisions).where(is_due).values(number=now)).rowcount == 1

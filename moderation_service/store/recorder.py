@@ -1,0 +1,270 @@
+"""Records of decisions on their way into the database: handed over in microseconds, written by a thread of their own.
+
+A verdict never waits for the database. What the thread has not written yet stands in a bounded queue; while the
+database is away it grows, and is caught up with afterwards. What is beyond the bound is dropped, newest first, and
+counted: what was there first is the beginning of an incident.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from time import monotonic, sleep, time
+from typing import Protocol
+
+from ..core.keyed_hash import KeyedHashes
+from ..core.moderator import Check
+from ..core.policy import Policy
+from ..core.verdict import Decision
+from ..errors import ModerationError, StoreUnavailable
+from ..observability.logs import log_event
+from ..observability.request_context import request_context
+from .record import Record, line_of, read_line
+
+__all__ = ["RecordEvents", "Recorder", "Sink"]
+
+_log = logging.getLogger("moderation.store")
+
+_BATCH = 500
+_WAIT_S = 0.2
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
+_TICK_S = 30.0
+_MOST_POLICIES = 4096
+
+
+class RecordEvents(Protocol):
+    """Told of what became of records."""
+
+    def records_written(self, count: int) -> None:
+        """So many are in the database."""
+
+    def records_dropped(self, count: int) -> None:
+        """So many are lost: there was no room for them, or the database refused them."""
+
+    def records_waiting(self, count: int) -> None:
+        """So many wait in this process."""
+
+
+class Sink(Protocol):
+    """Where records go."""
+
+    def write(self, records: Sequence[Record], policies: Callable[[str, str], Policy | None], *, again: bool) -> int:
+        """Write them, all or none, and return how many were refused for good. Raises StoreUnavailable.
+
+        `again`: this batch was tried before, and may have arrived.
+        """
+
+    def look_after(self) -> bool:
+        """Do a small part of what is to be done from time to time; True if there is more. Raises StoreUnavailable."""
+
+    def close(self) -> None:
+        """Close the connections of this process."""
+
+
+class _Queue:
+    """What waits in one process, and the thread that writes it."""
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.lock = threading.Lock()
+        self.lines: deque[bytes] = deque()
+        self.bytes = 0
+        self.in_hand = 0
+        """How many records the thread has taken and not written yet."""
+        self.thread: threading.Thread | None = None
+        self.news = threading.Event()
+        self.is_closing = threading.Event()
+        self.ends_at = float("inf")
+        self.is_dropping = False
+
+    @property
+    def waiting(self) -> int:
+        return len(self.lines) + self.in_hand
+
+    def put(self, line: bytes, *, memory_bytes: int) -> bool:
+        """Append a line; False where there is no room."""
+        with self.lock:
+            if self.bytes + len(line) > memory_bytes:
+                return False
+            self.bytes += len(line)
+            self.lines.append(line)
+        if not self.news.is_set():
+            self.news.set()
+        return True
+
+    def taken(self) -> list[bytes]:
+        """The next batch, which counts as waiting until it is written."""
+        with self.lock:
+            batch = [self.lines.popleft() for _ in range(min(_BATCH, len(self.lines)))]
+            self.in_hand = len(batch)
+        return batch
+
+    def written(self, batch: Sequence[bytes]) -> None:
+        with self.lock:
+            self.bytes -= sum(map(len, batch))
+            self.in_hand = 0
+        self.is_dropping = False
+
+
+class Recorder:
+    """An `Observer` of the moderator. Made before the workers are forked; each has its own queue and thread.
+
+    `close()` writes what waits, for as long as it is given.
+    """
+
+    def __init__(
+        self,
+        sink: Sink,
+        *,
+        hashes: KeyedHashes,
+        events: RecordEvents,
+        memory_bytes: int,
+        wait_s: float = _WAIT_S,
+        clock: Callable[[], float] = time,
+    ) -> None:
+        self._sink = sink
+        self._hashes = hashes
+        self._events = events
+        self._memory_bytes = memory_bytes
+        self._wait_s = wait_s
+        self._clock = clock
+        self._policies: dict[tuple[str, str], Policy] = {}
+        self._queue = _Queue()
+
+    def decided(self, check: Check, decision: Decision, fingerprint: bytes) -> None:
+        """Hand over the record of a decision."""
+        self._hand_over(check, decision)
+
+    def failed(self, check: Check, error: ModerationError) -> None:
+        """Hand over the record of a check that ended with an error."""
+        self._hand_over(check, error)
+
+    def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
+        """Nothing to record."""
+
+    def open(self) -> None:
+        """Start the thread of this process; a first record does so too."""
+        queue = self._queue_here()
+        with queue.lock:
+            if queue.thread is None and not queue.is_closing.is_set():
+                queue.thread = threading.Thread(target=self._run, args=(queue,), name="recorder", daemon=True)
+                queue.thread.start()
+
+    def close(self, within_s: float = 5.0) -> None:
+        """Write what waits and end the thread; what could not be written in time is lost, logged and counted."""
+        queue = self._queue_here()
+        if queue.is_closing.is_set():
+            return
+        queue.ends_at = monotonic() + within_s
+        queue.is_closing.set()
+        queue.news.set()
+        if queue.thread is not None:
+            queue.thread.join(within_s + 1.0)
+        if queue.waiting:
+            self._events.records_dropped(queue.waiting)
+            log_event(_log, logging.ERROR, "records_lost", count=queue.waiting, reason="the process ended")
+
+    @property
+    def waiting(self) -> int:
+        """How many records wait in this process."""
+        return self._queue_here().waiting
+
+    def _queue_here(self) -> _Queue:
+        if self._queue.pid != os.getpid():
+            # Forked: what waits, the thread and the state of the lock are the parent's.
+            self._queue = _Queue()
+        return self._queue
+
+    def _hand_over(self, check: Check, outcome: Decision | ModerationError) -> None:
+        queue = self._queue_here()
+        try:
+            context, at = request_context.get(), int(self._clock() * 1000)
+            line = line_of(check, outcome, at=at, context=context, hashes=self._hashes)
+        except (TypeError, ValueError):  # what JSON can't hold, such as half a character
+            self._drop(queue, reason="it can't be written as JSON")
+            return
+        key = check.policy.name, check.policy.version
+        if key not in self._policies and len(self._policies) < _MOST_POLICIES:
+            self._policies[key] = check.policy
+        if not queue.put(line, memory_bytes=self._memory_bytes):
+            self._drop(queue, reason="the queue is full")
+        if queue.thread is None:
+            self.open()
+
+    def _drop(self, queue: _Queue, *, reason: str) -> None:
+        self._events.records_dropped(1)
+        if not queue.is_dropping:
+            # Once for as long as it lasts; the metric counts.
+            queue.is_dropping = True
+            log_event(_log, logging.ERROR, "records_dropped", reason=reason, waiting=queue.waiting)
+
+    def _run(self, queue: _Queue) -> None:
+        try:
+            while not queue.is_closing.is_set():
+                queue.news.wait(_TICK_S)
+                if len(queue.lines) < _BATCH:
+                    queue.is_closing.wait(self._wait_s)
+                queue.news.clear()
+                if not self._write_all(queue):
+                    return
+                self._look_after(queue)
+            self._write_all(queue)
+        finally:
+            self._sink.close()
+
+    def _write_all(self, queue: _Queue) -> bool:
+        while batch := queue.taken():
+            if not self._write(queue, batch):
+                return False
+        return True
+
+    def _write(self, queue: _Queue, batch: Sequence[bytes]) -> bool:
+        """Write a batch, however long it takes; False where the process ends before that."""
+        records = [read_line(line) for line in batch]
+        pause, again = _FIRST_PAUSE_S, False
+        while True:
+            try:
+                refused = self._sink.write(records, self._policy, again=again)
+            except StoreUnavailable as error:
+                if not again:
+                    log_event(_log, logging.WARNING, "store_unavailable", reason=error.message)
+                again = True
+                self._events.records_waiting(queue.waiting)
+                if monotonic() + pause > queue.ends_at:
+                    return False
+                self._pause(queue, pause)
+                pause = min(pause * 2, _LONGEST_PAUSE_S)
+                continue
+            queue.written(batch)
+            self._tell(queue, len(batch), refused, was_away=again)
+            return True
+
+    def _pause(self, queue: _Queue, seconds: float) -> None:
+        """Wait, or until the process shall end; once it shall, only wait."""
+        if queue.is_closing.is_set():
+            sleep(seconds)
+        else:
+            queue.is_closing.wait(seconds)
+
+    def _tell(self, queue: _Queue, count: int, refused: int, *, was_away: bool) -> None:
+        self._events.records_written(count - refused)
+        self._events.records_waiting(queue.waiting)
+        if was_away:
+            log_event(_log, logging.INFO, "store_available_again", waiting=queue.waiting)
+        if refused:
+            self._events.records_dropped(refused)
+            log_event(_log, logging.ERROR, "records_refused", count=refused)
+
+    def _policy(self, name: str, version: str) -> Policy | None:
+        return self._policies.get((name, version))
+
+    def _look_after(self, queue: _Queue) -> None:
+        """Between two batches, so that other processes get their turn with the database as well."""
+        try:
+            if not queue.is_closing.is_set() and self._sink.look_after():
+                queue.news.set()
+        except StoreUnavailable as error:
+            log_event(_log, logging.WARNING, "store_unavailable", reason=error.message)
