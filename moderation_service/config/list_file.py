@@ -18,7 +18,19 @@ from ..core.list_entry import FIELDS, Entry, entry_of, fields_of, is_list_name
 from ..errors import ConfigurationError, InvalidRequest
 from .yaml_file import compose_file
 
-__all__ = ["FORMATS", "csv_cell", "parse_list", "plain_cell", "read_lists", "write_csv", "write_json_lines"]
+__all__ = [
+    "FORMATS",
+    "csv_cell",
+    "csv_rows",
+    "json_rows",
+    "parse_list",
+    "plain_cell",
+    "read_lists",
+    "text_of",
+    "write_csv",
+    "write_json_lines",
+    "yaml_fields",
+]
 
 MAX_ENTRIES = 1_000_000
 """The most entries of one list: half a kilobyte of memory each."""
@@ -60,10 +72,11 @@ def _read_file(path: Path) -> dict[str, list[Entry]]:
     if path.suffix not in FORMATS:
         raise ConfigurationError(f"{path}: its name must end in {', '.join(FORMATS)}.")
     name = _checked_name(path.stem, f"{path}")
-    return {name: parse_list(_text_of(path), suffix=path.suffix, name=name, source=str(path))}
+    return {name: parse_list(text_of(path), suffix=path.suffix, name=name, source=str(path))}
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """What is in a file. Raises ConfigurationError."""
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
             raise ConfigurationError(f"{path}: is larger than {_MAX_FILE_BYTES} bytes.")
@@ -109,14 +122,16 @@ def _plain_rows(text: str, source: str) -> Rows:
             yield line, {"text": word}
 
 
-def _csv_rows(text: str, source: str) -> Rows:
+def csv_rows(text: str, source: str, *, known: Sequence[str] = FIELDS, needed: Sequence[str] = ("text",)) -> Rows:
+    """The rows of a CSV with a header. Raises ConfigurationError."""
     reader = csv.reader(StringIO(text, newline=""), strict=True)
     try:
         header = [cell.strip() for cell in next(reader, [])]
-        unknown = next((cell for cell in header if cell not in FIELDS), None)
-        if "text" not in header or unknown is not None or len(set(header)) < len(header):
-            what = f"{unknown!r} is no column" if unknown is not None and "text" in header else "it needs a header"
-            raise ConfigurationError(f"{source}:1: {what}; the columns are {', '.join(FIELDS)}, each at most once.")
+        unknown = next((cell for cell in header if cell not in known), None)
+        is_header = set(needed) <= set(header)
+        if not is_header or unknown is not None or len(set(header)) < len(header):
+            what = f"{unknown!r} is no column" if unknown is not None and is_header else "it needs a header"
+            raise ConfigurationError(f"{source}:1: {what}; the columns are {', '.join(known)}, each at most once.")
         line = reader.line_num + 1
         for cells in reader:
             if len(cells) > len(header):
@@ -128,7 +143,8 @@ def _csv_rows(text: str, source: str) -> Rows:
         raise ConfigurationError(f"{source}:{reader.line_num}: not valid CSV: {error}.") from error
 
 
-def _json_rows(text: str, source: str) -> Rows:
+def json_rows(text: str, source: str) -> Rows:
+    """The objects of JSON lines. Raises ConfigurationError."""
     for line, content in enumerate(text.split("\n"), start=1):
         if not content.strip():
             continue
@@ -170,15 +186,20 @@ def _yaml_rows(node: yaml.Node, path: Path) -> Rows:
         if isinstance(one, yaml.ScalarNode):
             yield line, {"text": str(one.value)}
             continue
-        if not isinstance(one, yaml.MappingNode):
-            raise ConfigurationError(f"{path}:{line}: an entry is a text, or a mapping with its fields.")
-        fields: dict[str, object] = {}
-        for key, value in one.value:
-            name = str(key.value)
-            if name in fields:
-                raise ConfigurationError(f"{path}:{key.start_mark.line + 1}: the entry has {name!r} twice.")
-            fields[name] = _plain_value(value)
-        yield line, fields
+        yield line, yaml_fields(one, path)
+
+
+def yaml_fields(node: yaml.Node, path: Path) -> dict[str, object]:
+    """The fields of a mapping, texts or lists of texts. Raises ConfigurationError."""
+    if not isinstance(node, yaml.MappingNode):
+        raise ConfigurationError(f"{path}:{node.start_mark.line + 1}: an entry must be a mapping with its fields.")
+    fields: dict[str, object] = {}
+    for key, value in node.value:
+        name = str(key.value)
+        if name in fields:
+            raise ConfigurationError(f"{path}:{key.start_mark.line + 1}: the entry has {name!r} twice.")
+        fields[name] = _plain_value(value)
+    return fields
 
 
 def _plain_value(node: yaml.Node) -> object:
@@ -189,8 +210,8 @@ def _plain_value(node: yaml.Node) -> object:
 
 
 FORMATS: Mapping[str, Callable[[str, str], Rows]] = {
-    ".csv": _csv_rows,
-    ".jsonl": _json_rows,
+    ".csv": csv_rows,
+    ".jsonl": json_rows,
     ".txt": _plain_rows,
     ".yaml": lambda text, source: iter(()),
     ".yml": lambda text, source: iter(()),

@@ -36,7 +36,7 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
 _KEPT_FIELDS = ("keep_text", "retention_days")
 _SHOWN_FIELDS = ("description", "extends", "message", "streaming")
-_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "lists")
+_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "lists", "answers")
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
@@ -116,7 +116,28 @@ class _Reader:
         if "lists" in fields:
             lists = self._named_lists(fields["lists"])
         keep_text, days = self._kept(fields, base)
-        return Policy(name, description, rules, messages, streaming, tuple(tools), keep_text, days, lists)
+        return Policy(
+            name,
+            description,
+            rules,
+            messages,
+            streaming,
+            tuple(tools),
+            keep_text,
+            days,
+            lists,
+            self._answers(fields, base),
+        )
+
+    def _answers(self, fields: Mapping[str, yaml.Node], base: Policy) -> dict[Category, Mapping[str, str]]:
+        """The messages for categories, those of the base where the file has none."""
+        found = dict(base.answers)
+        if "answers" in fields:
+            for key, node in self._mapping(fields["answers"], what="`answers`").items():
+                if key not in _CATEGORIES:
+                    self._fail(node, f"unknown category {key!r}; the categories are {', '.join(_CATEGORIES)}")
+                found[_CATEGORIES[key]] = self._messages(node, what=f"`answers.{key}`")
+        return found
 
     def _named_lists(self, node: yaml.Node) -> tuple[str, ...]:
         """One name, or several."""
@@ -226,24 +247,24 @@ class _Reader:
             return self._choice(fields[target.value], OnFailure, what=f"`on_failure.{target.value}`")
         return self._choice(node, OnFailure, what="`on_failure`")
 
-    def _messages(self, node: yaml.Node) -> dict[str, str]:
+    def _messages(self, node: yaml.Node, *, what: str = "`message`") -> dict[str, str]:
         if isinstance(node, yaml.ScalarNode):
-            return {"en": self._message(node)}
+            return {"en": self._message(node, what)}
         messages: dict[str, str] = {}
-        for language, value in self._mapping(node, what="`message`").items():
+        for language, value in self._mapping(node, what=what).items():
             if not _LANGUAGE.fullmatch(language):
-                self._fail(value, f"`message`: {language!r} is no language tag such as en or zh-CN")
+                self._fail(value, f"{what}: {language!r} is no language tag such as en or zh-CN")
             if language.lower() in messages:
-                self._fail(value, f"`message` has the language {language.lower()!r} twice")
-            messages[language.lower()] = self._message(value)
+                self._fail(value, f"{what} has the language {language.lower()!r} twice")
+            messages[language.lower()] = self._message(value, what)
         if not messages:
-            self._fail(node, "`message` needs a text, or at least one language with its text")
+            self._fail(node, f"{what} needs a text, or at least one language with its text")
         return messages
 
-    def _message(self, node: yaml.Node) -> str:
-        text = self._scalar(node, what="`message`").strip()
+    def _message(self, node: yaml.Node, what: str) -> str:
+        text = self._scalar(node, what=what).strip()
         if not text or len(text) > _MAX_MESSAGE_CHARS:
-            self._fail(node, f"`message` must have 1 to {_MAX_MESSAGE_CHARS} characters")
+            self._fail(node, f"{what} must have 1 to {_MAX_MESSAGE_CHARS} characters")
         return text
 
     def _mapping(self, node: yaml.Node, *, what: str, known: tuple[str, ...] = ()) -> dict[str, yaml.Node]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import ModerationError
 from .listing import ENGINE, Listing, ListSource
-from .verdict import Action, Decision
+from .verdict import Action, Decision, Verdict
 
 if TYPE_CHECKING:
     from .moderator import Check
@@ -34,13 +34,23 @@ def listings(source: ListSource, checks: Sequence[Check]) -> list[Listing | None
     return found if any(one is not None for one in found) else None
 
 
-def settled(check: Check, outcome: Outcome, listing: Listing, judge: Callable[[Check], Outcome]) -> Outcome:
-    """The outcome with what the lists make of its action. `judge` decides on the rest of a text."""
+def settled(
+    check: Check,
+    outcome: Outcome,
+    listing: Listing,
+    *,
+    judge: Callable[[Check], Outcome],
+    message: Callable[[Check, Verdict | None], str],
+) -> Outcome:
+    """The outcome with what the lists make of its action.
+
+    `judge` decides on the rest of a text, `message` gives the text for the end user of a blocked one.
+    """
     if not isinstance(outcome, Decision):
         return outcome
     if listing.block is not None:
-        message = outcome.message or check.message()
-        return replace(outcome, action=Action.BLOCK, message=message, listed_by=listing.block.listed_by)
+        shown = outcome.message or message(check, outcome.verdict)
+        return replace(outcome, action=Action.BLOCK, message=shown, listed_by=listing.block.listed_by)
     if outcome.action is not Action.ALLOW and outcome.verdict is not None:
         outcome = _excused(check, outcome, listing, judge)
     if listing.flag is not None and outcome.action is Action.ALLOW:

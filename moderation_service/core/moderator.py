@@ -16,7 +16,8 @@ from .list_rules import listings, settled
 from .listing import Listing, ListSource, listed_verdict
 from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
-from .verdict import Action, Decision, Detail, Verdict
+from .prepared_answer import AnswerSource
+from .verdict import Action, Category, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
 
 __all__ = ["Check", "Moderator", "Observer", "Outcome", "Record"]
@@ -49,10 +50,10 @@ class Check:
         """The rules that it is decided by."""
         return self.policy.rules_for(self.conversation.target, self.conversation.tool)
 
-    def message(self) -> str:
-        """The text for the end user if this is blocked."""
+    def message(self, categories: Sequence[Category] = ()) -> str:
+        """The text for the end user if this is blocked for these categories."""
         chat = self.conversation
-        return self.policy.message(self.languages or written_in(chat.messages[-1].content, chat.prompt))
+        return self.policy.message(self.languages or written_in(chat.messages[-1].content, chat.prompt), categories)
 
 
 def _detail(check: Check) -> Detail:
@@ -100,7 +101,7 @@ class Moderator:
     """Decides checks. Safe to use from many threads.
 
     `fallback` is the engine for policies whose fail mode is `lite`; None when `engine` is the embedded one already.
-    `lists` are those that policies name.
+    `lists` are those that policies name, `answers` what is shown to certain questions when they are blocked.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Moderator:
         cache: VerdictCache,
         fallback: Engine | None = None,
         lists: ListSource | None = None,
+        answers: AnswerSource | None = None,
         fingerprint: Fingerprint | None = None,
         record: Record | None = None,
         observers: Sequence[Observer] = (),
@@ -119,6 +121,7 @@ class Moderator:
         self.fallback = fallback
         self.cache = cache
         self._lists = lists
+        self._answers = answers
         self._fingerprint = fingerprint or Fingerprint()
         self._record = record
         self._observers = tuple(observers)
@@ -139,7 +142,9 @@ class Moderator:
         for index, (check, fingerprint, one) in enumerate(zip(checks, prints, found, strict=True)):
             outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
             if listed is not None and (listing := listed[index]) is not None:
-                outcome = settled(check, outcome, listing, lambda rest: self._judge_rest(rest, deadline))
+                outcome = settled(
+                    check, outcome, listing, judge=lambda rest: self._judge_rest(rest, deadline), message=self.message
+                )
             outcomes.append(self._recorded(check, outcome, fingerprint))
         return outcomes
 
@@ -154,6 +159,13 @@ class Moderator:
         if isinstance(outcome, ModerationError):
             raise outcome
         return outcome
+
+    def message(self, check: Check, verdict: Verdict | None) -> str:
+        """The text for the end user if this is blocked: an answer prepared for the question, else the policy's."""
+        prepared = None
+        if self._answers is not None:
+            prepared = self._answers.find(check.policy.name, check.conversation.prompt)
+        return prepared or check.message(() if verdict is None else verdict.categories)
 
     def held_from(self, check: Check) -> int:
         """The offset in the judged text from which on it may become a list's hit with what follows; its length if none.
@@ -318,7 +330,7 @@ class Moderator:
             verdict=verdict,
             action=action,
             policy=check.policy.name,
-            message=check.message() if action is Action.BLOCK else None,
+            message=self.message(check, verdict) if action is Action.BLOCK else None,
             engine=engine,
             model=model,
             degraded=degraded,

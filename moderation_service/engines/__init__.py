@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..config.extras import install_command
 from ..config.settings import Settings
 from ..core.engine import Deadline, Engine
 from ..core.list_entry import Entry
+from ..core.prepared_answer import AnswerSource, PreparedAnswer
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .lists import Lists
+    from .lite.engine import LiteEngine
     from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
-__all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_lists", "create_stream"]
+__all__ = ["Deadline", "Engine", "create_answers", "create_engine", "create_fallback", "create_lists", "create_stream"]
 
 
 def create_engine(
@@ -72,8 +74,17 @@ def create_lists(lists: Mapping[str, Iterable[Entry]], *, wanted_by: str = "list
     return Lists(lists)
 
 
+def create_answers(answers: Sequence[PreparedAnswer]) -> AnswerSource | None:
+    """What finds prepared answers; None for none. Near copies are told by the embedded engine."""
+    if not answers:
+        return None
+    from .answers import PreparedAnswers
+
+    return PreparedAnswers(answers, likeness=lambda text, other: _lite().likeness(text, other))
+
+
 @functools.cache
-def _lite() -> Engine:
+def _lite() -> LiteEngine:
     """One for the whole process: it has no settings, and a reload would need room for its weights a second time."""
     from .lite.engine import LiteEngine
 

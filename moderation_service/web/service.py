@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..chat.item_memory import ItemMemory
+from ..config.answer_file import read_answers
 from ..config.list_file import read_lists
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
@@ -15,8 +17,9 @@ from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.moderator import Moderator
 from ..core.policy import Policies
+from ..core.prepared_answer import PreparedAnswer
 from ..core.verdict_cache import VerdictCache
-from ..engines import Engine, create_engine, create_fallback, create_lists, create_stream
+from ..engines import Engine, create_answers, create_engine, create_fallback, create_lists, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
@@ -107,6 +110,7 @@ def build_service(
         engine=engine,
         fallback=fallback,
         lists=lists,
+        answers=create_answers(_answers(settings, policies)),
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
         observers=[metrics] if store is None else [metrics, store.recorder],
@@ -158,6 +162,12 @@ def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     from ..store.opened import open_store
 
     return open_store(address, settings, events=metrics)
+
+
+def _answers(settings: Settings, policies: Policies) -> Sequence[PreparedAnswer]:
+    if settings.answers_file is None:
+        return ()
+    return read_answers(settings.answers_file, policies=[policy.name for policy in policies])
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
