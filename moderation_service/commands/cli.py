@@ -9,9 +9,11 @@ import click
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
+from .bench import bench_command
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
+from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
@@ -63,9 +65,11 @@ for _command in (
     annotate_command,
     filter_command,
     benchmark_group,
+    bench_command,
     policies_group,
     lists_group,
     records_group,
     config_group,
+    console_group,
 ):
     cli.add_command(_command)

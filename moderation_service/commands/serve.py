@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
 
 from .. import __version__
+from ..config.console_settings import wants_console
+from ..config.settings import Settings
+from ..core.loopback import is_loopback
+from ..errors import StoreUnavailable
+from ..store.choice import store_address
+from .console import sign_in_address
 from .options import CONTEXT, load, setting_options
 
 __all__ = ["serve_command"]
@@ -34,5 +41,26 @@ def serve_command(config_file: Path | None, **flags: object) -> None:
             """-d '{"prompt": "How can I make a bomb?"}'""",
             err=True,
         )
+        if (line := _console_line(settings)) is not None:
+            click.echo(line, err=True)
 
     serve(settings, when_ready=announce, reread=lambda: load(config_file, flags).settings)
+
+
+def _console_line(settings: Settings) -> str | None:
+    """Where the console is; on a terminal of the machine itself with a link by which to sign in."""
+    address = store_address(settings, is_local=is_loopback(settings.host)) if wants_console(settings) else None
+    if address is None:
+        return None
+    from ..server.gunicorn_app import base_url
+
+    plain = f"  console: {settings.console_url or base_url(settings)}/console"
+    # What is written to a file or a journal is read by others, who would be administrators.
+    if not is_loopback(settings.host) or not sys.stderr.isatty():
+        return plain + "  (sign in with the link of `moderation-service console link`, or an account)"
+    from ..store.database import Database
+
+    try:
+        return f"  console: {sign_in_address(settings, Database(address))}"
+    except StoreUnavailable as error:
+        return f"{plain}  ({error.message})"

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from .chat_settings import ChatSettings
+from .console_settings import ConsoleSettings
 from .list_settings import ListSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
@@ -52,7 +53,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, StreamSettings, ChatSettings, ListSettings):
+class Settings(StoreSettings, ConsoleSettings, StreamSettings, ChatSettings, ListSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
@@ -104,7 +105,11 @@ class Settings(StoreSettings, StreamSettings, ChatSettings, ListSettings):
         minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
     )
-    pages: bool = _declare(True, "Server", "Serve the page at `/` on which a prompt and a response can be tried.")
+    pages: bool = _declare(
+        True,
+        "Server",
+        "Serve the page at `/` on which a prompt and a response can be tried, and the API reference at `/docs`.",
+    )
     api_keys: tuple[Secret, ...] = _declare(
         (),
         "Access",
@@ -114,6 +119,19 @@ class Settings(StoreSettings, StreamSettings, ChatSettings, ListSettings):
     )
     api_keys_file: Path | None = _declare(
         None, "Access", "File with one key per line, in the same form; `#` begins a comment. Adds to `api_keys`."
+    )
+    apps_file: Path | None = _declare(
+        None,
+        "Access",
+        "YAML file with apps: which keys belong to one, which policies and doors it may use, and how many requests it "
+        "may make; see docs/apps.md. A mistake in it stops the start.",
+    )
+    limits_store: Secret | None = _declare(
+        None,
+        "Access",
+        "Address of a Valkey or Redis server, such as `redis://:password@valkey:6379/0`, in which several pods count "
+        "the requests of apps together; it needs the extra `redis`. Otherwise the workers of one pod count together. "
+        "While the server is away, each pod counts for itself.",
     )
     allow_open: bool = _declare(
         False, "Access", "Start without API keys on an address that other machines can reach. Never on a public one."

@@ -46,6 +46,11 @@ def render() -> str:
     return "".join(parts)
 
 
+def render_names() -> str:
+    """The names of all settings, by which the Helm chart refuses others before anything is installed."""
+    return "".join(sorted(f"{setting.name}\n" for setting in declarations()))
+
+
 def _entry(setting: Setting) -> str:
     facts = [f"default {_default(setting)}"]
     if setting.unit:
@@ -74,6 +79,7 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         sys.exit(
             "usage: python -m moderation_service.config.settings_docs, in the project's folder; "
-            "writes docs/configuration.md"
+            "writes docs/configuration.md and the names that the Helm chart knows"
         )
     Path("docs/configuration.md").write_text(render(), encoding="utf-8")
+    Path("manifests/helm/moderation-service/files/settings.txt").write_text(render_names(), encoding="utf-8")

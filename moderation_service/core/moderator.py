@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -20,9 +21,11 @@ from .prepared_answer import AnswerSource
 from .verdict import Action, Category, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
 
-__all__ = ["Check", "Moderator", "Observer", "Outcome", "Record"]
+__all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
 Outcome = Decision | ModerationError
+After = Callable[["Check", Decision, bytes], Decision]
+"""Given a check, its decision and the text's fingerprint, the decision as it is to stand: as strict, or stricter."""
 
 _FALLBACK_S = 2.0
 """What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
@@ -102,6 +105,7 @@ class Moderator:
 
     `fallback` is the engine for policies whose fail mode is `lite`; None when `engine` is the embedded one already.
     `lists` are those that policies name, `answers` what is shown to certain questions when they are blocked.
+    `after` has the last word on a decision, before it is written down; it must not raise.
     """
 
     def __init__(
@@ -115,6 +119,7 @@ class Moderator:
         fingerprint: Fingerprint | None = None,
         record: Record | None = None,
         observers: Sequence[Observer] = (),
+        after: After | None = None,
         deadline_s: float = 30.0,
     ) -> None:
         self.engine = engine
@@ -125,6 +130,7 @@ class Moderator:
         self._fingerprint = fingerprint or Fingerprint()
         self._record = record
         self._observers = tuple(observers)
+        self._after = after
         self._deadline_s = deadline_s
 
     def decide(self, checks: Sequence[Check]) -> list[Outcome]:
@@ -182,6 +188,13 @@ class Moderator:
         found = None if self._lists is None else listings(self._lists, [check])
         return found is not None and found[0] is not None and found[0].block is not None
 
+    def unrecorded(self, engine: Engine) -> Moderator:
+        """The same with this engine, and nothing of it written down, counted or remembered: to try things out."""
+        other = copy.copy(self)
+        other.engine, other.cache = engine, VerdictCache(size=0, ttl_s=1)
+        other._record, other._observers = None, ()
+        return other
+
     def check_ready(self) -> None:
         """Return when a verdict can be had from the engine. Raises EngineError."""
         self.engine.check_ready()
@@ -194,6 +207,8 @@ class Moderator:
 
     def _recorded(self, check: Check, outcome: Outcome, fingerprint: bytes) -> Outcome:
         """The outcome, written down and told to the observers; an error where it may not be given unrecorded."""
+        if self._after is not None and isinstance(outcome, Decision):
+            outcome = self._after(check, outcome, fingerprint)
         if self._record is not None:
             try:
                 self._record.write(check, outcome, fingerprint)

@@ -57,6 +57,8 @@ class AuditFile:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": context.request_id,
             "key": context.key_name,
+            **({} if context.app is None else {"app": context.app}),
+            **({} if context.end_user is None else {"end_user": context.end_user}),
             **_fields(check, outcome, fingerprint),
             "policy": check.policy.name,
             "policy_version": check.policy.version,
@@ -94,6 +96,7 @@ def _fields(check: Check, outcome: Outcome, fingerprint: bytes) -> dict[str, obj
         "cached": outcome.cached,
         **({} if outcome.listed_by is None else {"list_entry": outcome.listed_by.entry}),
         "text_hash": fingerprint.hex(),
+        **({} if outcome.escalated_until is None else {"escalated": True}),
     }
 
 

@@ -172,9 +172,10 @@ class _Server(BaseApplication):  # type: ignore[misc]
         from ..web.service import build_service, open_service_store
 
         metrics = Metrics(version=__version__) if self._service is None else self._service.metrics
+        before = None if self._service is None else self._service.settings
         store = open_service_store(settings, metrics)
         self._service = build_service(settings, metrics=metrics, store=store)
-        return create_app(service=self._service)
+        return create_app(service=self._service, before_reload=before)
 
     def _on_worker_exit(self, arbiter: object, worker: object) -> None:
         if self._service is None:

@@ -108,7 +108,7 @@ def insert_new(
     if rows:
         dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
         statement = dialect.insert(table).on_conflict_do_nothing(index_elements=list(unless))
-        connection.execute(statement, [dict(row) for row in rows])
+        connection.execute(statement, list(rows))
 
 
 def bump(connection: Connection, subject: str) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any
 
-from sqlalchemy import Connection, Row, func, select
+from sqlalchemy import ColumnElement, Connection, Row, func, select
 
 from ..core.verdict import Category
 from .codes import ACTIONS, NO_DECISION, categories_of
@@ -17,6 +17,7 @@ from .writing import BUCKETS_MS, DAY_MS, HOUR_MS
 
 __all__ = ["Overview", "Sums", "Usage", "overview", "usage"]
 
+_SUMS = ("n", "degraded", "cached", "chars", "latency_ms")
 _WORDS = {**{place: action.value for place, action in enumerate(ACTIONS)}, NO_DECISION: "error"}
 
 
@@ -84,15 +85,22 @@ class Usage:
 def overview(connection: Connection, *, since: int, until: int, app: str | None = None) -> Overview:
     """The sums of the hours from that of `since` on, before `until`; by hours up to two days, else by days."""
     step = HOUR_MS if until - since <= 2 * DAY_MS else DAY_MS
-    total = Sums()
+    words = _names(connection)
     steps: defaultdict[int, Sums] = defaultdict(Sums)
     apps: defaultdict[str, Sums] = defaultdict(Sums)
     doors: defaultdict[str, Sums] = defaultdict(Sums)
     categories: defaultdict[Category, Sums] = defaultdict(Sums)
-    words = _names(connection)
-    for row in _rows(connection, since, until, step, app=_numbers(words, app), by=("app", "door", "categories")):
-        for one in (total, steps[int(row.at)], apps[words[row.app]], doors[words[row.door]]):
-            one.add(row)
+    total = Sums()
+    asked: dict[str, Any] = {"since": since, "until": until, "app": _numbers(words, app)}
+    # Four sums of few rows each: one with all of them would hand over a row for nearly every one that it reads.
+    for row in _rows(connection, step=step, **asked):
+        total.add(row)
+        steps[int(row.at)].add(row)
+    for row in _rows(connection, by=["app"], **asked):
+        apps[words[row.app]].add(row)
+    for row in _rows(connection, by=["door"], **asked):
+        doors[words[row.door]].add(row)
+    for row in _rows(connection, by=["categories"], **asked):
         for category in categories_of(row.categories):
             categories[category].add(row)
     quantiles = _quantiles(connection, since, until)
@@ -103,7 +111,8 @@ def usage(connection: Connection, *, since: int, until: int, app: str | None = N
     """By day, app and door, the oldest first."""
     words = _names(connection)
     found: defaultdict[tuple[int, str, str], Sums] = defaultdict(Sums)
-    for row in _rows(connection, since, until, DAY_MS, app=_numbers(words, app), by=("app", "door")):
+    asked: dict[str, Any] = {"since": since, "until": until, "app": _numbers(words, app)}
+    for row in _rows(connection, step=DAY_MS, by=["app", "door"], **asked):
         found[int(row.at), words[row.app], words[row.door]].add(row)
     return [Usage(*key, found[key]) for key in sorted(found)]
 
@@ -119,11 +128,20 @@ def _numbers(words: Mapping[int, str], app: str | None) -> Sequence[int] | None:
 
 
 def _rows(
-    connection: Connection, since: int, until: int, step: int, *, app: Sequence[int] | None, by: Sequence[str]
+    connection: Connection,
+    *,
+    since: int,
+    until: int,
+    app: Sequence[int] | None,
+    step: int | None = None,
+    by: Sequence[str] = (),
 ) -> Iterable[Row[Any]]:
+    """The sums by action and these columns, and by the beginning of each step of time (`at`)."""
     table = rollup.c
-    keys = ((table.hour - table.hour % step).label("at"), table.action, *(table[name] for name in by))
-    sums = (func.sum(table[name]).label(name) for name in ("n", "degraded", "cached", "chars", "latency_ms"))
+    keys: list[ColumnElement[Any]] = [table.action, *(table[name] for name in by)]
+    if step is not None:
+        keys.append((table.hour - table.hour % step).label("at"))
+    sums = (func.sum(table[name]).label(name) for name in _SUMS)
     statement = select(*keys, *sums).where(table.hour >= since - since % HOUR_MS, table.hour < until)
     if app is not None:
         statement = statement.where(table.app.in_(app))

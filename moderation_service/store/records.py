@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, NamedTuple
 
@@ -26,18 +26,15 @@ __all__ = [
     "Filter",
     "Found",
     "Page",
-    "Scored",
     "Text",
     "choices",
     "count",
     "find",
     "page",
-    "scored",
     "text_of",
 ]
 
 _MOST_PER_PAGE = 1000
-_CHUNK = 5000
 _NAMED = ("app", "key", "door", "tool", "engine", "model", "reason", "error")
 _ID = re.compile(r"[A-Za-z0-9._:+/=@-]{1,128}")
 _NOBODY = -1
@@ -150,32 +147,6 @@ class Text:
     until: int
 
 
-class Scored(NamedTuple):
-    """What a policy would need to decide again, in the numbers of the table; for many rows at a time."""
-
-    at: int
-    decision_id: str
-    app: str
-    target: int
-    severity: int | None
-    p_unsafe: float | None
-    p_flagged: float | None
-    categories: int
-    detail: int
-    read_in_part: int
-    coverage: int | None
-    is_sure: bool
-    action: int
-    policy: str
-    policy_version: str
-    tool: str | None
-    engine: str
-    reason: str | None
-    degraded: bool
-    list_action: int | None
-    escalated: int | None
-
-
 def page(connection: Connection, wanted: Filter, *, after: Cursor | None = None, size: int = 50) -> Page:
     """The newest decisions that the filter lets through, or those that come after a page. At most 1 000."""
     size = max(1, min(size, _MOST_PER_PAGE))
@@ -218,40 +189,6 @@ def choices(connection: Connection, kind: str) -> Sequence[str]:
     """The names there are of a kind (app, key, door, engine, error), for a filter to choose from."""
     statement = select(names.c.name).where(names.c.kind == kind, names.c.name != "").order_by(names.c.name)
     return connection.execute(statement.limit(_MOST_PER_PAGE)).scalars().all()
-
-
-def scored(connection: Connection, wanted: Filter) -> Iterator[Scored]:
-    """The decisions that the filter lets through, the oldest first, without holding all of them in memory."""
-    conditions = _conditions(connection, wanted)
-    known = {row.id: row.name for row in connection.execute(select(names.c.id, names.c.name))}
-    versions = {row.id: (row.name, row.version) for row in connection.execute(select(policy_versions))}
-    table = decisions.c
-    columns = (
-        *(table.at, table.decision_id, table.app, table.target, table.severity, table.p_unsafe, table.p_flagged),
-        *(table.categories, table.detail, table.read_in_part, table.coverage, table.is_sure, table.action),
-        *(table.policy, table.tool, table.engine, table.reason, table.degraded, table.list_action, table.escalated),
-    )
-    rows = connection.execution_options(yield_per=_CHUNK).execute(
-        select(*columns).where(*conditions, table.action != NO_DECISION).order_by(table.at)
-    )
-    for row in rows:
-        name, version = versions[row.policy]
-        yield Scored._make(
-            (
-                row.at,
-                row.decision_id,
-                known[row.app],
-                *row[3:13],
-                name,
-                version,
-                None if row.tool is None else known[row.tool],
-                known[row.engine],
-                None if row.reason is None else known[row.reason],
-                row.degraded,
-                row.list_action,
-                row.escalated,
-            )
-        )
 
 
 def _conditions(connection: Connection, wanted: Filter) -> list[ColumnElement[bool]]:

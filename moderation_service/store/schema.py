@@ -261,13 +261,9 @@ sessions = Table(
     "sessions",
     metadata,
     Column("digest", LargeBinary(32), primary_key=True, comment="SHA-256 of the id in the cookie"),
-    Column("name", _NAME, nullable=False, server_default=""),
-    Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True),
+    Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True, comment="null: by a link"),
     Column("role", _WORD, nullable=False),
-    Column("csrf", String(80), nullable=False),
-    Column("data", Text, nullable=False, server_default="{}"),
     Column("created_at", BigInteger, nullable=False),
-    Column("seen_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False, index=True),
 )
 
@@ -277,13 +273,12 @@ sign_in_links = Table(
     Column("digest", LargeBinary(32), primary_key=True),
     Column("role", _WORD, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
-    Column("used_at", BigInteger),
 )
 
 sign_in_failures = Table(
     "sign_in_failures",
     metadata,
-    Column("key", _NAME, primary_key=True, comment="a name or an address"),
+    Column("key", _NAME, primary_key=True, comment="hash of a name, an address, or both"),
     Column("since", BigInteger, nullable=False),
     Column("count", Integer, nullable=False),
 )

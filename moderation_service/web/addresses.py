@@ -25,7 +25,7 @@ __all__ = ["ERROR_SHAPES", "hint", "register_addresses"]
 
 _CHAT = "/v1/chat/completions"
 _VERSIONS = frozenset({"v1", "v2", "beta"})
-_NOT_DOORS = ("/", "/health", "/healthz", "/readyz", "/metrics", "/openapi.json")
+_NOT_DOORS = ("/", "/health", "/healthz", "/readyz", "/metrics", "/openapi.json", "/docs")
 """Reached by their exact address only: a proxy may keep them from the world by it."""
 _OTHER_CONTRACTS: Mapping[tuple[str, ...], str] = {
     ("messages",): "Anthropic's API is served at `/v1/messages`, where a chat model is set (`chat_upstream`).",

@@ -23,6 +23,7 @@ from . import (
     rewards,
     withholding,
 )
+from .console import register_console
 from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
@@ -33,8 +34,13 @@ from .tracing import TracingLayer
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None, *, service: Service | None = None) -> Flask:
-    """The WSGI app of a service; `service` replaces the one made from the settings."""
+def create_app(
+    settings: Settings | None = None, *, service: Service | None = None, before_reload: Settings | None = None
+) -> Flask:
+    """The WSGI app of a service; `service` replaces the one made from the settings.
+
+    `before_reload`: the settings of the service that this one takes over from, for the console to show.
+    """
     settings = (service.settings if service else settings) or Settings()
     service = service or build_service(settings)
     app = Flask("moderation_service.web", static_folder="static" if settings.pages else None)
@@ -86,4 +92,5 @@ def create_app(settings: Settings | None = None, *, service: Service | None = No
     app.register_blueprint(ext_authz.blueprint(service))
     app.register_blueprint(health.blueprint(service, readiness))
     app.register_blueprint(pages.blueprint(service))
+    register_console(app, service, readiness, before_reload)
     return app

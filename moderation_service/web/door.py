@@ -18,7 +18,7 @@ from ..config.settings import Settings
 from ..errors import HostNotAllowed
 from .api_keys import identify_caller
 from .hosts import AllowedHosts
-from .lifecycle import KEY_NAME, KEYED_BY_BODY, OPEN_ENDPOINTS
+from .lifecycle import CONSOLE, KEY_NAME, KEYED_BY_BODY, OPEN_ENDPOINTS
 from .open_webui import OUTLET_FACTOR
 from .readiness import Readiness
 from .service import Service
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Door", "Entry", "Place"]
 
+_CONSOLE_FILES = f"{CONSOLE}static"
 _METRICS, _READY, _OUTLET = "health.metrics", "health.readyz", "open_webui.outlet"
 # The callers of these take an error for a pass: what a wrong key is answered depends on the body (web/dify,
 # web/open_webui). More of it than this is not read of a stranger.
@@ -63,6 +64,7 @@ class Entry:
 
 _HERE, _ASIDE = Entry(Place.HERE), Entry(Place.ASIDE)
 _HERE_WITH_BODY = Entry(Place.HERE, _STRANGERS_BODY_BYTES)
+_STRANGERS_FORM = Entry(Place.THREAD, _STRANGERS_BODY_BYTES)
 _KEYED_BY_BODY = Entry(Place.HERE, _STRANGERS_BODY_BYTES, is_keyed_by_body=True)
 
 
@@ -123,6 +125,8 @@ class Door:
             endpoint, _ = self._addresses.match(self._tidy(path), method)
         except HTTPException:  # no such address, or not by this method
             return _HERE
+        if endpoint.startswith(CONSOLE):
+            return self._of_console(environ, endpoint, method)
         if endpoint in self._open or is_admitted:
             return self._entry(endpoint)
         if endpoint in KEYED_BY_BODY:
@@ -148,6 +152,13 @@ class Door:
         if name is not None:
             environ[KEY_NAME] = name
         return name is not None
+
+    def _of_console(self, environ: WSGIEnvironment, endpoint: str, method: str) -> Entry:
+        """People sign in with small forms; larger ones are read of those who have a session's cookie."""
+        if endpoint == _CONSOLE_FILES:
+            return _HERE
+        has_session = "moderation_session=" in environ.get("HTTP_COOKIE", "")
+        return self._judged if has_session and method == "POST" else _STRANGERS_FORM
 
     def _entry(self, endpoint: str) -> Entry:
         if endpoint == _METRICS or (endpoint == _READY and not self._readiness.is_known):

@@ -7,10 +7,13 @@ keys, the operator's chat model. The name it was asked under, which a page can't
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from ..config.settings import Settings
+from ..core.loopback import is_loopback
 from ..errors import HostNotAllowed
-from .api_keys import ApiKeys, is_loopback
+from .api_keys import ApiKeys
+from .callers import Callers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -25,18 +28,35 @@ _NAMES = frozenset({"localhost", "host.docker.internal"})
 class AllowedHosts:
     """The check of `Host`; there is none with keys, nor where the operator opened the service to other machines."""
 
-    def __init__(self, settings: Settings, keys: ApiKeys) -> None:
+    def __init__(self, settings: Settings, keys: ApiKeys | Callers) -> None:
         names = {name.lower() for name in settings.allowed_hosts}
-        self._is_on = not keys and is_loopback(settings.host) and _EVERY_NAME not in names
+        self._keys = keys
+        self._is_on = is_loopback(settings.host) and _EVERY_NAME not in names
         self._names = _NAMES | names
+        self._told = (
+            "Without API keys this service is only for its own machine, and answers to names such as localhost. "
+            "Add the name it was asked under to `allowed_hosts`, or set `api_keys`."
+        )
+
+    @classmethod
+    def of_console(cls, settings: Settings) -> AllowedHosts:
+        """The names of the console, which are checked with keys too: they keep nobody out of it.
+
+        On an address that other machines can reach, any name will do unless the operator has said which.
+        """
+        made = cls(settings, ApiKeys(()))
+        named = set(settings.allowed_hosts) - {_EVERY_NAME}
+        if settings.console_url is not None:
+            named.add(urlsplit(settings.console_url).hostname or "")
+        made._names |= {name.lower() for name in named}
+        made._is_on = _EVERY_NAME not in settings.allowed_hosts and (is_loopback(settings.host) or bool(named))
+        made._told = "The console is asked for by another name. Add it to `allowed_hosts`, or set `console_url`."
+        return made
 
     def check(self, environ: WSGIEnvironment) -> None:
         """Raise HostNotAllowed for a name that is not this machine's own."""
-        if self._is_on and not self._allows(environ.get("HTTP_HOST", "")):
-            raise HostNotAllowed(
-                "Without API keys this service is only for its own machine, and answers to names such as localhost. "
-                "Add the name it was asked under to `allowed_hosts`, or set `api_keys`."
-            )
+        if self._is_on and not self._keys and not self._allows(environ.get("HTTP_HOST", "")):
+            raise HostNotAllowed(self._told)
 
     def _allows(self, sent: str) -> bool:
         if not sent:

@@ -1,4 +1,4 @@
-"""`GET /`: a small page to try the service. `GET /openapi.json`: the API's description."""
+"""`GET /`: a small page to try the service. `GET /openapi.json`: the API's description, which `GET /docs` draws."""
 
 from __future__ import annotations
 
@@ -15,18 +15,21 @@ from .service import Service
 
 __all__ = ["blueprint", "openapi_document"]
 
+_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'{images}; connect-src 'self'; "
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
 _PAGE_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
+    "Content-Security-Policy": _POLICY.format(images=""),
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+# Swagger UI's arrows are in its style sheet, as `data:`.
+_DOCS_HEADERS = {**_PAGE_HEADERS, "Content-Security-Policy": _POLICY.format(images=" data:")}
 
 
 def blueprint(service: Service) -> Blueprint:
-    """The routes for people; the page only when `pages` is on."""
+    """The routes for people; pages only when `pages` is on."""
     routes = Blueprint("pages", __name__)
     document = json.dumps(openapi_document(), ensure_ascii=False)
 
@@ -40,6 +43,12 @@ def blueprint(service: Service) -> Blueprint:
         @routes.get("/")
         def index() -> Response:
             return Response(page, mimetype="text/html", headers=_PAGE_HEADERS)
+
+        drawn = files(__package__).joinpath("static/docs.html").read_bytes()
+
+        @routes.get("/docs")
+        def docs() -> Response:
+            return Response(drawn, mimetype="text/html", headers=_DOCS_HEADERS)
 
     return routes
 

@@ -167,3 +167,22 @@ def test_a_service_with_keys_asks_for_one(browser: Any) -> None:
     finally:
         process.terminate()
         process.wait()
+
+
+def test_the_api_page_draws_every_operation_and_asks_the_service(browser: Any, address: str) -> None:
+    browser.get_log("browser")
+    browser.get(f"{address}/docs")
+    with urllib.request.urlopen(f"{address}/openapi.json", timeout=5) as reply:
+        paths = json.load(reply)["paths"]
+    operations = sum(len(item) for item in paths.values())
+    wait_for(browser, lambda: len(browser.find_elements("css selector", ".opblock")) == operations)
+    moderate = "#operations-moderation-moderate"
+    for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
+        wait_for(browser, lambda button=button: browser.find_elements("css selector", f"{moderate} {button}"))
+        browser.find_element("css selector", f"{moderate} {button}").click()
+    answer = f"{moderate} .live-responses-table tbody"
+    wait_for(browser, lambda: browser.find_elements("css selector", answer))
+    assert '"action": "block"' in browser.find_element("css selector", answer).text
+    loaded = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
+    assert all(one.startswith((address, "data:")) for one in loaded)
+    assert browser.get_log("browser") == []

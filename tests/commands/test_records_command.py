@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import shlex
 from pathlib import Path
 from time import time
 from typing import Any
@@ -117,3 +118,22 @@ def test_a_moment_that_is_none_is_refused(database: Database, moment: str) -> No
 def test_without_a_database_a_command_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MODERATION_STORE", "off")
     assert "no database of records" in str(run("export").exception)
+
+
+def shown(page: str) -> list[list[str]]:
+    text = Path(__file__).parents[2].joinpath("docs", page).read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("$ moderation-service records ")]
+    assert len(lines) == 5
+    return [shlex.split(line.partition(" > ")[0])[3:] for line in lines]
+
+
+@pytest.mark.parametrize("page", ["records.md", "records.zh-CN.md"])
+def test_the_commands_of_the_page_work(
+    page: str, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written(database, a_record(at=NOW - 1000))
+    monkeypatch.chdir(tmp_path)
+    for words in shown(page):
+        done = run(*words, input="y\n")
+        assert done.exit_code == 0, (words, done.output)
+    assert len((tmp_path / "blocked.csv").read_text().splitlines()) == 2

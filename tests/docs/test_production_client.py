@@ -93,3 +93,11 @@ def test_its_timeout_is_longer_than_the_services_deadline() -> None:
 
 def test_both_pages_have_it() -> None:
     assert all(CODE in page and PRINTED in page for page in PAGES)
+
+
+@pytest.mark.parametrize("language", ["js", "java", "go"])
+def test_both_pages_have_the_clients_of_other_languages(language: str) -> None:
+    """They are run by `make test-clients FAMILY=generated`."""
+    codes = [re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL) for page in PAGES]
+    assert codes[0] == codes[1]
+    assert f"deadline_s is {Settings().deadline_s:.0f}" in codes[0][0]

@@ -28,6 +28,16 @@ REFUSALS = (
     "needs parentRefs",
     "ingress needs hosts",
     "A Service named vllm",
+    "is no setting of the service",
+    "is more than its limit",
+    "counts towards the limit",
+    "lets no pod go",
+    "replicas may be on several nodes",
+    "Prometheus, which may not reach vLLM",
+    "Prometheus may not reach vLLM",
+    "needs gateway.autoscaling.serverAddress",
+    "counted twice",
+    "is for type LoadBalancer",
 )
 # Names that YAML takes for something else unless they are quoted.
 ODD_NAMES = ["a", "null", "true", "no", "123", "1e3", "0x1f", "a.b-c", "x" * 63]
@@ -53,6 +63,9 @@ SAMPLES: dict[str, list[Any]] = {
     "affinity": [{}, {"podAntiAffinity": {}}],
     "volumes": [[], [VOLUME]],
     "volumeMounts": [[]],
+    # The promise of a hardened pod holds for the chart's own containers.
+    "containers": [[]],
+    "hostAliases": [[], [{"ip": "10.0.0.1", "hostnames": ["a.b"]}]],
     "volumeSource": [{}, {"hostPath": {"path": "/srv"}}, {"nfs": {"server": "a", "path": "/b"}}],
     # What the promise of a hardened pod rests on is not drawn.
     "podSecurityContext": [{}, {"runAsUser": 12345}, {"supplementalGroups": [1]}],
@@ -77,11 +90,16 @@ PLACES: dict[tuple[str, ...], list[Any]] = {
     ("gateway", "config"): [
         {},
         {"workers": 4, "default_policy": "null", "deadline_s": 0.5, "max_body_bytes": 33554432},
-        {"graceful_timeout_s": 120, "open_metrics": False, "upstream_model": "1e3", "odd": ["yes", 1]},
+        {"graceful_timeout_s": 120, "open_metrics": False, "upstream_model": "1e3", "allowed_hosts": ["yes", "1"]},
+        {"odd": ["yes", 1]},
         {"api_keys": ["a:12345678"]},
         {"some_token": "abc"},
     ],
-    ("gateway", "policies", "content"): ["", "policies: {}", "policies:\n  school: {message: 'Ü: 语言 \"{{ x }}\"'}\n"],
+    ("gateway", "policies", "content"): [
+        "",
+        "policies: {}\n",
+        "policies:\n  school: {message: 'Ü: 语言 \"{{ x }}\"'}\n",
+    ],
     ("gateway", "apiKeys", "keys"): [[], ["a:12345678", "b:sha256:" + "0" * 64]],
     ("gateway", "extraEnvFrom"): [[], [{"configMapRef": {"name": "null"}}]],
     ("gateway", "autoscaling", "metrics"): [[]],

@@ -192,12 +192,27 @@ def test_an_address_in_a_setting_may_be_called() -> None:
         return [rule for rule in policy["spec"]["egress"] if rule["ports"] == [{"protocol": "TCP"}]]
 
     assert others({"engine": "lite"}) == []
-    assert others({"engine": "lite", "gateway": {"config": {"some_upstream": "https://chat.example.org"}}}) != []
+    assert others({"engine": "lite", "gateway": {"config": {"chat_upstream": "https://chat.example.org"}}}) != []
     collector = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "value": "http://collector:4318"}]
     assert others({"engine": "lite", "gateway": {"extraEnv": collector}}) != []
     assert others({"engine": "external", "external": {"urls": ["http://guard:8000"]}}) != []
+    unknown = [{"name": "OTEL_EXPORTER_OTLP_ENDPOINT", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]
+    assert others({"engine": "lite", "gateway": {"extraEnv": unknown}}) != []
+    assert others({"engine": "lite", "gateway": {"extraEnvFrom": [{"secretRef": {"name": "a"}}]}}) != []
+    key = [{"name": "MODERATION_CHAT_API_KEY", "valueFrom": {"secretKeyRef": {"name": "a", "key": "b"}}}]
+    assert others({"engine": "lite", "gateway": {"extraEnv": key}}) == []
     narrow = {"gateway": {"egress": [{"ports": [{"port": 8000, "protocol": "TCP"}]}]}}
     assert others({"engine": "external", "external": {"urls": ["http://g:80"]}, "networkPolicy": narrow}) == []
+
+
+def test_a_download_through_a_proxy_may_leave_by_any_port() -> None:
+    def ports(values: Object) -> list[Object]:
+        policy = charts.find(render({"vllm": {"model": values}}), "NetworkPolicy", "-guard")
+        return [port for rule in policy["spec"]["egress"] for port in rule["ports"] if port.get("port") != 53]
+
+    assert ports({}) == [{"port": 443, "protocol": "TCP"}]
+    assert ports({"extraEnv": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}]}) == [{"protocol": "TCP"}]
+    assert ports({"extraEnv": [{"name": "NO_PROXY", "value": "a"}]}) == [{"port": 443, "protocol": "TCP"}]
 
 
 def test_what_is_not_wanted_is_not_there() -> None:
@@ -222,7 +237,23 @@ FULL = charts.read_values(CHART / "ci" / "full.yaml")
 
 def test_the_alerts_arrive_as_they_were_written() -> None:
     written = yaml.safe_load((CHART / "files" / "alerts.yaml").read_text(encoding="utf-8"))
-    assert charts.find(render(FULL), "PrometheusRule")["spec"] == written
+    spec = charts.find(render(FULL), "PrometheusRule")["spec"]
+    assert spec["groups"][:-1] == written["groups"]
+
+
+def test_an_installation_that_is_gone_for_good_goes_on_alerting() -> None:
+    (rule,) = charts.find(render(FULL), "PrometheusRule")["spec"]["groups"][-1]["rules"]
+    assert (rule["alert"], rule["labels"]["severity"]) == ("ModerationGone", "critical")
+    assert rule["expr"] == 'absent(moderation_build_info{namespace="guards"})'
+
+
+def test_every_alert_leads_to_the_page_that_is_named() -> None:
+    base = "https://git.example.org/guard/blob/main"
+    values = {**FULL, "metrics": {"prometheusRule": {"enabled": True, "runbookBase": f"{base}/"}}}
+    groups = charts.find(render(values), "PrometheusRule")["spec"]["groups"]
+    urls = [rule["annotations"]["runbook_url"] for group in groups for rule in group["rules"]]
+    assert len(urls) > 10
+    assert all(url.startswith(f"{base}/docs/operations.md#") for url in urls)
 
 
 def test_the_dashboard_arrives_as_it_was_written() -> None:
@@ -238,10 +269,12 @@ def settings(values: Object) -> Object:
 
 
 def test_metrics_are_open_only_when_prometheus_is_given_no_key() -> None:
-    monitor = {"metrics": {"serviceMonitor": {"enabled": True}}}
+    monitor = {"metrics": {"serviceMonitor": {"enabled": True}}, "engine": "lite"}
     assert "open_metrics" not in settings({})
     assert settings(monitor)["open_metrics"] is True
-    assert "open_metrics" not in settings({"metrics": {"serviceMonitor": {"enabled": True, "existingSecret": "s"}}})
+    with_key = {"serviceMonitor": {"enabled": True, "existingSecret": "s"}}
+    assert "open_metrics" not in settings({"metrics": with_key, "engine": "lite"})
+    assert settings({"metrics": {"podMonitor": {"enabled": True}}, "engine": "lite"})["open_metrics"] is True
     assert settings({**monitor, "gateway": {"config": {"open_metrics": False}}})["open_metrics"] is False
 
 
@@ -260,13 +293,16 @@ def test_the_notes_warn_of_an_open_service_and_of_the_embedded_engine() -> None:
     assert "no security boundary" in charts.notes({"engine": "lite"})
 
 
+SHARED = {"accessModes": ["ReadWriteMany"]}
+
+
 def service_of_pods(objects: list[Object]) -> Object:
     (found,) = [one for one in objects if one["kind"] == "Service" and one["metadata"]["name"].endswith("-guard-pods")]
     return found
 
 
 def test_the_gateway_asks_each_pod_by_an_address_of_its_own() -> None:
-    objects = render({"engine": "vllm", "vllm": {"replicas": 3}})
+    objects = render({"engine": "vllm", "vllm": {"replicas": 3, "persistence": SHARED}})
     headless = service_of_pods(objects)
     config = next(one for one in objects if one["kind"] == "ConfigMap" and "config.yaml" in one["data"])
     (upstream,) = yaml.safe_load(config["data"]["config.yaml"])["upstreams"]
@@ -292,5 +328,89 @@ def test_the_gateway_asks_each_pod_by_an_address_of_its_own() -> None:
     ids=["one", "two", "autoscaled", "given"],
 )
 def test_one_replica_is_stopped_first_and_several_are_replaced_one_by_one(values: Object, strategy: Object) -> None:
-    guard = charts.deployment(render({"engine": "vllm", "vllm": values}), "guard")
+    reachable = {"vllm": {"from": [{"namespaceSelector": {}}]}}
+    objects = render({"engine": "vllm", "vllm": {"persistence": SHARED, **values}, "networkPolicy": reachable})
+    guard = charts.deployment(objects, "guard")
     assert guard["spec"]["strategy"] == strategy
+
+
+# What platforms ask for
+
+
+def test_containers_host_names_and_the_strategy_are_those_given() -> None:
+    beside = [{"name": "beside", "image": "registry.example.org/beside:1"}]
+    before = [{"name": "before", "image": "registry.example.org/before:1"}]
+    alias = [{"ip": "10.0.0.1", "hostnames": ["guard.internal"]}]
+    part = {"extraContainers": beside, "extraInitContainers": before, "hostAliases": alias}
+    part["strategy"] = {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 0, "maxUnavailable": "50%"}}
+    objects = render({"gateway": part, "vllm": part})
+    for component, first in (("gateway", []), ("guard", ["download"])):
+        deployment = charts.deployment(objects, component)["spec"]
+        pod = deployment["template"]["spec"]
+        assert [one["name"] for one in pod["containers"]][1:] == ["beside"]
+        assert [one["name"] for one in pod["initContainers"]] == ["before", *first]
+        assert (pod["hostAliases"], deployment["strategy"]) == (alias, part["strategy"])
+
+
+def test_the_service_has_what_load_balancers_and_two_families_need() -> None:
+    service = {
+        "type": "LoadBalancer",
+        "loadBalancerSourceRanges": ["203.0.113.0/24"],
+        "ipFamilyPolicy": "PreferDualStack",
+        "ipFamilies": ["IPv6", "IPv4"],
+        "sessionAffinitySeconds": 600,
+    }
+    spec = charts.find(render({"gateway": {"service": service}}), "Service", "moderation-service")["spec"]
+    assert spec["loadBalancerSourceRanges"] == ["203.0.113.0/24"]
+    assert (spec["ipFamilyPolicy"], spec["ipFamilies"]) == ("PreferDualStack", ["IPv6", "IPv4"])
+    assert spec["sessionAffinity"] == "ClientIP"
+    assert spec["sessionAffinityConfig"] == {"clientIP": {"timeoutSeconds": 600}}
+    assert "sessionAffinity" not in charts.find(render(), "Service", "moderation-service")["spec"]
+
+
+@pytest.mark.parametrize(
+    ("budget", "spec"),
+    [
+        ({"maxUnavailable": "30%"}, {"maxUnavailable": "30%"}),
+        ({"minAvailable": 2}, {"minAvailable": 2}),
+        ({"minAvailable": "50%"}, {"minAvailable": "50%"}),
+        ({}, {"maxUnavailable": 1}),
+    ],
+    ids=str,
+)
+def test_a_disruption_budget_is_a_number_or_a_share(budget: Object, spec: Object) -> None:
+    found = charts.find(render({"gateway": {"podDisruptionBudget": budget}}), "PodDisruptionBudget")["spec"]
+    found.pop("selector")
+    assert found == spec
+
+
+def test_an_ingress_may_be_for_any_host_and_say_how_its_path_is_compared() -> None:
+    hosts = [{"path": "/guard", "pathType": "Exact"}, {"host": "a.example.org"}]
+    objects = render({"gateway": {"ingress": {"enabled": True, "hosts": hosts}}})
+    (first, second) = charts.find(objects, "Ingress")["spec"]["rules"]
+    assert "host" not in first
+    assert (first["http"]["paths"][0]["path"], first["http"]["paths"][0]["pathType"]) == ("/guard", "Exact")
+    assert (second["host"], second["http"]["paths"][0]["pathType"]) == ("a.example.org", "Prefix")
+
+
+def test_pods_are_monitored_where_prometheus_has_no_services() -> None:
+    objects = render({"engine": "lite", "metrics": {"podMonitor": {"enabled": True, "existingSecret": "scraper"}}})
+    monitor = charts.find(objects, "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    labels = charts.deployment(objects, "gateway")["spec"]["template"]["metadata"]["labels"]
+    assert monitor["spec"]["selector"]["matchLabels"].items() <= labels.items()
+    assert (endpoint["port"], endpoint["authorization"]["credentials"]["name"]) == ("http", "scraper")
+
+
+def test_the_service_is_scaled_by_the_requests_that_it_holds() -> None:
+    prometheus = {"serverAddress": "http://prometheus:9090", "targetRequestsInFlight": 20}
+    scaling = {"enabled": True, "by": "requests", **prometheus}
+    objects = render({"engine": "lite", "gateway": {"autoscaling": scaling}})
+    assert not [one for one in objects if one["kind"] == "HorizontalPodAutoscaler"]
+    spec = charts.find(objects, "ScaledObject")["spec"]
+    (trigger,) = spec["triggers"]
+    assert "fallback" not in spec
+    assert "replicas" not in charts.deployment(objects, "gateway")["spec"]
+    assert trigger["metadata"]["threshold"] == "20"
+    labels = 'namespace="guards",job="rel-moderation-service"'
+    assert trigger["metadata"]["query"] == f"sum(moderation_requests_in_flight{{{labels}}})"

@@ -96,7 +96,7 @@ def test_an_answer_stays_on_the_server_that_has_its_beginning() -> None:
 
 OPENED: dict[str, Callable[[list[Object]], Any]] = {
     "open to everybody": lambda o: charts.find(o, "NetworkPolicy", "-stream")["spec"]["ingress"][0].pop("from"),
-    "closed to the gateway": lambda o: charts.find(o, "NetworkPolicy", "-stream")["spec"]["ingress"][0]["from"].pop(),
+    "closed to the gateway": lambda o: charts.find(o, "NetworkPolicy", "-stream")["spec"]["ingress"][0]["from"].pop(0),
     "not to be called by the gateway": lambda o: charts.find(o, "NetworkPolicy", "service")["spec"]["egress"].pop(2),
     "selected by Gen's Service": lambda o: charts.find(o, "Service", "-guard")["spec"]["selector"].pop(
         "app.kubernetes.io/component"

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from recording import NOW, a_record, written
 from sqlalchemy import func, select
 
-from moderation_service.core.verdict import Action, Category, Severity, Target
+from moderation_service.core.verdict import Category, Severity, Target
 from moderation_service.errors import InvalidRequest
 from moderation_service.store.database import Database
 from moderation_service.store.overview import overview, usage
-from moderation_service.store.records import Cursor, Filter, choices, count, find, page, scored
+from moderation_service.store.records import Cursor, Filter, choices, count, find, page
 from moderation_service.store.schema import decisions
 from moderation_service.store.writing import DAY_MS, HOUR_MS
 
@@ -172,7 +172,7 @@ def test_what_a_caller_filters_by_never_becomes_sql(database: Database, text: st
     with database.read() as connection:
         for name in fields:
             wanted = Filter(**RECENT, **{name: text})
-            assert page(connection, wanted).rows == [] == list(scored(connection, wanted))
+            assert page(connection, wanted).rows == []
         assert page(connection, Filter(**RECENT, actions=frozenset({text}))).rows == []
         assert find(connection, text) == []
         assert usage(connection, since=0, until=NOW + 1, app=text) == []
@@ -230,13 +230,3 @@ def test_usage_is_by_day_app_and_door(database: Database) -> None:
         (day, "shop", "/moderate", 1),
         (day, "shop", "/v2/guard", 1),
     ]
-
-
-def test_scores_come_with_all_that_a_policy_decides_by(database: Database) -> None:
-    record = a_record(tool="mail", read_in_part=2, detail=1, coverage=2, is_sure=False, reason="timeout", refusal=True)
-    written(database, record, a_record(action=3, error="too_large"))
-    with database.read() as connection:
-        [found] = scored(connection, Filter(**RECENT))
-    expected = {name: value for name, value in record._asdict().items() if name in found._fields}
-    assert found._asdict() == expected
-    assert Action.BLOCK.rank == found.action

@@ -228,7 +228,7 @@ def check_peers(objects: list[Object], existing: Existing) -> Iterator[str]:
         if not all(rule.get("from") for rule in policies[server]["ingress"]):
             yield f"NetworkPolicy of {server}: everybody may call vLLM"
         own = [
-            peer["podSelector"]["matchLabels"].get("app.kubernetes.io/component")
+            peer["podSelector"].get("matchLabels", {}).get("app.kubernetes.io/component")
             for rule in policies[server]["ingress"]
             for peer in rule.get("from", [])
             if "namespaceSelector" not in peer and "ipBlock" not in peer

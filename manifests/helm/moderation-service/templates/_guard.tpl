@@ -48,6 +48,13 @@ The templates below take (dict "root" $ "component" COMPONENT "part" VALUES), as
 {{- default (ternary "80" "443" (eq $parts.scheme "http")) $port -}}
 {{- end -}}
 
+{{/* Whether the download goes through a proxy, whose port is not known here. */}}
+{{- define "moderation.hasProxy" -}}
+{{- range .part.model.extraEnv -}}
+{{- if regexMatch "^(?i)(https?|all)_proxy$" .name }}true{{ end -}}
+{{- end -}}
+{{- end -}}
+
 {{/*
 The container that downloads a model; besides the above it takes "container" NAME and "flags", a list of further flags,
 "securityContext", and "volume", the one that is mounted at /models.

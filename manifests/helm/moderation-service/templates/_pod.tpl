@@ -27,12 +27,25 @@ runtimeClassName: {{ . | quote }}
 {{- with .part.schedulerName }}
 schedulerName: {{ . | quote }}
 {{- end }}
+{{- with .part.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
 
 {{/* Labels of a pod, with `podLabels`; these never replace one that a selector needs. */}}
 {{- define "moderation.podLabels" -}}
 {{- $labels := include "moderation.selectorLabels" . | fromYaml -}}
 {{- toYaml (mergeOverwrite (deepCopy .root.Values.commonLabels) .part.podLabels $labels) -}}
+{{- end -}}
+
+{{/* How many pods may be missing. Takes a `podDisruptionBudget`. */}}
+{{- define "moderation.disruptionBudget" -}}
+{{- if ne (toString .minAvailable) "" -}}
+minAvailable: {{ kindIs "string" .minAvailable | ternary (quote .minAvailable) (int .minAvailable) }}
+{{- else -}}
+maxUnavailable: {{ kindIs "string" .maxUnavailable | ternary (quote .maxUnavailable) (int .maxUnavailable) }}
+{{- end -}}
 {{- end -}}
 
 {{/* Takes (dict "probe" .Values.gateway.livenessProbe "path" "/healthz"). */}}

@@ -1,5 +1,7 @@
 {{- define "moderation.metricsAreOpen" -}}
-{{- if and .Values.metrics.serviceMonitor.enabled (not .Values.metrics.serviceMonitor.existingSecret) }}true{{ end -}}
+{{- range $monitor := list .Values.metrics.serviceMonitor .Values.metrics.podMonitor -}}
+{{- if and $monitor.enabled (not $monitor.existingSecret) }}true{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "moderation.hasPolicies" -}}
@@ -56,7 +58,10 @@
 {{- end -}}
 {{- range .Values.gateway.extraEnv -}}
 {{- if regexMatch "^https?://" (default "" .value) }}{{ $found = true }}{{ end -}}
+{{- /* A key leads nowhere; an address from a Secret does, and is not known here. */ -}}
+{{- if and .valueFrom (not (regexMatch "_(KEY|KEYS|TOKEN|SECRET|PASSWORD)$" .name)) }}{{ $found = true }}{{ end -}}
 {{- end -}}
+{{- if .Values.gateway.extraEnvFrom }}{{ $found = true }}{{ end -}}
 {{- if $found }}true{{ end -}}
 {{- end -}}
 
@@ -108,6 +113,7 @@
 {{- if and .Values.gateway.ingress.enabled (not .Values.gateway.ingress.hosts) -}}
 {{- fail "gateway.ingress needs hosts." -}}
 {{- end -}}
+{{- include "moderation.checkGateway" . -}}
 {{- range $name := list "vllm" "stream" -}}
 {{- include "moderation.validateServer" (dict "values" $.Values "name" $name "part" (get $.Values $name)) -}}
 {{- end -}}
@@ -139,6 +145,7 @@
 {{- end -}}
 {{- end -}}
 {{- if ternary (eq .values.engine "vllm") (and .values.stream.enabled (not .values.stream.externalUrl)) (eq .name "vllm") -}}
+{{- include "moderation.checkServer" . -}}
 {{- with .part -}}
 {{- if and (eq .model.source "none") (not .model.path) -}}
 {{- fail (printf "%s.model.source none needs %s.model.path: the model's folder, below /models where the volume is mounted." $.name $.name) -}}

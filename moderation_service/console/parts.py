@@ -1,0 +1,39 @@
+"""What the console works with: handed in by the service that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ..config.settings import Settings
+from ..core.keyed_hash import KeyedHashes
+from ..core.moderator import Moderator
+from ..core.policy import Policies
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import WSGIEnvironment
+
+    from ..store.database import Database
+
+__all__ = ["Parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of one service that pages use."""
+
+    settings: Settings
+    database: Database
+    hashes: KeyedHashes
+    """Those of the records, by which a text is found again."""
+    moderator: Moderator
+    policies: Policies
+    check_host: Callable[[WSGIEnvironment], None]
+    """Raises HostNotAllowed where a browser asked under a name that isn't the console's."""
+    request_id: Callable[[WSGIEnvironment], str]
+    """The id of a request, as the log knows it."""
+    check_engine: Callable[[], None]
+    """Raises ModerationError where no verdict can be had now; returns at once."""
+    before_reload: Settings | None = None
+    """The settings before the last reload; None when there was none."""

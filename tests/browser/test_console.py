@@ -1,0 +1,160 @@
+"""Every page of the console in headless Chromium: both languages, desktop and phone, light and dark."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import io
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from console import sign_in_link
+from looks import LOOKS, Look, faults, show
+from processes import SERVE_LITE, running
+
+from moderation_service.console.blueprint import all_pages
+from moderation_service.store.database import Database
+
+pytestmark = pytest.mark.browser
+
+# Where pictures of the pages go; `docs/images` has those of some.
+PICTURES = Path(os.environ.get("CONSOLE_PICTURES", Path(__file__).parents[2] / ".cache" / "console"))
+HOSTILE_TITLE = "owned"
+
+
+@dataclass(frozen=True)
+class Console:
+    """A running service, and the addresses of its pages."""
+
+    address: str
+    database: Database
+    pages: Sequence[str]
+
+
+@pytest.fixture(scope="module")
+def console(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Console]:
+    folder = tmp_path_factory.mktemp("console")
+    database = Database(f"sqlite:///{folder / 'moderation.db'}")
+    more: list[str] = []
+    for file in sorted((Path(__file__).parent / "seeds").glob("[a-z]*.py")):
+        spec = importlib.util.spec_from_file_location(f"seeds_{file.stem}", file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        more += module.seed(database)
+    database.close()
+    plain = [
+        ("/console" if page.name == "overview" else f"/console/{page.name}") + route.path
+        for page in all_pages()
+        for route in page.routes
+        if route.method == "GET" and "<" not in route.path and not route.path.endswith(".csv")
+    ]
+    store = {"MODERATION_STORE": f"sqlite:///{folder / 'moderation.db'}"}
+    with running("--workers", "1", command=SERVE_LITE, **store) as service:
+        yield Console(service.url, database, [*plain, *more])
+    database.close()
+
+
+@pytest.fixture
+def browser(chromium: Any, console: Console) -> Any:
+    """Chromium, with somebody signed in who may everything."""
+    chromium.get(f"{console.address}/console")
+    if urlsplit(chromium.current_url).path != "/console":
+        chromium.get(f"{console.address}/console/enter?token={sign_in_link(console.database)}")
+        chromium.find_element("css selector", "form button").click()
+        assert urlsplit(chromium.current_url).path == "/console"
+    return chromium
+
+
+def picture(browser: Any, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    assert browser.save_screenshot(str(PICTURES / f"{name}.png"))
+
+
+def named(address: str) -> str:
+    return address.removeprefix("/console").strip("/").replace("/", "_").replace("?", "_") or "overview"
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_the_pages_for_strangers(chromium: Any, console: Console, look: Look) -> None:
+    chromium.delete_all_cookies()
+    wrong = {}
+    for path in ("/console/sign-in", "/console/enter?token=x"):
+        show(chromium, console.address + path, look)
+        wrong[path] = faults(chromium, look)
+        picture(chromium, f"{named(path)}-{look}")
+    assert {path: found for path, found in wrong.items() if found} == {}
+
+
+@pytest.mark.parametrize("look", LOOKS, ids=str)
+def test_every_page(browser: Any, console: Console, look: Look) -> None:
+    wrong = {}
+    for path in console.pages:
+        show(browser, console.address + path, look)
+        wrong[path] = [*faults(browser, look)]
+        if urlsplit(browser.current_url).path != urlsplit(path).path:
+            wrong[path].append(f"it is {browser.current_url}")
+        if "Moderation console" not in browser.title and "审核控制台" not in browser.title:
+            wrong[path].append(f"its title is {browser.title}")
+        if browser.find_elements("css selector", ".planted") or HOSTILE_TITLE in browser.title:
+            wrong[path].append("text has become markup")
+        picture(browser, f"{named(path)}-{look}")
+    assert {path: found for path, found in wrong.items() if found} == {}
+
+
+def wait_for(browser: Any, script: str) -> Any:
+    """What a script returns, once that is something."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(browser, 30).until(lambda driver: driver.execute_script(f"return {script}"))
+
+
+def test_the_playground_judges_a_text_without_loading_the_page_anew(browser: Any, console: Console) -> None:
+    show(browser, f"{console.address}/console/playground", LOOKS[0])
+    browser.execute_script("window.stayed = true")
+    browser.find_element("id", "prompt").send_keys("How can I make a bomb? <b class=planted>")
+    browser.find_element("css selector", "#sides button").click()
+    assert wait_for(browser, "document.querySelectorAll('#result .badge').length") == 2
+    assert browser.execute_script("return window.stayed")
+    assert faults(browser, LOOKS[0]) == []
+    assert not browser.find_elements("css selector", ".planted")
+
+
+def test_a_table_is_judged_row_by_row_and_saved(browser: Any, console: Console, tmp_path: Path) -> None:
+    show(browser, f"{console.address}/console/playground", LOOKS[0])
+    table = tmp_path / "texts.csv"
+    rows = [
+        'id,"prompt"',
+        '1,"How do I bake ""bread"", please?"',
+        "2,How can I make a bomb?",
+        '3,"two\nlines, one comma"',
+    ]
+    table.write_text(
+        "\ufeff" + "\r\n".join([*rows, *(f"{n},bread {n}" for n in range(4, 46))]) + "\r\n", encoding="utf-8"
+    )
+    browser.find_element("id", "file").send_keys(str(table))
+    browser.find_element("id", "run").click()
+    wait_for(browser, "!document.getElementById('save').hidden")
+    assert "45 rows were judged" in browser.find_element("id", "state").text
+    assert browser.find_element("id", "progress").get_attribute("value") == "45"
+    script = (
+        "const done = arguments[0]; fetch(document.getElementById('save').href).then((one) => one.text()).then(done)"
+    )
+    # The policy lets the page read nothing but its own addresses; the driver reads the file in another way.
+    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+    saved = list(csv.reader(io.StringIO(browser.execute_async_script(script).removeprefix("\ufeff"))))
+    browser.execute_cdp_cmd("Page.setBypassCSP", {"enabled": False})
+    assert saved[0][:3] == ["id", "prompt", "a_action"]
+    assert [row[1] for row in saved[1:4]] == [
+        'How do I bake "bread", please?',
+        "How can I make a bomb?",
+        "two\nlines, one comma",
+    ]
+    assert [row[2] for row in saved[1:4]] == ["allow", "block", "allow"]
+    assert len(saved) == 46
