@@ -13,6 +13,7 @@ import click
 
 from ..errors import ConfigurationError
 from .options import CONTEXT, load, setting_options
+from .stored import MOMENT
 
 if TYPE_CHECKING:
     from ..core.list_entry import Entry
@@ -87,6 +88,59 @@ def test(
     for hit in () if as_json else hits:
         click.echo(_hit_line(hit, text))
     sys.exit(EXIT_BLOCKED if found is not None and found.block is not None else 0)
+
+
+@lists_group.command("import", context_settings=CONTEXT)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--list", "name", help="The list's name.  [default: the file's]")
+@click.option("--policy", help="A new list counts for this policy without being named by it.")
+@setting_options("lists_file")
+def import_file(file: Path, name: str | None, policy: str | None, config_file: Path | None, **flags: object) -> None:
+    """Put the entries of a FILE (CSV, JSON lines or text) into a list of the database.
+
+    Running services have them within seconds. An entry whose id is there already takes its place.
+    """
+    from ..config.list_file import read_one_list
+    from ..store.lists import add_entries, make_list, read_lists
+    from .stored import ACTOR, open_database
+
+    name = name or file.stem
+    entries = read_one_list(file, name=name)
+    _compiled({name: entries})
+    database = open_database(load(config_file, flags).settings)
+    try:
+        with database.write() as connection:
+            if name not in {one.name for one in read_lists(connection)}:
+                make_list(connection, name, policy=policy, actor=ACTOR)
+            add_entries(connection, name, entries, actor=ACTOR)
+    finally:
+        database.close()
+    click.echo(f"{name}: {len(entries)} entries.")
+
+
+@lists_group.command("try", context_settings=CONTEXT)
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--since", type=MOMENT, default="7d", show_default=True, help="From here on: 7d, 24h, 2026-03-01.")
+@click.option("--examples", type=click.IntRange(0, 1000), default=10, show_default=True, help="How many to show.")
+@setting_options("lists_file")
+def try_file(file: Path, since: int, examples: int, config_file: Path | None, **flags: object) -> None:
+    """Say which of the texts that were kept the entries of a FILE would have hit."""
+    from ..config.list_file import read_lists
+    from ..store.list_trial import try_on_records
+    from .stored import open_database
+
+    lists = _compiled(read_lists(file))
+    database = open_database(load(config_file, flags).settings)
+    try:
+        names = sorted(lists)
+        trial = try_on_records(
+            database, lambda target, text: lists.find(names, target, text), since=since, examples=examples
+        )
+    finally:
+        database.close()
+    click.echo(f"Of {trial.texts} kept texts {trial.hits} would have been hit.")
+    for one in trial.examples:
+        click.echo(f"{one.decision_id}  {_hit_line(one.hit, one.text)}")
 
 
 def _lists_of(config_file: Path | None, flags: dict[str, object]) -> dict[str, list[Entry]]:

@@ -26,6 +26,7 @@ __all__ = [
     "parse_list",
     "plain_cell",
     "read_lists",
+    "read_one_list",
     "text_of",
     "write_csv",
     "write_json_lines",
@@ -59,6 +60,13 @@ def read_lists(path: Path) -> dict[str, list[Entry]]:
                 raise ConfigurationError(f"{file}: there is a list {name!r} in another file of the folder already.")
             found[name] = entries
     return found
+
+
+def read_one_list(path: Path, *, name: str) -> list[Entry]:
+    """The entries of a file that is one list, under this name. Raises ConfigurationError."""
+    if path.suffix not in (".csv", ".jsonl", ".txt"):
+        raise ConfigurationError(f"{path}: its name must end in .csv, .jsonl or .txt.")
+    return parse_list(text_of(path), suffix=path.suffix, name=_checked_name(name, str(path)), source=str(path))
 
 
 def parse_list(text: str, *, suffix: str, name: str, source: str) -> list[Entry]:

@@ -64,7 +64,7 @@ class Record(NamedTuple):
     latency_ms: float
     text_hash: str
     user_hash: str | None
-    list_entry: int | None
+    list_entry: str | None
     list_action: int | None
     escalated: int | None
     kept: Kept | None
@@ -107,8 +107,7 @@ def line_of(
             latency_ms,
             hashes.text(text).hex(),
             context.end_user,
-            None,
-            None,
+            *_listed(outcome),
             outcome.action.rank if isinstance(outcome, Decision) and outcome.escalated_until is not None else None,
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
         )
@@ -122,6 +121,13 @@ def read_line(line: bytes) -> Record:
         text, context, days = values[-1]
         values[-1] = Kept(text, [(role, content) for role, content in context], days)
     return Record(*values)
+
+
+def _listed(outcome: Decision | ModerationError) -> tuple[str | None, int | None]:
+    """The entry of a list that made the action, and the action."""
+    if not isinstance(outcome, Decision) or outcome.listed_by is None:
+        return None, None
+    return f"{outcome.listed_by.list_name}/{outcome.listed_by.entry}", outcome.action.rank
 
 
 def _detail(check: Check) -> int:

@@ -148,17 +148,10 @@ list_entries = Table(
     metadata,
     _id(),
     Column("list_id", _ID, ForeignKey("lists.id", ondelete="CASCADE"), nullable=False),
-    Column("kind", _WORD, nullable=False, comment="word, phrase, pattern, domain"),
-    Column("text", Text, nullable=False),
-    Column("action", SmallInteger, nullable=False),
-    Column("target", SmallInteger, comment="null for both"),
-    Column("category", _WORD),
-    Column("reason", Text, nullable=False, server_default=""),
-    Column("author", _NAME, nullable=False, server_default=""),
+    Column("entry", _NAME, nullable=False, comment="the id by which replies and records name it"),
+    Column("content", Text, nullable=False, comment="JSON in the words of the files of lists"),
     Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("removed_at", BigInteger),
-    Index("ix_list_entries_list_id", "list_id"),
+    UniqueConstraint("list_id", "entry"),
 )
 
 answers = Table(

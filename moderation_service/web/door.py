@@ -86,7 +86,7 @@ class Door:
     ) -> None:
         self.settings: Settings = service.settings
         self._keys = service.keys
-        self._store = service.store
+        self._store, self._live_lists = service.store, service.live_lists
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
@@ -102,9 +102,13 @@ class Door:
         self._readiness.watch()
         if self._store is not None:
             self._store.open()
+        if self._live_lists is not None:
+            self._live_lists.open()
 
     def close(self, *, within_s: float) -> None:
         """Write down what is not written yet; before the process ends."""
+        if self._live_lists is not None:
+            self._live_lists.close()
         if self._store is not None:
             self._store.close(within_s)
 

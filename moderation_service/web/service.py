@@ -11,7 +11,6 @@ from .. import __version__
 from ..chat.item_memory import ItemMemory
 from ..config.answer_file import read_answers
 from ..config.apps_file import load_apps
-from ..config.list_file import read_lists
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
@@ -21,7 +20,7 @@ from ..core.moderator import Check, Moderator, Outcome
 from ..core.policy import Policies
 from ..core.prepared_answer import PreparedAnswer
 from ..core.verdict_cache import VerdictCache
-from ..engines import Engine, create_answers, create_engine, create_fallback, create_lists, create_stream
+from ..engines import Engine, create_answers, create_engine, create_fallback, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
@@ -38,10 +37,11 @@ from .callers import Callers
 from .cluster_limits import ClusterCounters, connect
 from .end_users import EndUsers
 from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
+from .lists import open_lists
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
-    from ..engines.lists import Lists
+    from ..engines.lists import Lists, LiveLists
     from ..engines.stream import StreamEngine
     from ..store.database import Database
     from ..store.opened import Store
@@ -69,7 +69,9 @@ class Service:
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
     lists: Lists | None = None
-    """What texts are compared with, where `lists_file` is set."""
+    """What texts are compared with, where `lists_file` is set or there is a database."""
+    live_lists: LiveLists | None = None
+    """Keeps the lists of the database up to date."""
     store: Store | None = None
     """The database of records."""
     hashes: KeyedHashes = field(kw_only=True)
@@ -119,7 +121,7 @@ def build_service(
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
-    lists = None if settings.lists_file is None else create_lists(read_lists(settings.lists_file))
+    lists, live_lists = open_lists(settings, None if store is None else store.database)
     policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
     keys = load_api_keys(settings)
     if settings.api_keys_file is not None:
@@ -184,6 +186,7 @@ def build_service(
         store=store,
         hashes=hashes,
         lists=lists,
+        live_lists=live_lists,
         escalator=escalator,
         end_users=EndUsers(hashes) if wants_users else None,
     )

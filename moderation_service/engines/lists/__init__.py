@@ -5,6 +5,7 @@ and `lists` all lists of a service. Needs the extra `console`: ahocorasick_rs an
 """
 
 from .lists import Lists
+from .live import LiveLists
 from .matcher import Matcher, bad_entries
 
-__all__ = ["Lists", "Matcher", "bad_entries"]
+__all__ = ["Lists", "LiveLists", "Matcher", "bad_entries"]
