@@ -14,6 +14,8 @@ from ..core.policy import Policies
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from ..engines.answers import PreparedAnswers
+    from ..engines.lists import Lists
     from ..store.database import Database
 
 __all__ = ["Parts"]
@@ -37,3 +39,9 @@ class Parts:
     """Raises ModerationError where no verdict can be had now; returns at once."""
     before_reload: Settings | None = None
     """The settings before the last reload; None when there was none."""
+    lists: Lists | None = None
+    """The lists that texts are compared with."""
+    refresh_lists: Callable[[], object] | None = None
+    """Has a change of the lists in this process at once. Raises StoreUnavailable."""
+    answers: PreparedAnswers | None = None
+    """The prepared answers; None for none."""

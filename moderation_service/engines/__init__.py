@@ -10,10 +10,11 @@ from ..config.extras import install_command
 from ..config.settings import Settings
 from ..core.engine import Deadline, Engine
 from ..core.list_entry import Entry
-from ..core.prepared_answer import AnswerSource, PreparedAnswer
+from ..core.prepared_answer import PreparedAnswer
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from .answers import PreparedAnswers
     from .lists import Lists
     from .lite.engine import LiteEngine
     from .stream import StreamEngine
@@ -74,7 +75,7 @@ def create_lists(lists: Mapping[str, Iterable[Entry]], *, wanted_by: str = "list
     return Lists(lists)
 
 
-def create_answers(answers: Sequence[PreparedAnswer]) -> AnswerSource | None:
+def create_answers(answers: Sequence[PreparedAnswer]) -> PreparedAnswers | None:
     """What finds prepared answers; None for none. Near copies are told by the embedded engine."""
     if not answers:
         return None

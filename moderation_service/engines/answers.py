@@ -44,6 +44,11 @@ class PreparedAnswers:
             for pair in _pairs(text):
                 self._with_pair.setdefault(pair, []).append(number)
 
+    @property
+    def all(self) -> Sequence[PreparedAnswer]:
+        """All of them."""
+        return self._answers
+
     def find(self, policy: str, question: str) -> str | None:
         """The answer to show to this question, if one is prepared; one for this policy before one for all."""
         if len(question) > 2 * MAX_QUESTION_CHARS:

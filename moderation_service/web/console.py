@@ -47,5 +47,8 @@ def register_console(app: Flask, service: Service, readiness: Readiness, before_
         request_id=lambda environ: RequestState.of(environ).request_id,
         check_engine=readiness.ask,
         before_reload=before_reload,
+        lists=service.lists,
+        refresh_lists=None if service.live_lists is None else service.live_lists.refresh,
+        answers=service.answers,
     )
     app.register_blueprint(blueprint(parts))

@@ -41,6 +41,7 @@ from .lists import open_lists
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
+    from ..engines.answers import PreparedAnswers
     from ..engines.lists import Lists, LiveLists
     from ..engines.stream import StreamEngine
     from ..store.database import Database
@@ -72,6 +73,8 @@ class Service:
     """What texts are compared with, where `lists_file` is set or there is a database."""
     live_lists: LiveLists | None = None
     """Keeps the lists of the database up to date."""
+    answers: PreparedAnswers | None = None
+    """Prepared answers, where `answers_file` is set."""
     store: Store | None = None
     """The database of records."""
     hashes: KeyedHashes = field(kw_only=True)
@@ -139,11 +142,12 @@ def build_service(
         engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
     escalator = _escalator(settings, policies, metrics)
+    answers = create_answers(_answers(settings, policies))
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
         lists=lists,
-        answers=create_answers(_answers(settings, policies)),
+        answers=answers,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
         observers=[metrics] if store is None else [metrics, store.recorder],
@@ -187,6 +191,7 @@ def build_service(
         hashes=hashes,
         lists=lists,
         live_lists=live_lists,
+        answers=answers,
         escalator=escalator,
         end_users=EndUsers(hashes) if wants_users else None,
     )

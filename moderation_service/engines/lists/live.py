@@ -36,24 +36,26 @@ class LiveLists:
         self._revision, self._read, self._every_s = revision, read, every_s
         self._seen: int | None = None
         self._has_ended = threading.Event()
+        self._lock = threading.Lock()
 
     def refresh(self) -> bool:
         """Read anew if something has changed; whether it had. Raises StoreUnavailable."""
-        revision = self._revision()
-        if revision == self._seen:
-            return False
-        lists, attached = self._read()
-        own = {name: entries for name, entries in lists.items() if name not in self._of_files}
-        for name, entries in own.items():
-            try:
-                self._lists.put(name, entries)
-            except ConfigurationError as error:
-                log_event(_log, logging.ERROR, "list_refused", list=name, reason=str(error))
-        for name in set(self._lists) - self._of_files - own.keys():
-            self._lists.remove(name)
-        self._lists.attach(attached)
-        self._seen = revision
-        return True
+        with self._lock:
+            revision = self._revision()
+            if revision == self._seen:
+                return False
+            lists, attached = self._read()
+            own = {name: entries for name, entries in lists.items() if name not in self._of_files}
+            for name, entries in own.items():
+                try:
+                    self._lists.put(name, entries)
+                except ConfigurationError as error:
+                    log_event(_log, logging.ERROR, "list_refused", list=name, reason=str(error))
+            for name in set(self._lists) - self._of_files - own.keys():
+                self._lists.remove(name)
+            self._lists.attach(attached)
+            self._seen = revision
+            return True
 
     def open(self) -> None:
         """Keep them up to date from now on, in this process."""
