@@ -15,9 +15,9 @@ from .schema import list_entries, lists
 from .trail import now_ms, record
 
 __all__ = [
+    "EditedLists",
     "StoredList",
     "add_entries",
-    "edited_lists",
     "entries_of",
     "lists_revision",
     "make_list",
@@ -27,6 +27,11 @@ __all__ = [
 ]
 
 _SUBJECT = "lists"
+_CONTENTS = (
+    select(lists.c.name, list_entries.c.content)
+    .join(lists, lists.c.id == list_entries.c.list_id)
+    .order_by(list_entries.c.id)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,15 +50,29 @@ def read_lists(connection: Connection) -> list[StoredList]:
     return [StoredList(row.name, row.policy, row.size) for row in rows]
 
 
-def edited_lists(database: Database) -> tuple[dict[str, list[Entry]], dict[str, list[str]]]:
-    """The entries of every list, and by policy those that count for it without being named."""
-    with database.read() as connection:
-        found = read_lists(connection)
+class EditedLists:
+    """Reads all lists anew; entries that are as they were are the same objects as before."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[tuple[str, str], Entry] = {}
+
+    def __call__(self) -> tuple[dict[str, list[Entry]], dict[str, list[str]]]:
+        """The entries of every list, and by policy the lists that count for it without being named."""
+        known: dict[tuple[str, str], Entry] = {}
+        found: dict[str, list[Entry]] = {}
         attached: dict[str, list[str]] = {}
-        for one in found:
-            if one.policy is not None:
-                attached.setdefault(one.policy, []).append(one.name)
-        return {one.name: entries_of(connection, one.name) for one in found}, attached
+        with self._database.read() as connection:
+            for one in read_lists(connection):
+                found[one.name] = []
+                if one.policy is not None:
+                    attached.setdefault(one.policy, []).append(one.name)
+            for name, content in connection.execute(_CONTENTS):
+                entry = self._known.get((name, content)) or entry_of(json.loads(content), list_name=name)
+                known[name, content] = entry
+                found[name].append(entry)
+        self._known = known
+        return found, attached
 
 
 def lists_revision(database: Database) -> int:
@@ -64,13 +83,8 @@ def lists_revision(database: Database) -> int:
 
 def entries_of(connection: Connection, name: str) -> list[Entry]:
     """The entries of a list, oldest first."""
-    rows = connection.execute(
-        select(list_entries.c.content)
-        .join(lists, lists.c.id == list_entries.c.list_id)
-        .where(lists.c.name == name)
-        .order_by(list_entries.c.id)
-    )
-    return [entry_of(json.loads(content), list_name=name) for content in rows.scalars()]
+    rows = connection.execute(_CONTENTS.where(lists.c.name == name))
+    return [entry_of(json.loads(row.content), list_name=name) for row in rows]
 
 
 def make_list(connection: Connection, name: str, *, policy: str | None, actor: str) -> None:

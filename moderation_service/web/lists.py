@@ -36,9 +36,9 @@ def open_lists(settings: Settings, database: Database | None) -> tuple[Lists | N
             raise
         return None, None
     from ..engines.lists import LiveLists
-    from ..store.lists import edited_lists, lists_revision
+    from ..store.lists import EditedLists, lists_revision
 
-    live = LiveLists(lists, revision=lambda: lists_revision(database), read=lambda: edited_lists(database))
+    live = LiveLists(lists, revision=lambda: lists_revision(database), read=EditedLists(database))
     try:
         live.refresh()
     except StoreUnavailable as error:

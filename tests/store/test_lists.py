@@ -19,8 +19,8 @@ from moderation_service.engines.lists import Lists, LiveLists
 from moderation_service.errors import InvalidRequest, StoreUnavailable
 from moderation_service.store.database import Database
 from moderation_service.store.lists import (
+    EditedLists,
     add_entries,
-    edited_lists,
     entries_of,
     lists_revision,
     make_list,
@@ -66,7 +66,7 @@ def test_what_is_removed_is_gone_and_in_the_trail(database: Database) -> None:
         assert [one.id for one in entries_of(connection, "own")] == ["g"]
     with database.write() as connection:
         remove_list(connection, "own", actor="people:kim")
-    assert edited_lists(database) == ({}, {})
+    assert EditedLists(database)() == ({}, {})
 
 
 @pytest.mark.parametrize("name", ["", "Own List", "../x", "a" * 65, "'; drop table lists; --"])
@@ -90,7 +90,7 @@ def test_what_is_not_there_can_not_be_changed(database: Database) -> None:
 
 
 def live(database: Database, lists: Lists) -> LiveLists:
-    return LiveLists(lists, revision=lambda: lists_revision(database), read=lambda: edited_lists(database))
+    return LiveLists(lists, revision=lambda: lists_revision(database), read=EditedLists(database))
 
 
 def block(lists: Lists, text: str, name: str = "own") -> str | None:
@@ -129,7 +129,7 @@ def test_a_database_that_is_away_leaves_the_lists_as_they_are(database: Database
         return lists_revision(database)
 
     away = False
-    kept = LiveLists(lists, revision=revision, read=lambda: edited_lists(database))
+    kept = LiveLists(lists, revision=revision, read=EditedLists(database))
     kept.refresh()
     away = True
     with pytest.raises(StoreUnavailable):

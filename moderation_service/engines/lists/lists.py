@@ -21,6 +21,8 @@ __all__ = ["Lists"]
 
 _RUNS = re.compile(" {2,}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_LATIN = re.compile("[A-Za-z\U0001f150-\U0001f1ff]")
+_GAP = re.compile("[ ·.*_\\-|/,~•+#^=]")
 _HEAD_CHARS = 32_768
 """Look-alikes and gaps are undone in so much of a text."""
 
@@ -59,7 +61,8 @@ class Lists:
         entries = list(entries)
         known = self._matchers.get(name)
         before = {entry.id: entry for entry in known} if known is not None else {}
-        for entry, reason in bad_entries(entry for entry in entries if before.get(entry.id) != entry):
+        new = (entry for entry in entries if (old := before.get(entry.id)) is not entry and old != entry)
+        for entry, reason in bad_entries(new):
             raise ConfigurationError(f"{entry.origin or f'list {name}, entry {entry.id}'}: {reason}.")
         # One assignment: who reads sees the list as it was or as it is.
         self._matchers[name] = Matcher(entries) if known is None else known.edited(entries)
@@ -126,8 +129,9 @@ def _views(text: str) -> Iterator[View]:
     if text.isascii():
         return
     meant, steps = text, []
-    for undo in (look_alikes, gaps_of_han):
-        edits = undo(meant[:_HEAD_CHARS])
+    for mark, undo in ((_LATIN, look_alikes), (_GAP, gaps_of_han)):
+        # Nothing is mixed or torn apart without these, and looking for them costs much less.
+        edits = undo(meant[:_HEAD_CHARS]) if mark.search(meant) else []
         if edits:
             meant, step = edited(meant, edits)
             steps.append(step)
@@ -165,4 +169,10 @@ def _open_from(matchers: Sequence[Matcher], view: View, length: int) -> int:
 
 def _encodable(text: str) -> str:
     """The text without lone halves of surrogate pairs, which no library takes."""
-    return text if text.isascii() else _SURROGATES.sub("\ufffd", text)
+    if text.isascii():
+        return text
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return _SURROGATES.sub("\ufffd", text)
+    return text

@@ -54,12 +54,14 @@ class Matcher:
         wanted = {entry.id: entry for entry in entries}
         if wanted == self._entries:
             return self
-        new = [entry for entry in wanted.values() if self._old.get(entry.id) != entry]
+        new = [one for one in wanted.values() if (old := self._old.get(one.id)) is not one and old != one]
         if len(new) > _MOST_NEW:
             return Matcher(wanted.values())
         made = object.__new__(Matcher)
         made._entries, made._old = wanted, self._old
-        made._gone = frozenset(key for key, entry in self._old.items() if wanted.get(key) != entry)
+        made._gone = frozenset(
+            key for key, old in self._old.items() if (one := wanted.get(key)) is not old and one != old
+        )
         made._segments = (self._segments[0], Segment(new)) if new else (self._segments[0],)
         return made
 
