@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -38,7 +39,8 @@ _KEPT_FIELDS = ("keep_text", "retention_days")
 _ESCALATION_FIELDS = ("after_blocks", "within_minutes", "action", "for_minutes")
 _SHOWN_FIELDS = ("description", "extends", "message", "streaming")
 _POLICY_FIELDS = (
-    *_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation", "lists", "answers",
+    *_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation", "shadow",
+    "lists", "answers",
 )  # fmt: skip
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
@@ -50,6 +52,8 @@ _MAX_BLOCKS, _MAX_MINUTES = 20, 7 * 24 * 60
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
 _MAX_LISTS = 16
+# Each is asked of every verdict.
+_MAX_SHADOWS = 4
 
 
 def load_policies(path: Path | None, *, default: str, lists: Collection[str] | None = None) -> Policies:
@@ -73,6 +77,7 @@ class _Reader(YamlReader):
     def __init__(self, path: Path, lists: Collection[str] | None) -> None:
         super().__init__(path)
         self._lists = lists
+        self._shadows: dict[str, yaml.Node] = {}
 
     def read(self) -> dict[str, Policy]:
         root = compose_file(self._path)
@@ -86,7 +91,22 @@ class _Reader(YamlReader):
             if not _NAME.fullmatch(name):
                 self._fail(node, f"policy name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
             found[name] = self._policy(name, node, earlier={**BUILT_IN, **found})
+        known = {**BUILT_IN, **found}
+        for name, node in self._shadows.items():
+            found[name] = replace(found[name], shadow=self._shadow(name, node, known))
         return found
+
+    def _shadow(self, name: str, node: yaml.Node, known: Mapping[str, Policy]) -> tuple[Policy, ...]:
+        """The policies that `shadow` names, one or a list; they may stand anywhere in the file."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        names = [self._scalar(one, what="`shadow`") for one in nodes]
+        for one, other in zip(nodes, names, strict=True):
+            if other not in known or other == name:
+                reason = "is this policy itself" if other == name else "is neither built in nor in this file"
+                self._fail(one, f"`shadow`: policy {other!r} {reason}")
+        if len(names) > _MAX_SHADOWS or len(set(names)) != len(names):
+            self._fail(node, f"`shadow` names up to {_MAX_SHADOWS} policies, each once")
+        return tuple(known[one] for one in names)
 
     def _policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
         fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
@@ -118,6 +138,8 @@ class _Reader(YamlReader):
         lists = base.lists
         if "lists" in fields:
             lists = self._named_lists(fields["lists"])
+        if "shadow" in fields:
+            self._shadows[name] = fields["shadow"]
         keep_text, days = self._kept(fields, base)
         escalation = base.escalation
         if "escalation" in fields:
@@ -132,8 +154,8 @@ class _Reader(YamlReader):
             keep_text,
             days,
             escalation,
-            lists,
-            self._answers(fields, base),
+            lists=lists,
+            answers=self._answers(fields, base),
         )
 
     def _answers(self, fields: Mapping[str, yaml.Node], base: Policy) -> dict[Category, Mapping[str, str]]:

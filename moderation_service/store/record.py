@@ -67,6 +67,8 @@ class Record(NamedTuple):
     list_entry: str | None
     list_action: int | None
     escalated: int | None
+    shadow: list[tuple[str, str, int]]
+    """What policies would have done that only watch: name, version, action."""
     kept: Kept | None
 
 
@@ -107,8 +109,8 @@ def line_of(
             latency_ms,
             hashes.text(text).hex(),
             context.end_user,
-            *_listed(outcome),
-            outcome.action.rank if isinstance(outcome, Decision) and outcome.escalated_until is not None else None,
+            *_changed(outcome),
+            [],
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
         )
     )
@@ -121,13 +123,6 @@ def read_line(line: bytes) -> Record:
         text, context, days = values[-1]
         values[-1] = Kept(text, [(role, content) for role, content in context], days)
     return Record(*values)
-
-
-def _listed(outcome: Decision | ModerationError) -> tuple[str | None, int | None]:
-    """The entry of a list that made the action, and the action."""
-    if not isinstance(outcome, Decision) or outcome.listed_by is None:
-        return None, None
-    return f"{outcome.listed_by.list_name}/{outcome.listed_by.entry}", outcome.action.rank
 
 
 def _detail(check: Check) -> int:
@@ -189,6 +184,17 @@ def _place(verdict: Verdict | None) -> tuple[Any, ...]:
         return 0, None, None
     span = verdict.span
     return (verdict.windows, None, None) if span is None else (verdict.windows, span.start, span.end)
+
+
+def _changed(outcome: Decision | ModerationError) -> tuple[str | None, int | None, int | None]:
+    """The entry of a list that acted, what it made of the action, and what an escalation made of it."""
+    if not isinstance(outcome, Decision):
+        return None, None, None
+    escalated = outcome.action.rank if outcome.escalated_until is not None else None
+    by = outcome.listed_by
+    if by is None:
+        return None, None, escalated
+    return f"{by.list_name}/{by.entry}", outcome.action.rank, escalated
 
 
 def _kept(check: Check, policy: Policy, action: int) -> tuple[str, list[tuple[str, str]], int] | None:

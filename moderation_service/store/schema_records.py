@@ -131,6 +131,7 @@ rollup = Table(
     Column("cached", BigInteger, nullable=False),
     Column("chars", BigInteger, nullable=False),
     Column("latency_ms", Float(53), nullable=False, comment="the sum"),
+    sqlite_with_rowid=False,  # the rows of a stretch of time lie one behind the other
 )
 
 latencies = Table(

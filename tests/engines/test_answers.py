@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moderation_service.config.settings import Settings
 from moderation_service.core.prepared_answer import PreparedAnswer, prepared_answer
 from moderation_service.engines import create_answers
 from moderation_service.engines.answers import PreparedAnswers, wording
@@ -26,7 +27,7 @@ QUESTIONS = (
 
 @pytest.fixture(scope="module")
 def answers() -> PreparedAnswers:
-    made = create_answers([PreparedAnswer(question, question) for question in QUESTIONS])
+    made = create_answers([PreparedAnswer(question, question) for question in QUESTIONS], Settings())
     assert isinstance(made, PreparedAnswers)
     return made
 

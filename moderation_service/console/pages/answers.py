@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from werkzeug.wrappers import Response
 
 from ...core.person import Role
@@ -34,11 +36,17 @@ def try_question(visit: Visit) -> Response:
     return _page(visit, question=question, policy=policy, tried=True, shown=shown, similar=similar)
 
 
-def _page(visit: Visit, **values: object) -> Response:
+def _page(visit: Visit, **values: Any) -> Response:
     wanted = visit.query.get("q", "").strip()
     answers = [] if visit.parts.answers is None else visit.parts.answers.all
     found = [one for one in answers if wanted.casefold() in f"{one.question}\n{one.answer}".casefold()]
-    usual = {"question": "", "policy": visit.parts.policies.default, "tried": False, "shown": None, "similar": []}
+    usual: dict[str, Any] = {
+        "question": "",
+        "policy": visit.parts.policies.default,
+        "tried": False,
+        "shown": None,
+        "similar": [],
+    }
     return visit.render(
         "answers.html",
         **{**usual, **values},
