@@ -20,6 +20,7 @@ from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
+from .lists import lists_group
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
@@ -73,6 +74,7 @@ for _command in (
     bench_command,
     policies_group,
     apps_group,
+    lists_group,
     reviews_group,
     records_group,
     config_group,

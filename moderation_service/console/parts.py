@@ -15,6 +15,8 @@ from ..core.policy import Policies
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from ..engines.answers import PreparedAnswers
+    from ..engines.lists import Lists
     from ..store.database import Database
 
 __all__ = ["Parts"]
@@ -42,3 +44,9 @@ class Parts:
     """Requests of apps since the service started, by app and result (`moderation_app_requests_total`)."""
     before_reload: Settings | None = None
     """The settings before the last reload; None when there was none."""
+    lists: Lists | None = None
+    """The lists that texts are compared with."""
+    refresh_lists: Callable[[], object] | None = None
+    """Has a change of the lists in this process at once. Raises StoreUnavailable."""
+    answers: PreparedAnswers | None = None
+    """The prepared answers; None for none."""

@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from ..core.cascade import Up
+from ..core.listing import ENGINE as LISTS
 from ..core.moderator import Check
 from ..core.verdict import Coverage, Decision, Severity
 from ..errors import ModerationError
@@ -49,6 +50,7 @@ METRIC_NAMES = (
     "moderation_degraded_total",
     "moderation_read_in_part_total",
     "moderation_uncovered_total",
+    "moderation_list_hits_total",
     "moderation_cache_hits_total",
     "moderation_cache_misses_total",
     "moderation_engine_seconds",
@@ -118,6 +120,7 @@ class Metrics:
                                      ["engine", "part"], **make)  # fmt: skip
         self._uncovered = Counter("uncovered", "Decisions on a text whose language the engine knows in part or not.",
                                   ["engine", "coverage"], **make)  # fmt: skip
+        self._listed = Counter("list_hits", "Decisions whose action an entry of a list made.", ["list", "side"], **make)
         self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
         self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
         self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
@@ -213,7 +216,10 @@ class Metrics:
         app = request_context.get().app
         if app is not None:
             self._of_app(self._app_decisions, app, decision.action.value).inc()
-        (self._hits if decision.cached else self._misses).inc()
+        if decision.listed_by is not None:
+            self._listed.labels(decision.listed_by.list_name, decision.listed_by.side).inc()
+        if verdict is None or verdict.engine != LISTS:
+            (self._hits if decision.cached else self._misses).inc()
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
         for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):

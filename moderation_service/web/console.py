@@ -49,5 +49,8 @@ def register_console(app: Flask, service: Service, readiness: Readiness, before_
         apps=lambda: service.keys.apps,
         app_requests=service.metrics.app_requests,
         before_reload=before_reload,
+        lists=service.lists,
+        refresh_lists=None if service.live_lists is None else service.live_lists.refresh,
+        answers=service.answers,
     )
     app.register_blueprint(blueprint(parts))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..chat.item_memory import ItemMemory
 from ..cluster.parts import ClusterParts
+from ..config.answer_file import read_answers
 from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
@@ -19,8 +20,9 @@ from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
 from ..core.moderator import Check, Moderator, Observer, Outcome
 from ..core.policy import Policies
+from ..core.prepared_answer import PreparedAnswer
 from ..core.verdict_cache import Fingerprint
-from ..engines import Engine, create_engine, create_fallback, create_stream
+from ..engines import Engine, create_answers, create_engine, create_fallback, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
@@ -37,10 +39,13 @@ from .cluster_limits import ClusterCounters, connect
 from .end_users import EndUsers
 from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
 from .following import Following
+from .lists import open_lists
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
     from ..cluster.memory import ClusterMemory
+    from ..engines.answers import PreparedAnswers
+    from ..engines.lists import Lists, LiveLists
     from ..engines.stream import StreamEngine
     from ..observability.webhooks import Webhooks
     from ..store.database import Database
@@ -68,6 +73,12 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    lists: Lists | None = None
+    """What texts are compared with, where `lists_file` is set or there is a database."""
+    live_lists: LiveLists | None = None
+    """Keeps the lists of the database up to date."""
+    answers: PreparedAnswers | None = None
+    """Prepared answers, where `answers_file` is set."""
     webhooks: Webhooks | None = None
     cluster: ClusterMemory | None = None
     """What is shared with other gateways, where there are some."""
@@ -126,7 +137,8 @@ def build_service(
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
-    policies = load_policies(settings.policies_file, default=settings.default_policy)
+    lists, live_lists = open_lists(settings, None if store is None else store.database)
+    policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
     keys = load_api_keys(settings)
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)
@@ -157,9 +169,12 @@ def build_service(
     if standings is None and any(policy.escalation is not None for policy in policies):
         standings = SharedStandings()
     escalator = _escalator(settings, metrics, standings)
+    answers = create_answers(_answers(settings, policies), settings)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
+        lists=lists,
+        answers=answers,
         cache=parts.verdicts(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         fingerprint=Fingerprint(parts.key("fingerprint")),
         record=audit,
@@ -214,6 +229,9 @@ def build_service(
         cluster=parts.memory,
         store=store,
         hashes=hashes,
+        lists=lists,
+        live_lists=live_lists,
+        answers=answers,
         escalator=escalator,
         counters=counters,
         standings=standings,
@@ -232,6 +250,12 @@ def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     from ..store.opened import open_store
 
     return open_store(address, settings, events=metrics)
+
+
+def _answers(settings: Settings, policies: Policies) -> Sequence[PreparedAnswer]:
+    if settings.answers_file is None:
+        return ()
+    return read_answers(settings.answers_file, policies=[policy.name for policy in policies])
 
 
 def _callers(
