@@ -18,7 +18,7 @@ from .verdict import Action, Decision, Verdict
 if TYPE_CHECKING:
     from .moderator import Check
 
-__all__ = ["listings", "settled"]
+__all__ = ["held_from", "is_listed", "listings", "settled"]
 
 Outcome = Decision | ModerationError
 
@@ -32,6 +32,20 @@ def listings(source: ListSource, checks: Sequence[Check]) -> list[Listing | None
         for check in checks
     ]
     return found if any(one is not None for one in found) else None
+
+
+def is_listed(source: ListSource | None, check: Check) -> bool:
+    """Whether a block entry stands in the text."""
+    found = None if source is None else listings(source, [check])
+    return found is not None and found[0] is not None and found[0].block is not None
+
+
+def held_from(source: ListSource | None, check: Check) -> int:
+    """The offset from which on an open text may become a hit; its length if none of it."""
+    text = check.conversation.messages[-1].content
+    if source is None or not (names := source.names(check.policy)):
+        return len(text)
+    return source.held_from(names, text)
 
 
 def settled(

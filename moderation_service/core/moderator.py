@@ -14,7 +14,7 @@ from .cascade import Sureness
 from .conversation import Conversation
 from .engine import Deadline, Engine, SurenessEngine
 from .languages import written_in
-from .list_rules import listings, settled
+from .list_rules import held_from, is_listed, listings, settled
 from .listing import Listing, ListSource, listed_verdict
 from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
@@ -178,19 +178,12 @@ class Moderator:
         return prepared or check.message(() if verdict is None else verdict.categories)
 
     def held_from(self, check: Check) -> int:
-        """The offset in the judged text from which on it may become a list's hit with what follows; its length if none.
-
-        Up to there an open text may be shown, if it is allowed.
-        """
-        text = check.conversation.messages[-1].content
-        if self._lists is None or not (names := self._lists.names(check.policy)):
-            return len(text)
-        return self._lists.held_from(names, text)
+        """Up to which offset an open text may be shown: behind it, it may become a list's hit with what follows."""
+        return held_from(self._lists, check)
 
     def is_listed(self, check: Check) -> bool:
         """Whether a list blocks a text, so that no engine would be asked."""
-        found = None if self._lists is None else listings(self._lists, [check])
-        return found is not None and found[0] is not None and found[0].block is not None
+        return is_listed(self._lists, check)
 
     def unrecorded(self, engine: Engine) -> Moderator:
         """The same with this engine, and nothing of it written down, counted or remembered: to try things out."""
