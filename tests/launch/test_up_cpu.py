@@ -124,6 +124,17 @@ def test_a_kill_at_any_step_is_made_good_by_the_next_run(prepare, cpu_parts):  #
     assert cpu_parts.converted[0].read_bytes() == undisturbed.read_bytes()
 
 
+@pytest.mark.vllm
+def test_a_stop_while_it_prepares_is_no_success(prepare, cpu_parts):  # noqa: F811
+    run = prepare()
+    while not list(cpu_parts.cache.glob("engines/*/bin/python")):
+        time.sleep(0.001)
+    run.terminate()
+    run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 143
+    assert cpu_parts.converted == []
+
+
 def test_a_wheel_that_is_not_the_one_in_the_lock_is_not_installed(prepare, cpu_parts):  # noqa: F811
     cpu_parts.lock.write_text("xllamacpp==0.0.1 --hash=sha256:" + "0" * 64 + "\n")
     run = prepare()
