@@ -19,11 +19,13 @@ from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
 from .cluster_settings import ClusterSettings
 from .console_settings import ConsoleSettings
+from .review_settings import ReviewSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
 from .store_settings import StoreSettings
 from .stream_settings import StreamSettings
+from .webhook_settings import WebhookSettings
 
 __all__ = [
     "ENGINES",
@@ -54,7 +56,10 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, ConsoleSettings, StreamSettings, ChatSettings, CascadeSettings, ClusterSettings):
+class Settings(
+    StoreSettings, ConsoleSettings, ReviewSettings, WebhookSettings, StreamSettings, ChatSettings, CascadeSettings,
+    ClusterSettings,
+):  # fmt: skip
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

@@ -16,7 +16,7 @@ from ..config.settings import Settings
 from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
-from ..core.moderator import Check, Moderator, Outcome
+from ..core.moderator import Check, Moderator, Observer, Outcome
 from ..core.policy import Policies
 from ..core.verdict_cache import Fingerprint
 from ..engines import Engine, create_engine, create_fallback, create_stream
@@ -40,6 +40,7 @@ from .rate_limits import Counters, SharedCounters
 if TYPE_CHECKING:
     from ..cluster.memory import ClusterMemory
     from ..engines.stream import StreamEngine
+    from ..observability.webhooks import Webhooks
     from ..store.database import Database
     from ..store.opened import Store
 
@@ -67,6 +68,7 @@ class Service:
     tracing: Tracing | None = None
     cluster: ClusterMemory | None = None
     """What is shared with other gateways, where there are some."""
+    webhooks: Webhooks | None = None
     store: Store | None = None
     """The database of records."""
     hashes: KeyedHashes = field(kw_only=True)
@@ -123,6 +125,8 @@ def build_service(
     metrics = metrics or Metrics(version=__version__)
     callers = _callers(settings, keys, policies, metrics)
     audit = _audit_file(settings, metrics)
+    observers: list[Observer] = [metrics]
+    webhooks = _webhooks(settings, metrics, observers)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
@@ -141,7 +145,7 @@ def build_service(
         cache=parts.verdicts(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         fingerprint=Fingerprint(parts.key("fingerprint")),
         record=audit,
-        observers=[metrics] if store is None else [metrics, store.recorder],
+        observers=observers if store is None else [*observers, store.recorder],
         after=escalator,
         deadline_s=settings.deadline_s,
     )
@@ -183,6 +187,7 @@ def build_service(
         seal_key=seal_key,
         tracing=tracing,
         cluster=parts.memory,
+        webhooks=webhooks,
         store=store,
         hashes=hashes,
         escalator=escalator,
@@ -192,7 +197,9 @@ def build_service(
 
 def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     """The database of records that the settings ask for. Raises ConfigurationError."""
-    address = store_address(settings, is_local=is_loopback(settings.host))
+    # By itself it comes with the console only: who switches that off has no use for it.
+    is_local = is_loopback(settings.host) and settings.console != "off"
+    address = store_address(settings, is_local=is_local)
     if address is None:
         return None
     from ..store.opened import open_store
@@ -227,3 +234,20 @@ def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
     if settings.audit_required:
         raise ConfigurationError("audit_required: needs an `audit_file`.")
     return None
+
+
+def _webhooks(settings: Settings, metrics: Metrics, observers: list[Observer]) -> Webhooks | None:
+    """What sends events, if any are wanted; what sees the decisions for it joins the observers."""
+    if settings.webhook_url is None:
+        return None
+    from ..observability.webhook_observer import WebhookObserver
+    from ..observability.webhooks import Webhooks
+
+    webhooks = Webhooks(
+        settings.webhook_url.value,
+        secret=None if settings.webhook_secret is None else settings.webhook_secret.value,
+        wanted=settings.webhook_events,
+        events=metrics,
+    )
+    observers.append(WebhookObserver(webhooks))
+    return webhooks
