@@ -19,6 +19,7 @@ from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
 from .cluster_settings import ClusterSettings
 from .console_settings import ConsoleSettings
+from .list_settings import ListSettings
 from .review_settings import ReviewSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
@@ -57,9 +58,16 @@ class Source(enum.Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
-    StoreSettings, ConsoleSettings, ReviewSettings, WebhookSettings, StreamSettings, ChatSettings, CascadeSettings,
+    StoreSettings,
+    ConsoleSettings,
+    ReviewSettings,
+    WebhookSettings,
+    StreamSettings,
+    ChatSettings,
+    ListSettings,
+    CascadeSettings,
     ClusterSettings,
-):  # fmt: skip
+):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
@@ -111,11 +119,7 @@ class Settings(
         minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
     )
-    pages: bool = _declare(
-        True,
-        "Server",
-        "Serve the page at `/` on which a prompt and a response can be tried, and the API reference at `/docs`.",
-    )
+    pages: bool = _declare(True, "Server", "Serve the page at `/` for trying texts, and the API reference at `/docs`.")
     api_keys: tuple[Secret, ...] = _declare(
         (),
         "Access",
