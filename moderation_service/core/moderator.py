@@ -26,6 +26,7 @@ from .what_if import Judged, would_act
 __all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
 Outcome = Decision | ModerationError
+_Way = tuple[Detail, Sureness | None]
 After = Callable[["Check", Decision, bytes], Decision]
 """Given a check, its decision and the text's fingerprint, the decision as it is to stand: as strict, or stricter."""
 
@@ -114,7 +115,6 @@ class Moderator:
         self.engine = engine
         self.fallback = fallback
         self.cache = cache
-        # Not None only for an engine to which the rules of a check make a difference.
         self._by_sureness = engine if isinstance(engine, SurenessEngine) else None
         self._lists = lists
         self._answers = answers
@@ -246,11 +246,10 @@ class Moderator:
         """Cache, then the engine for what is not in it, then the fallback for what the engine could not judge."""
         found: list[Found | None] = []
         model = self.engine.model.encode()
-        by_sureness = self._by_sureness
         for check, detail, fingerprint in zip(checks, details, prints, strict=True):
             verdict = self.cache.get(fingerprint + model, detail) if self.cache.size else None
-            if verdict is not None and by_sureness is not None:
-                verdict = verdict if by_sureness.suffices(verdict, Sureness.of(check.rules)) else None
+            if verdict is not None and self._by_sureness is not None:
+                verdict = verdict if self._by_sureness.suffices(verdict, Sureness.of(check.rules)) else None
             found.append(None if verdict is None else Found(verdict, cached=True))
         missing = [index for index, one in enumerate(found) if one is None]
         answers = self._ask(self.engine, checks, details, prints, missing, deadline)
@@ -286,27 +285,22 @@ class Moderator:
     ) -> dict[int, Verdict | ModerationError]:
         """Ask once per distinct conversation and way of asking; equal ones in a batch share the answer."""
         by_sureness = self._by_sureness if engine is self.engine else None
-        groups: dict[tuple[Detail, Sureness | None, bytes], list[int]] = {}
+        groups: dict[tuple[_Way, bytes], list[int]] = {}
         for index in indexes:
             sureness = None if by_sureness is None else Sureness.of(checks[index].rules)
-            groups.setdefault((details[index], sureness, prints[index]), []).append(index)
+            groups.setdefault(((details[index], sureness), prints[index]), []).append(index)
         answers: dict[int, Verdict | ModerationError] = {}
-        for way in {key[:2] for key in groups}:
-            same = [group for key, group in groups.items() if key[:2] == way]
+        for way in {way for way, _ in groups}:
+            same = [group for (asked, _), group in groups.items() if asked == way]
             conversations = [checks[group[0]].conversation for group in same]
-            for group, answer in zip(same, self._call(engine, conversations, *way, deadline), strict=True):
+            for group, answer in zip(same, self._call(engine, conversations, way, deadline), strict=True):
                 answers.update(dict.fromkeys(group, answer))
         return answers
 
     def _call(
-        self,
-        engine: Engine,
-        conversations: Sequence[Conversation],
-        detail: Detail,
-        sureness: Sureness | None,
-        deadline: Deadline,
+        self, engine: Engine, conversations: Sequence[Conversation], way: _Way, deadline: Deadline
     ) -> list[Verdict | ModerationError]:
-        started = perf_counter()
+        (detail, sureness), started = way, perf_counter()
         try:
             if sureness is None or self._by_sureness is None:
                 judged = engine.judge(conversations, detail=detail, deadline=deadline)
@@ -314,8 +308,7 @@ class Moderator:
                 judged = self._by_sureness.judge_with(conversations, sureness, detail=detail, deadline=deadline)
         except ModerationError as error:
             judged = [error] * len(conversations)
-        seconds = perf_counter() - started
-        failures = sum(1 for answer in judged if not isinstance(answer, Verdict))
+        seconds, failures = perf_counter() - started, sum(not isinstance(answer, Verdict) for answer in judged)
         for observer in self._observers:
             observer.engine_called(engine.name, seconds, failures, len(judged) - failures)
         return judged
