@@ -16,7 +16,7 @@ from .engine import Deadline, Engine, SurenessEngine
 from .languages import written_in
 from .list_rules import listings, settled
 from .listing import Listing, ListSource, listed_verdict
-from .never_milder import at_least, merged
+from .never_milder import alike, merged
 from .policy import OnFailure, Policy, Rules
 from .prepared_answer import AnswerSource
 from .verdict import Action, Category, Decision, Detail, Verdict
@@ -27,7 +27,7 @@ __all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
 Outcome = Decision | ModerationError
 After = Callable[["Check", Decision, bytes], Decision]
-"""Given a check, its decision and the text's fingerprint, the decision as it is to stand: as strict, or stricter."""
+"""Makes of a check's decision, and the text's fingerprint, the one that stands: as strict, or stricter."""
 
 _FALLBACK_S = 2.0
 """What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
@@ -389,15 +389,8 @@ def _shadow(check: Check, found: _Found, *, has_failed: bool) -> tuple[Action | 
 
 def _reconciled(found: Sequence[_Found], prints: Sequence[bytes]) -> list[_Found]:
     """A text that stands several times in a batch is nowhere judged milder than elsewhere, whatever was asked of it."""
-    strictest: dict[bytes, Verdict] = {}
-    for one, fingerprint in zip(found, prints, strict=True):
-        if one.verdict is not None:
-            known = strictest.get(fingerprint, one.verdict)
-            strictest[fingerprint] = at_least(one.verdict, known)
-    return [
-        one if one.verdict is None else replace(one, verdict=at_least(one.verdict, strictest[fingerprint]))
-        for one, fingerprint in zip(found, prints, strict=True)
-    ]
+    verdicts = alike([one.verdict for one in found], prints)
+    return [replace(one, verdict=verdict) for one, verdict in zip(found, verdicts, strict=True)]
 
 
 def _with_fallback(found: _Found | None, answer: Verdict) -> _Found:
