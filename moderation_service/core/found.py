@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..errors import ModerationError
-from .never_milder import at_least, merged
+from .never_milder import alike, merged
 from .verdict import Verdict
 
 __all__ = ["Found", "reconciled", "with_fallback"]
@@ -27,15 +27,8 @@ class Found:
 
 def reconciled(found: Sequence[Found], prints: Sequence[bytes]) -> list[Found]:
     """A text that stands several times in a batch is nowhere judged milder than elsewhere, whatever was asked of it."""
-    strictest: dict[bytes, Verdict] = {}
-    for one, fingerprint in zip(found, prints, strict=True):
-        if one.verdict is not None:
-            known = strictest.get(fingerprint, one.verdict)
-            strictest[fingerprint] = at_least(one.verdict, known)
-    return [
-        one if one.verdict is None else replace(one, verdict=at_least(one.verdict, strictest[fingerprint]))
-        for one, fingerprint in zip(found, prints, strict=True)
-    ]
+    verdicts = alike([one.verdict for one in found], prints)
+    return [replace(one, verdict=verdict) for one, verdict in zip(found, verdicts, strict=True)]
 
 
 def with_fallback(found: Found | None, answer: Verdict) -> Found:

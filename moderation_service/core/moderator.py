@@ -28,7 +28,7 @@ __all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 Outcome = Decision | ModerationError
 _Way = tuple[Detail, Sureness | None]
 After = Callable[["Check", Decision, bytes], Decision]
-"""Given a check, its decision and the text's fingerprint, the decision as it is to stand: as strict, or stricter."""
+"""Makes of a check's decision, and the text's fingerprint, the one that stands: as strict, or stricter."""
 
 _FALLBACK_S = 2.0
 """What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
