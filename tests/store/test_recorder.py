@@ -150,6 +150,17 @@ def test_what_an_escalation_made_of_a_decision_stands_apart_from_the_verdict() -
     assert (record.severity, record.action, record.escalated) == (0, 2, 2)
 
 
+def test_what_watching_policies_would_have_done_is_recorded_with_what_they_are() -> None:
+    sink = Sink()
+    strict, loose = BUILT_IN["strict"], BUILT_IN["loose"]
+    watched = replace(BUILT_IN["balanced"], name="watched", shadow=(strict, loose))
+    with recording(sink) as recorder:
+        moderator(recorder).decide([check("an election", watched)])
+        [record] = recorded(sink, recorder)
+        assert record.shadow == [("strict", strict.version, 2), ("loose", loose.version, 0)]
+        assert recorder._policy("strict", strict.version) == strict
+
+
 def test_the_engines_failure_is_recorded_even_where_the_embedded_engine_answers() -> None:
     sink = Sink()
     failing = FakeEngine(raises=DeadlineExceeded("too slow", reason=FailureReason.TIMEOUT))
