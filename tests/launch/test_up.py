@@ -442,6 +442,13 @@ def test_without_a_gpu_and_with_nobody_to_ask_it_shows_the_plan_for_the_cpu_and_
     assert not (tmp_path / ".cache").exists()
 
 
+def test_wishes_for_a_gpu_are_not_carried_out_on_a_cpu(up):
+    done = up("--gpu-memory", "14", "--yes")
+    assert done.exit_code == 2
+    assert "No GPU to run vLLM on." in done.stderr
+    assert "on this machine's CPU:" not in done.stderr
+
+
 def test_a_gpu_that_is_too_small_is_answered_the_same_way(up):
     done = up("--size", "8B", "--dry-run", nvidia_smi="two_gpus.xml")
     assert done.exit_code == 2
