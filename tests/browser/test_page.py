@@ -26,7 +26,7 @@ def start_service(*, keys: bool) -> tuple[subprocess.Popen[bytes], str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "moderation_service", "serve", "--port", str(port), "--workers", "1"]
-    environ = {"PATH": "/usr/bin:/bin", **({"MODERATION_API_KEYS": KEY} if keys else {})}
+    environ = {"PATH": "/usr/bin:/bin", "MODERATION_STORE": "off", **({"MODERATION_API_KEYS": KEY} if keys else {})}
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environ)
     address = f"http://127.0.0.1:{port}"
     for _ in range(300):

@@ -65,7 +65,8 @@ def environment(tmp_path):
     """What the process sees: our interpreter, no settings of this machine, no GPU."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODERATION_", "HF_", "CUDA_"))}
     root = str(Path(__file__).parents[2])
-    return {**kept, "PYTHONPATH": root, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    folders = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    return {**kept, **folders, "PYTHONPATH": root, "PATH": "/usr/bin:/bin", "MODERATION_STORE": "off"}
 
 
 class Run:
