@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pkgutil
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from importlib import import_module
 from typing import Any
@@ -14,7 +15,7 @@ from werkzeug.http import parse_accept_header
 from werkzeug.wrappers import Request, Response
 
 from ..core.person import Person
-from ..errors import Forbidden, ModerationError, NotFound, TooLarge
+from ..errors import Forbidden, HostNotAllowed, ModerationError, NotFound, Overloaded, StoreUnavailable, TooLarge
 from . import pages as pages_package
 from .frame import Frame
 from .page import ROOT, Page, Route, Visit, address
@@ -110,8 +111,9 @@ class _Front:
     def error(self, error: ModerationError) -> Response:
         """An error as a page. Whoever asked under a wrong name is shown nothing of anybody's."""
         person: Person | None = None
-        if error.type not in ("host_not_allowed", "overloaded"):
-            person = self._sessions.person_of(self._sessions.secret_of(request))
+        if not isinstance(error, HostNotAllowed | Overloaded | StoreUnavailable):
+            with suppress(StoreUnavailable):
+                person = self._sessions.person_of(self._sessions.secret_of(request))
         response = self._frame.render_error(
             request, _language(request), error, request_id=self._parts.request_id(request.environ), person=person
         )

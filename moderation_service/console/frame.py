@@ -30,6 +30,7 @@ _TITLES = {
     409: "Changed by somebody else",
     413: "Too large",
     429: "Too many at once",
+    503: "Not available now",
 }
 
 

@@ -192,7 +192,7 @@ class SignIn:
             status=status,
             **{"has_link": self._has_link, "has_provider": self._provider is not None, "is_refused": False, **values},
         )
-        response.set_cookie(_FORM_COOKIE, secret, path=ROOT, httponly=True, samesite="Strict")
+        response.set_cookie(_FORM_COOKIE, secret, path=ROOT, secure=self._is_tls, httponly=True, samesite="Strict")
         return response
 
     def _check_form(self, request: Request) -> None:

@@ -29,7 +29,7 @@ def start_service(*, keys: bool) -> tuple[subprocess.Popen[bytes], str]:
     environ = {"PATH": "/usr/bin:/bin", "MODERATION_STORE": "off", **({"MODERATION_API_KEYS": KEY} if keys else {})}
     process = subprocess.Popen(command, stderr=subprocess.DEVNULL, env=environ)
     address = f"http://127.0.0.1:{port}"
-    for _ in range(300):
+    for _ in range(1200):
         with contextlib.suppress(OSError):
             urllib.request.urlopen(f"{address}/readyz", timeout=5).read()
             return process, address

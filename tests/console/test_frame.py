@@ -157,6 +157,18 @@ def test_an_address_that_is_not_there_is_a_page_that_says_so(tmp_path: Path) -> 
     assert "<script>alert" not in reply.text
 
 
+def test_a_database_that_is_away_is_a_page_that_says_so(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path)
+    somebody.database.close()
+    for file in tmp_path.iterdir():
+        file.unlink()
+    (tmp_path / "moderation.db").mkdir()
+    for reply in (somebody.get(""), somebody.get("/decisions/x"), somebody.post("/sign-out")):
+        assert reply.status_code == 503
+        assert "Not available now" in reply.text
+        assert reply.headers["Retry-After"]
+
+
 def test_a_fragment_gets_its_error_as_a_fragment(tmp_path: Path) -> None:
     reply = visitor(tmp_path).client.get("/console/nothing", headers={"HX-Request": "true"})
     assert reply.status_code == 404
@@ -194,6 +206,12 @@ def test_the_console_is_off_where_others_can_reach_it_unless_asked_for(tmp_path:
     assert not is_there(console="off")
     assert not is_there(host="0.0.0.0", allow_open=True)
     assert is_there(host="0.0.0.0", allow_open=True, console="on")
+
+
+def test_the_page_for_trying_points_to_the_console_where_it_is_on(tmp_path: Path) -> None:
+    link = '<a href="console" data-text="console">'
+    assert link in visitor(tmp_path, None).client.get("/").text
+    assert link not in make_client().get("/").text
 
 
 def test_vendored_scripts_are_those_that_their_table_names() -> None:

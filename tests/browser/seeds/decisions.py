@@ -24,7 +24,7 @@ def seed(database: Database) -> list[str]:
         record(
             database, action=3, severity=None, p_unsafe=None, p_flagged=None, categories=0, error="engine_unavailable"
         ),
-        record(database, list_entry=7, list_action=2, escalated=1),
+        record(database, list_entry=f"drugs/{HOSTILE}", list_action=2, escalated=1),
     ]
     for hour in range(150):
         for number in range(1 + hour * 7 % 5):
