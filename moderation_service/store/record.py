@@ -68,6 +68,11 @@ class Record(NamedTuple):
     list_action: int | None
     escalated: int | None
     kept: Kept | None
+    shadow: list[tuple[str, str, int]] | None = None
+    """Of each shadow policy whose action is known: name, version, action."""
+
+
+_KEPT = Record._fields.index("kept")
 
 
 def line_of(
@@ -111,6 +116,7 @@ def line_of(
             None,
             outcome.action.rank if isinstance(outcome, Decision) and outcome.escalated_until is not None else None,
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
+            _shadow(check, outcome) if policy.shadow else None,
         )
     )
 
@@ -118,9 +124,9 @@ def line_of(
 def read_line(line: bytes) -> Record:
     """The record of a line."""
     values = orjson.loads(line)
-    if values[-1] is not None:
-        text, context, days = values[-1]
-        values[-1] = Kept(text, [(role, content) for role, content in context], days)
+    if values[_KEPT] is not None:
+        text, context, days = values[_KEPT]
+        values[_KEPT] = Kept(text, [(role, content) for role, content in context], days)
     return Record(*values)
 
 
@@ -128,6 +134,12 @@ def _detail(check: Check) -> int:
     """How much the engine was asked for: without categories, other policies can't be tried on the record."""
     is_full = check.detail is Detail.FULL or check.rules.needs_categories
     return DETAILS.index(Detail.FULL if is_full else Detail.SEVERITY)
+
+
+def _shadow(check: Check, outcome: Decision | ModerationError) -> list[tuple[str, str, int]]:
+    actions = outcome.shadow if isinstance(outcome, Decision) else ()
+    pairs = zip(check.policy.shadow, actions, strict=False)
+    return [(policy.name, policy.version, action.rank) for policy, action in pairs if action is not None]
 
 
 _Decided = tuple[str, int, "Verdict | None", str, str, "str | None", "str | None", bool, bool, float]

@@ -189,6 +189,7 @@ class Recorder:
         key = check.policy.name, check.policy.version
         if key not in self._policies and len(self._policies) < _MOST_POLICIES:
             self._policies[key] = check.policy
+            self._policies |= {(one.name, one.version): one for one in check.policy.shadow}
         if not queue.put(line, memory_bytes=self._memory_bytes):
             self._drop(queue, reason="the queue is full")
         if queue.thread is None:

@@ -16,7 +16,7 @@ from .codes import stored_name
 from .database import Database, insert_new
 from .housekeeping import Housekeeping
 from .record import Record
-from .schema import decisions, latencies, names, policy_versions, rollup, texts
+from .schema import decisions, latencies, names, policy_versions, rollup, shadow_decisions, texts
 from .trail import now_ms
 
 __all__ = ["BUCKETS_MS", "DAY_MS", "HOUR_MS", "DatabaseSink"]
@@ -33,7 +33,7 @@ _HASHES = ("text_hash", "user_hash")
 _SUMS = ("n", "degraded", "cached", "chars", "latency_ms")
 # The latter are what can't even be sent: numbers without end, text that is no Unicode.
 _REFUSED = (exc.IntegrityError, exc.DataError, exc.StatementError, OverflowError, ValueError)
-_ELSEWHERE = ("kept", "policy_version")
+_ELSEWHERE = ("kept", "policy_version", "shadow")
 
 Policies = Callable[[str, str], "Policy | None"]
 
@@ -77,6 +77,8 @@ class DatabaseSink:
             known, versions = self._numbers(connection, records, policies)
             rows = [_row(record, known, versions) for record in records]
             _insert(connection, rows)
+            shadows = [row for record in records for row in _shadows(record, versions)]
+            insert_new(connection, shadow_decisions, shadows, unless=["decision_id", "policy"])
             insert_new(connection, texts, [_text(one) for one in records if one.kept], unless=["decision_id"])
             _add(connection, rows)
         # Only now are the numbers of new names sure to stay.
@@ -90,7 +92,9 @@ class DatabaseSink:
         new = [(kind, name) for kind, name in wanted if name is not None and (kind, name) not in known]
         if new:
             known |= _learnt(connection, new)
-        new_versions = {(one.policy, one.policy_version) for one in records} - versions.keys()
+        used = {(one.policy, one.policy_version) for one in records}
+        used |= {(name, version) for one in records for name, version, _ in one.shadow or ()}
+        new_versions = used - versions.keys()
         if new_versions:
             versions |= _learnt_versions(connection, new_versions, policies)
         return known, versions
@@ -160,6 +164,13 @@ def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
         if names_in_order is not None:
             parameters = [tuple([row[name] for name in names_in_order]) for row in rows]
         connection.exec_driver_sql(str(compiled), parameters)
+
+
+def _shadows(record: Record, versions: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
+    return [
+        {"decision_id": record.decision_id, "policy": versions[name, version], "action": action, "at": record.at}
+        for name, version, action in record.shadow or ()
+    ]
 
 
 def _text(record: Record) -> dict[str, Any]:
