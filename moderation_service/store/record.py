@@ -64,15 +64,12 @@ class Record(NamedTuple):
     latency_ms: float
     text_hash: str
     user_hash: str | None
-    list_entry: int | None
+    list_entry: str | None
     list_action: int | None
     escalated: int | None
+    shadow: list[tuple[str, str, int]]
+    """What policies would have done that only watch: name, version, action."""
     kept: Kept | None
-    shadow: list[tuple[str, str, int]] | None = None
-    """Of each shadow policy whose action is known: name, version, action."""
-
-
-_KEPT = Record._fields.index("kept")
 
 
 def line_of(
@@ -112,11 +109,9 @@ def line_of(
             latency_ms,
             hashes.text(text).hex(),
             context.end_user,
-            None,
-            None,
-            outcome.action.rank if isinstance(outcome, Decision) and outcome.escalated_until is not None else None,
+            *_changed(outcome),
+            [],
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
-            _shadow(check, outcome) if policy.shadow else None,
         )
     )
 
@@ -124,9 +119,9 @@ def line_of(
 def read_line(line: bytes) -> Record:
     """The record of a line."""
     values = orjson.loads(line)
-    if values[_KEPT] is not None:
-        text, context, days = values[_KEPT]
-        values[_KEPT] = Kept(text, [(role, content) for role, content in context], days)
+    if values[-1] is not None:
+        text, context, days = values[-1]
+        values[-1] = Kept(text, [(role, content) for role, content in context], days)
     return Record(*values)
 
 
@@ -134,12 +129,6 @@ def _detail(check: Check) -> int:
     """How much the engine was asked for: without categories, other policies can't be tried on the record."""
     is_full = check.detail is Detail.FULL or check.rules.needs_categories
     return DETAILS.index(Detail.FULL if is_full else Detail.SEVERITY)
-
-
-def _shadow(check: Check, outcome: Decision | ModerationError) -> list[tuple[str, str, int]]:
-    actions = outcome.shadow if isinstance(outcome, Decision) else ()
-    pairs = zip(check.policy.shadow, actions, strict=False)
-    return [(policy.name, policy.version, action.rank) for policy, action in pairs if action is not None]
 
 
 _Decided = tuple[str, int, "Verdict | None", str, str, "str | None", "str | None", bool, bool, float]
@@ -195,6 +184,14 @@ def _place(verdict: Verdict | None) -> tuple[Any, ...]:
         return 0, None, None
     span = verdict.span
     return (verdict.windows, None, None) if span is None else (verdict.windows, span.start, span.end)
+
+
+def _changed(outcome: Decision | ModerationError) -> tuple[str | None, int | None, int | None]:
+    """The entry of a list that acted, what it made of the action, and what an escalation made of it."""
+    if not isinstance(outcome, Decision):
+        return None, None, None
+    escalated = outcome.action.rank if outcome.escalated_until is not None else None
+    return None, None, escalated
 
 
 def _kept(check: Check, policy: Policy, action: int) -> tuple[str, list[tuple[str, str]], int] | None:

@@ -186,7 +186,9 @@ def build_service(
 
 def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     """The database of records that the settings ask for. Raises ConfigurationError."""
-    address = store_address(settings, is_local=is_loopback(settings.host))
+    # By itself it comes with the console only: who switches that off has no use for it.
+    is_local = is_loopback(settings.host) and settings.console != "off"
+    address = store_address(settings, is_local=is_local)
     if address is None:
         return None
     from ..store.opened import open_store
