@@ -10,14 +10,17 @@ from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .adapt import adapt_command
 from .annotate import annotate_command
+from .apps import apps_group
 from .bench import bench_command
 from .benchmark import benchmark_group
+from .calibrate import calibrate_command
 from .check import check_command
 from .config import config_group
 from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
+from .lists import lists_group
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
@@ -63,12 +66,15 @@ for _command in (
     check_command,
     eval_command,
     adapt_command,
+    calibrate_command,
     mcp_command,
     annotate_command,
     filter_command,
     benchmark_group,
     bench_command,
     policies_group,
+    apps_group,
+    lists_group,
     reviews_group,
     records_group,
     config_group,

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from .escalation import Escalation
-from .policy import LiteBlocks, OnFailure, Policy, Rules, Streaming, Thresholds
+from .policy import Bounds, LiteBlocks, OnFailure, Policy, Rules, Streaming, Thresholds
 from .verdict import Action, Category, Severity, Target
 
 __all__ = ["why_milder"]
@@ -30,6 +30,9 @@ def why_milder(choice: Policy, default: Policy) -> str | None:
     reason = _why_milder_for_tools(choice, default)
     if reason is not None:
         return reason
+    if set(choice.lists) != set(default.lists):
+        # A list may block and allow, and what is in it changes: lists can't be compared.
+        return f"`{choice.name}` has other lists."
     if default.escalation is not None and _is_milder(choice.escalation, default.escalation):
         return f"`{choice.name}` does less about end users who are blocked again and again."
     if _STREAMING[choice.streaming] < _STREAMING[default.streaming]:
@@ -79,6 +82,10 @@ def _why_milder(choice: Rules, default: Rules) -> str | None:
         return f"has the milder `on_uncovered`: {ours} instead of {theirs}"
     if _LITE_BLOCKS[choice.lite_blocks] < _LITE_BLOCKS[default.lite_blocks]:
         return "only flags what the embedded engine is not sure of, which the default policy blocks"
+    for name in Bounds.__slots__:
+        ours, theirs = getattr(choice.cascade, name), getattr(default.cascade, name)
+        if ours != theirs and (ours is None or theirs is None or ours < theirs):
+            return f"lets the small model of a cascade decide what is {name} from another probability on"
     for name in Thresholds.__slots__:
         ours, theirs = getattr(choice.thresholds, name), getattr(default.thresholds, name)
         if (ours is None) != (theirs is None):

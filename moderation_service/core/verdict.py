@@ -16,6 +16,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "Detail",
+    "ListedBy",
     "PartRead",
     "Scores",
     "Severity",
@@ -198,6 +199,9 @@ class Verdict:
     `read_in_part` says what is missing (`core.never_milder`). `failure` is the error that kept a part of the text from
     being judged: the severity is then the least that the text is. `decoded` names the kinds of disguise that were
     undone before it was judged, for the log.
+
+    `by_small` is True for the smaller model of a cascade. Where its verdict has a `failure`, it was not sure, and
+    the larger model, which should have decided, could not.
     """
 
     target: Target
@@ -214,6 +218,7 @@ class Verdict:
     coverage: Coverage | None = None
     is_sure: bool = True
     decoded: tuple[str, ...] = ()
+    by_small: bool = False
 
     @property
     def may_lack_categories(self) -> bool:
@@ -222,8 +227,19 @@ class Verdict:
 
     @property
     def may_be_worse(self) -> bool:
-        """Whether a part of the text was not judged that could change the severity."""
-        return self.failure is not None and self.severity is not Severity.UNSAFE
+        """Whether something was not judged that could change the severity: a part of the text, or by a larger model."""
+        return self.failure is not None and (self.severity is not Severity.UNSAFE or self.by_small)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedBy:
+    """The entry of a list by which a decision is what it is: `side` is block or allow, `span` where it was found."""
+
+    list_name: str
+    entry: str
+    side: str
+    reason: str
+    span: Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,8 +248,9 @@ class Decision:
 
     `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
     `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
-    `message` is the policy's text for the end user, present only when `action` is block. `shadow` is what each of the
-    policy's shadow policies would have done, in their order; None where that can't be known.
+    `message` is the policy's text for the end user, present only when `action` is block. `listed_by` is the entry of a
+    list that made the action, where one did. `shadow` is what each of the policy's shadow policies would have done, in
+    their order; None where that can't be known.
     """
 
     id: str
@@ -252,6 +269,7 @@ class Decision:
     """Where the action is stricter than the text alone would have it, because its end user was blocked again and again:
     until when that goes on, in seconds since 1970."""
     shadow: tuple[Action | None, ...] = ()
+    listed_by: ListedBy | None = None
 
     @property
     def allowed(self) -> bool:
