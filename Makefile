@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 OUT ?= .lite-weights
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench bench-gpu dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -26,8 +26,9 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 	@$(BIN)/python -m pytest tests/data -m data $(ARGS)
 	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
 
-test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, and with kills and outages (2 minutes)
+test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, and of limits on a real Redis, with kills and outages (2 minutes)
 	@$(BIN)/python -m pytest tests/store -m "store or not store" $(ARGS)
+	@$(BIN)/python -m pytest tests/web tests/commands -m store $(ARGS)
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
 	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)
@@ -81,6 +82,9 @@ bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 	$(BIN)/python benchmarks/bench_gateway.py
 	$(BIN)/python benchmarks/bench_stream.py
 	$(BIN)/python benchmarks/bench_siege.py
+
+bench-gpu: $(VENV)/.installed ## verdicts per second of this machine's GPU (or of ARGS="--upstream URL"), into bench-results
+	@$(BIN)/moderation-service bench -o bench-results $(ARGS)
 
 dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
 	@mkdir -p dist

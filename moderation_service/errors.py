@@ -11,6 +11,7 @@
     ├── TooLarge                413  too_large            over a documented limit; nothing is ever cut
     ├── UnsupportedMediaType    415  unsupported_media_type
     ├── Overloaded              429  overloaded           carries Retry-After
+    ├── RateLimited             429  rate_limited         over a limit of the caller's app; carries Retry-After
     ├── InternalError           500  internal_error       a bug of ours, never a verdict
     ├── ClientGone              499  client_gone          nobody is there to read this; only the log is told
     ├── AuditUnavailable        503  audit_unavailable    a decision could not be recorded, and is not given without
@@ -33,6 +34,7 @@ caller: they name the field and never repeat the text that was sent.
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import ClassVar
 
 __all__ = [
@@ -56,6 +58,7 @@ __all__ = [
     "NotFound",
     "Overloaded",
     "PromptBlocked",
+    "RateLimited",
     "StoreUnavailable",
     "TooLarge",
     "Unauthorized",
@@ -152,6 +155,20 @@ class Overloaded(ModerationError):
 
     status = 429
     type = "overloaded"
+
+
+class RateLimited(ModerationError):
+    """The app that asks is over one of its limits. Not `Overloaded`: the service has room, and no other would help."""
+
+    status = 429
+    type = "rate_limited"
+
+    def __init__(
+        self, message: str, *, retry_after_s: float | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.headers = dict(headers or {})
+        """How it stands with the limit."""
 
 
 class InternalError(ModerationError):

@@ -18,7 +18,8 @@ HEAVY = ("torch", "transformers", "vllm", "ray", "sklearn", "scipy", "onnxruntim
 WEB = ("flask", "werkzeug", "jinja2", "gunicorn", "requests", "urllib3", "http.client", "socket", "prometheus_client")
 PURE = (
     "core.verdict", "core.conversation", "core.policy", "core.neutralise", "core.qwen3guard", "core.question", "errors",
-    "core.never_milder", "core.normal_form", "core.text_views.decoded", "core.text_views.edits",
+    "core.app", "core.escalation", "core.never_milder", "core.normal_form",
+    "core.text_views.decoded", "core.text_views.edits",
     "core.text_views.encodings", "core.text_views.leet", "core.text_views.letters", "core.text_views.likeness",
     "core.text_views.characters", "core.text_views.pinyin", "core.text_views.turned", "core.text_views.words",
     "streaming.growing_answer",
@@ -154,7 +155,7 @@ def test_data_sets_need_no_web_framework() -> None:
 
 
 def test_policies_do_not_know_conversations() -> None:
-    assert ours("core.policy") == {"errors", "core.verdict"}
+    assert ours("core.policy") == {"errors", "core.escalation", "core.verdict"}
     assert ours("core.verdict") == set()
     assert ours("errors") == set()
 
@@ -167,10 +168,12 @@ def test_only_settings_read_the_environment() -> None:
     }
     # The command line hands the environment to the settings; the server and the metrics share a folder's name, which
     # prometheus-client reads from there and nowhere else; what downloads reads the hubs' variables (HF_TOKEN and its
-    # like); a child of ours inherits it.
+    # like); a child of ours inherits it; a file of apps names the variables that hold their keys; a program of another
+    # interpreter finds its key there.
     assert readers <= {
-        "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
-        "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
+        "commands.bench", "commands.benchmark_fetch", "commands.check", "commands.download", "commands.judging_cluster",
+        "config.apps_file", "commands.judging_engine", "commands.options", "commands.up", "data.ray.vllm_server",
+        "launch.inside.serve_llamacpp",
         "server.gunicorn_app", "observability.metrics",
     }  # fmt: skip
 
@@ -185,9 +188,11 @@ def test_every_module_says_what_it_is_for_and_what_it_promises() -> None:
 
 OF_EXTRAS = {
     "web.mcp_server": "mcp",
+    "launch.inside.convert": "gguf",
+    "launch.inside.serve_llamacpp": "xllamacpp",
     **{name: "ray" for name in modules() if name.startswith("data.ray")},
 }
-"""Modules that only their extra makes importable; tests/clients and tests/ray have the tests of these."""
+"""Modules that only their extra, or another environment, makes importable; they have suites of their own."""
 
 
 @pytest.mark.parametrize("name", [name for name in modules() if name != "__main__"])

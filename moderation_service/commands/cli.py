@@ -9,6 +9,7 @@ import click
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .annotate import annotate_command
+from .bench import bench_command
 from .benchmark import benchmark_group
 from .check import check_command
 from .config import config_group
@@ -63,6 +64,7 @@ for _command in (
     annotate_command,
     filter_command,
     benchmark_group,
+    bench_command,
     policies_group,
     records_group,
     config_group,

@@ -20,7 +20,7 @@ from ..launch.hub import Source as HubSource
 from .hub_options import from_environment, hub_options
 from .options import load, setting_options
 
-__all__ = ["engine_options", "judging_engine", "judging_settings"]
+__all__ = ["engine_options", "judging_engine", "judging_servers", "judging_settings"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _SETTINGS = (
@@ -74,18 +74,25 @@ def judging_engine(given: Mapping[str, Any], *, in_flight: int, ending: Ending) 
 
     Raises ConfigurationError, LaunchError, or the EngineError that keeps it from judging.
     """
-    settings, is_named = judging_settings(given)
-    with contextlib.ExitStack() as stack:
-        if not is_named:
-            own = {name: given[name] for name in _OWN_NAMES}
-            settings = stack.enter_context(_own_vllm(own, settings, ending))
+    with judging_servers(given, ending=ending) as settings:
         settings = replace(settings, upstream_concurrency=in_flight + _SPARE_SLOTS)
         from ..engines import create_engine
 
-        engine = create_engine(settings)
-        stack.callback(engine.close)
-        engine.check_ready()
-        yield engine
+        with contextlib.closing(create_engine(settings)) as engine:
+            engine.check_ready()
+            yield engine
+
+
+@contextlib.contextmanager
+def judging_servers(given: Mapping[str, Any], *, ending: Ending) -> Iterator[Settings]:
+    """The settings of the engine that is named, or those of a vLLM that runs inside the block. Raises as above."""
+    settings, is_named = judging_settings(given)
+    if is_named:
+        yield settings
+        return
+    own = {name: given[name] for name in _OWN_NAMES}
+    with _own_vllm(own, settings, ending) as settings:
+        yield settings
 
 
 def judging_settings(given: Mapping[str, Any]) -> tuple[Settings, bool]:
@@ -112,8 +119,8 @@ def _named(loaded: Loaded) -> Settings | None:
 @contextlib.contextmanager
 def _own_vllm(own: Mapping[str, Any], settings: Settings, ending: Ending) -> Iterator[Settings]:
     from ..launch.lent import lent_vllm
+    from ..launch.options import Outside, UpOptions
     from ..launch.progress import Console
-    from ..launch.up import Outside, UpOptions
 
     source = HubSource(own["source"])
     token, mirror = from_environment(source, os.environ)

@@ -12,6 +12,7 @@ import click
 
 from ..config.settings import Settings, load_settings
 from ..errors import ConfigurationError
+from ..launch.cpu_engines import CPU_ENGINES
 from ..launch.errors import LaunchError
 from ..launch.guard import GUARDS
 from ..launch.hub import Source
@@ -21,6 +22,7 @@ from .serve import serve_command
 
 __all__ = ["up_command"]
 
+_CPU_ONLY = ("cpu_engine", "engine_lock", "yes", "prepare_only", "drop_source")
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
@@ -48,7 +50,20 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
     help="Its size; otherwise the largest that fits beside the other.",
 )
 @click.option("--stream-model-dir", type=_FOLDER, help="A folder that has Qwen3Guard-Stream already.")
-@click.option("--cpu", is_flag=True, help="Run vLLM on the CPU; slow, and meant for trying things out.")
+@click.option("--cpu", is_flag=True, help="Run the 0.6B on the CPU, with programs that are fetched (docs/cpu.md).")
+@click.option("--cpu-engine", type=click.Choice(list(CPU_ENGINES)), help="What runs it there.  [default: llamacpp]")
+@click.option("-y", "--yes", is_flag=True, help="On the CPU: fetch and install what the plan says, without asking.")
+@click.option("--prepare-only", is_flag=True, help="On the CPU: fetch and convert, print the result's path, and exit.")
+@click.option(
+    "--quiet", is_flag=True, hidden=True, help="With --prepare-only: neither plan nor path; `up` itself uses it."
+)
+@click.option("--drop-source", is_flag=True, help="On the CPU: remove the downloaded weights once they are converted.")
+@click.option(
+    "--engine-lock",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    metavar="FILE",
+    help="On the CPU: a requirements file with hashes in place of the engine's own, such as for another build.",
+)
 @click.option("--vllm", metavar="PATH", help="The program vllm, when it is in an environment of its own.")
 @click.option("--vllm-port", type=click.IntRange(1, 65535), help="vLLM's port on 127.0.0.1; otherwise a free one.")
 @click.option(
@@ -77,14 +92,16 @@ _FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--port", type=int, help="Port of the service.")
 @click.argument("serve_options", nargs=-1, type=click.UNPROCESSED)
 def up_command(**given: Any) -> None:
-    """Bring up vLLM with Qwen3Guard on this machine's GPU, and the service in front of it.
+    """Bring up Qwen3Guard on this machine, with vLLM on a GPU or llama.cpp on the CPU, and the service in front of it.
 
     Chooses the model for the GPU's memory, downloads it, starts vLLM on the loopback interface, warms it up, serves,
     restarts vLLM when it dies, and stops everything on Ctrl-C or SIGTERM. Options of `serve` follow after `--`.
+    Without a GPU it shows what the 0.6B on the CPU would take, and asks; --cpu --yes answers.
 
     Exit code: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 failed, 2 nothing to run on, or vLLM not installed.
     """
-    from ..launch.up import Outside, up
+    from ..launch.options import Outside
+    from ..launch.up import up
 
     _check_combination(given)
     options = _options(given, os.environ)
@@ -93,12 +110,17 @@ def up_command(**given: Any) -> None:
         console=Console(),
         settings=lambda environ: _service_settings(options.service_args, environ),
         print=click.echo,
+        ask=_ask if sys.stdin.isatty() else None,
     )
     try:
         sys.exit(up(options, outside))
     except LaunchError as error:
         click.echo(f"moderation-service: {error}", err=True)
         sys.exit(error.exit_code)
+
+
+def _ask(question: str) -> bool:
+    return click.confirm(question, default=False, err=True)
 
 
 def _check_combination(given: Mapping[str, Any]) -> None:
@@ -111,6 +133,12 @@ def _check_combination(given: Mapping[str, Any]) -> None:
         raise click.UsageError("Give --gpu-memory or --gpu-memory-utilization, not both.")
     if given["cpu"] and count("gpu_memory", "gpu_memory_utilization"):
         raise click.UsageError("--cpu takes no GPU memory.")
+    if count(*_CPU_ONLY) and count("stream", "vllm", "upstreams"):
+        raise click.UsageError("--stream, --vllm and --upstream go without the options for an engine on the CPU.")
+    if count("prepare_only", "drop_source", "cpu_engine", "engine_lock") and not given["cpu"]:
+        raise click.UsageError("--cpu-engine, --engine-lock, --prepare-only and --drop-source go with --cpu.")
+    if given["cpu"] and given["vllm_args"] and not count("vllm", "stream"):
+        raise click.UsageError("--vllm-arg goes with --vllm: the engines of --cpu are set up by `up` itself.")
     if count("stream_size", "stream_model_dir") and not given["stream"]:
         raise click.UsageError("--stream-size and --stream-model-dir go with --stream.")
     if count("stream_size", "stream_model_dir") > 1:
@@ -122,7 +150,7 @@ def _check_combination(given: Mapping[str, Any]) -> None:
 
 
 def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
-    from ..launch.up import UpOptions
+    from ..launch.options import UpOptions
 
     source = Source(given["source"])
     token, mirror = from_environment(source, environ)
@@ -145,6 +173,12 @@ def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
         fraction=given["gpu_memory_utilization"],
         memory_gib=given["gpu_memory"],
         cpu=given["cpu"],
+        cpu_engine=given["cpu_engine"],
+        engine_lock=given["engine_lock"],
+        yes=given["yes"],
+        prepare_only=given["prepare_only"],
+        quiet=given["quiet"],
+        drop_source=given["drop_source"],
         stream=given["stream"],
         stream_size=given["stream_size"],
         stream_model_dir=given["stream_model_dir"],

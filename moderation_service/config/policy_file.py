@@ -7,12 +7,12 @@ that was written, so that the language code `no` is not turned into False.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn, TypeVar
 
 import yaml
 
+from ..core.escalation import Escalation
 from ..core.policy import (
     BUILT_IN,
     KeepText,
@@ -27,7 +27,7 @@ from ..core.policy import (
 )
 from ..core.verdict import Action, Category, Severity, Target
 from ..errors import ConfigurationError
-from .yaml_file import compose_file
+from .yaml_file import YamlReader, compose_file
 
 __all__ = ["load_policies"]
 
@@ -35,17 +35,18 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
 _KEPT_FIELDS = ("keep_text", "retention_days")
+_ESCALATION_FIELDS = ("after_blocks", "within_minutes", "action", "for_minutes")
 _SHOWN_FIELDS = ("description", "extends", "message", "streaming")
-_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS)
+_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation")
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
 _MAX_RETENTION_DAYS = 3650
+# The latest blocks of an end user are remembered one by one, and all of it for a week.
+_MAX_BLOCKS, _MAX_MINUTES = 20, 7 * 24 * 60
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
-
-_T = TypeVar("_T")
 
 
 def load_policies(path: Path | None, *, default: str) -> Policies:
@@ -62,11 +63,8 @@ def load_policies(path: Path | None, *, default: str) -> Policies:
     return Policies(policies, default=default)
 
 
-class _Reader:
-    """One file being read; holds its name for the complaints."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
+class _Reader(YamlReader):
+    """One file of policies being read."""
 
     def read(self) -> dict[str, Policy]:
         root = compose_file(self._path)
@@ -110,7 +108,37 @@ class _Reader:
         if "tools" in fields:
             tools = self._tools(fields["tools"], rules, inherited=base.tools)
         keep_text, days = self._kept(fields, base)
-        return Policy(name, description, rules, messages, streaming, tuple(tools), keep_text, days)
+        escalation = base.escalation
+        if "escalation" in fields:
+            escalation = self._escalation(fields["escalation"])
+        return Policy(name, description, rules, messages, streaming, tuple(tools), keep_text, days, escalation)
+
+    def _escalation(self, node: yaml.Node) -> Escalation | None:
+        """`off`, or all four fields."""
+        if isinstance(node, yaml.ScalarNode) and node.value in ("off", "false"):
+            return None
+        fields = self._mapping(node, what="`escalation`", known=_ESCALATION_FIELDS)
+        for name in _ESCALATION_FIELDS:
+            if name not in fields:
+                self._fail(node, f"`escalation` needs `{name}`")
+        action = self._choice(fields["action"], Action, what="`escalation.action`")
+        if action is Action.ALLOW:
+            self._fail(fields["action"], "`escalation.action` must be flag or block")
+        return Escalation(
+            after_blocks=int(self._amount(fields, "after_blocks", most=_MAX_BLOCKS, is_whole=True)),
+            within_minutes=self._amount(fields, "within_minutes", most=_MAX_MINUTES),
+            action=action,
+            for_minutes=self._amount(fields, "for_minutes", most=_MAX_MINUTES),
+        )
+
+    def _amount(self, fields: Mapping[str, yaml.Node], name: str, *, most: int, is_whole: bool = False) -> float:
+        what = f"`escalation.{name}`"
+        text = self._scalar(fields[name], what=what)
+        is_number = re.fullmatch(r"\d{1,6}" if is_whole else r"\d{1,6}(\.\d{1,6})?", text) is not None
+        if not is_number or not 0 < float(text) <= most:
+            kind = "whole number from 1" if is_whole else "number above 0 and up"
+            self._fail(fields[name], f"{what} must be a {kind} to {most}, not {text!r}")
+        return float(text)
 
     def _kept(self, fields: Mapping[str, yaml.Node], base: Policy) -> tuple[KeepText, int]:
         """Which texts are kept, and for how many days."""
@@ -225,36 +253,3 @@ class _Reader:
         if not text or len(text) > _MAX_MESSAGE_CHARS:
             self._fail(node, f"`message` must have 1 to {_MAX_MESSAGE_CHARS} characters")
         return text
-
-    def _mapping(self, node: yaml.Node, *, what: str, known: tuple[str, ...] = ()) -> dict[str, yaml.Node]:
-        if not isinstance(node, yaml.MappingNode):
-            self._fail(node, f"{what} must be a mapping")
-        fields: dict[str, yaml.Node] = {}
-        for key_node, value in node.value:
-            key = self._scalar(key_node, what=f"a key of {what}")
-            if known and key not in known:
-                self._fail(key_node, f"{what} has an unknown field {key!r}; it takes {', '.join(known)}")
-            if key in fields:
-                self._fail(key_node, f"{what} has {key!r} twice")
-            fields[key] = value
-        return fields
-
-    def _scalar(self, node: yaml.Node, *, what: str) -> str:
-        if not isinstance(node, yaml.ScalarNode) or node.tag == "tag:yaml.org,2002:null":
-            self._fail(node, f"{what} must be a single value")
-        text = str(node.value)
-        if any("\ud800" <= char <= "\udfff" for char in text):
-            # "\ud800" in YAML is half a character; it would fail in the middle of a reply.
-            self._fail(node, f"{what} has a lone surrogate, which is not valid Unicode")
-        return text
-
-    def _choice(self, node: yaml.Node, choices: Callable[[str], _T], *, what: str) -> _T:
-        text = self._scalar(node, what=what)
-        try:
-            return choices(text)
-        except ValueError:
-            words = ", ".join(choice.value for choice in choices)  # type: ignore[attr-defined]
-            self._fail(node, f"{what} must be one of {words}, not {text!r}")
-
-    def _fail(self, node: yaml.Node, reason: str) -> NoReturn:
-        raise ConfigurationError(f"{self._path}:{node.start_mark.line + 1}: {reason}.")

@@ -119,6 +119,19 @@ class Settings(StoreSettings, ConsoleSettings, StreamSettings, ChatSettings):
     api_keys_file: Path | None = _declare(
         None, "Access", "File with one key per line, in the same form; `#` begins a comment. Adds to `api_keys`."
     )
+    apps_file: Path | None = _declare(
+        None,
+        "Access",
+        "YAML file with apps: which keys belong to one, which policies and doors it may use, and how many requests it "
+        "may make; see docs/apps.md. A mistake in it stops the start.",
+    )
+    limits_store: Secret | None = _declare(
+        None,
+        "Access",
+        "Address of a Valkey or Redis server, such as `redis://:password@valkey:6379/0`, in which several pods count "
+        "the requests of apps together; it needs the extra `redis`. Otherwise the workers of one pod count together. "
+        "While the server is away, each pod counts for itself.",
+    )
     allow_open: bool = _declare(
         False, "Access", "Start without API keys on an address that other machines can reach. Never on a public one."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from time import monotonic, perf_counter
 from typing import Protocol
@@ -18,9 +18,11 @@ from .policy import OnFailure, Policy, Rules
 from .verdict import Action, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
 
-__all__ = ["Check", "Moderator", "Observer", "Outcome", "Record"]
+__all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
 Outcome = Decision | ModerationError
+After = Callable[["Check", Decision, bytes], Decision]
+"""Given a check, its decision and the text's fingerprint, the decision as it is to stand: as strict, or stricter."""
 
 _FALLBACK_S = 2.0
 """What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
@@ -97,6 +99,7 @@ class Moderator:
     """Decides checks. Safe to use from many threads.
 
     `fallback` is the engine for policies whose fail mode is `lite`; None when `engine` is the embedded one already.
+    `after` has the last word on a decision, before it is written down; it must not raise.
     """
 
     def __init__(
@@ -108,6 +111,7 @@ class Moderator:
         fingerprint: Fingerprint | None = None,
         record: Record | None = None,
         observers: Sequence[Observer] = (),
+        after: After | None = None,
         deadline_s: float = 30.0,
     ) -> None:
         self.engine = engine
@@ -116,6 +120,7 @@ class Moderator:
         self._fingerprint = fingerprint or Fingerprint()
         self._record = record
         self._observers = tuple(observers)
+        self._after = after
         self._deadline_s = deadline_s
 
     def decide(self, checks: Sequence[Check]) -> list[Outcome]:
@@ -162,6 +167,8 @@ class Moderator:
 
     def _recorded(self, check: Check, outcome: Outcome, fingerprint: bytes) -> Outcome:
         """The outcome, written down and told to the observers; an error where it may not be given unrecorded."""
+        if self._after is not None and isinstance(outcome, Decision):
+            outcome = self._after(check, outcome, fingerprint)
         if self._record is not None:
             try:
                 self._record.write(check, outcome, fingerprint)

@@ -22,11 +22,12 @@ import enum
 import fnmatch
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from ..errors import InvalidRequest
+from ..errors import Forbidden, InvalidRequest
+from .escalation import Escalation
 from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 
 __all__ = [
@@ -230,6 +231,8 @@ class Policy:
     keep_text: KeepText = KeepText.NONE
     retention_days: int = 30
     """For how long a kept text is kept."""
+    escalation: Escalation | None = None
+    """What is done about end users who are blocked again and again."""
 
     def for_tool(self, tool: str) -> ToolRules | None:
         """The rules of its own that this tool has, if any."""
@@ -273,32 +276,47 @@ class Policy:
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
         tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
         kept = {"keep_text": self.keep_text.value, "retention_days": self.retention_days}
-        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept}
+        escalation = {"escalation": self.escalation and self.escalation.to_json()}
+        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept, **escalation}
 
 
 class Policies:
     """All policies of a service, by name; the default one has a name too."""
 
-    def __init__(self, policies: Mapping[str, Policy], *, default: str) -> None:
+    def __init__(self, policies: Mapping[str, Policy], *, default: str, granted: Collection[str] | None = None) -> None:
         self._policies = dict(policies)
+        self._granted = granted
         self.default = default
 
+    @property
+    def are_granted(self) -> bool:
+        """Whether the operator has named those that this caller may use, which then are free to be chosen from."""
+        return self._granted is not None
+
+    def of_app(self, *, names: Collection[str] | None, default: str | None) -> Policies:
+        """The policies as an app may use them: only those of `names`, if there are any, and its own default."""
+        return Policies(self._policies, default=default or self.default, granted=names)
+
     def get(self, name: str | None, *, param: str = "policy") -> Policy:
-        """The policy of that name, the default one for None. Raises InvalidRequest naming `param`."""
+        """The policy of that name, the default one for None. Raises InvalidRequest or Forbidden naming `param`."""
         policy = self._policies.get(self.default if name is None else name)
         if policy is None:
-            known = ", ".join(sorted(self._policies))
+            known = ", ".join(sorted(one.name for one in self))
             raise InvalidRequest(f"`{param}` is no policy of this service; it has {known}.", param=param)
+        if self._granted is not None and policy.name not in self._granted:
+            reason = f"The app of this key may not use the policy `{policy.name}`"
+            raise Forbidden(f"{reason}; it may use {', '.join(sorted(self._granted))}.", param=param)
         return policy
 
     def __contains__(self, name: object) -> bool:
         return name in self._policies
 
     def __iter__(self) -> Iterator[Policy]:
-        return iter(self._policies.values())
+        granted = self._granted
+        return iter([one for one in self._policies.values() if granted is None or one.name in granted])
 
     def __len__(self) -> int:
-        return len(self._policies)
+        return sum(1 for _ in self)
 
 
 def _actions_json(actions: Actions) -> dict[str, str]:

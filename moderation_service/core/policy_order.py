@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import product
 
+from .escalation import Escalation
 from .policy import LiteBlocks, OnFailure, Policy, Rules, Streaming, Thresholds
 from .verdict import Action, Category, Severity, Target
 
@@ -29,9 +30,22 @@ def why_milder(choice: Policy, default: Policy) -> str | None:
     reason = _why_milder_for_tools(choice, default)
     if reason is not None:
         return reason
+    if default.escalation is not None and _is_milder(choice.escalation, default.escalation):
+        return f"`{choice.name}` does less about end users who are blocked again and again."
     if _STREAMING[choice.streaming] < _STREAMING[default.streaming]:
         return f"`{choice.name}` shows answers before they are judged."
     return None
+
+
+def _is_milder(choice: Escalation | None, default: Escalation) -> bool:
+    if choice is None:
+        return True
+    return (
+        choice.after_blocks > default.after_blocks
+        or choice.within_minutes < default.within_minutes
+        or choice.for_minutes < default.for_minutes
+        or choice.action.rank < default.action.rank
+    )
 
 
 def _why_milder_for_tools(choice: Policy, default: Policy) -> str | None:

@@ -247,6 +247,9 @@ class Decision:
     cached: bool
     latency_ms: float
     reason: str | None = None
+    escalated_until: float | None = None
+    """Where the action is stricter than the text alone would have it, because its end user was blocked again and again:
+    until when that goes on, in seconds since 1970."""
 
     @property
     def allowed(self) -> bool:

@@ -12,7 +12,7 @@ from .errors import LaunchError
 from .guard import GIB
 from .plan import Plan
 
-__all__ = ["HOST", "ServerCommand", "vllm_command"]
+__all__ = ["HOST", "ServerCommand", "vllm_command", "without_secrets"]
 
 HOST = "127.0.0.1"
 """vLLM's key protects only /v1: /metrics, /tokenize and others answer anybody who reaches the port."""
@@ -38,13 +38,15 @@ _WITHHELD_PREFIX = "MODERATION_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerCommand:
-    """How to start vLLM. The API key is not in it: the command line of a process is readable by everybody."""
+    """How to start a model server. The API key is not in it: everybody can read the command line of a process."""
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     """What is added to the environment."""
     port: int
     served_name: str
+    key_variable: str = "VLLM_API_KEY"
+    """The variable in which it looks for its key."""
 
     @property
     def base_url(self) -> str:
@@ -53,17 +55,19 @@ class ServerCommand:
 
     def environment(self, base: Mapping[str, str], *, api_key: Secret) -> dict[str, str]:
         """The whole environment of the process, from ours; secrets of the service stay here."""
-        kept = {
-            name: value
-            for name, value in base.items()
-            if name not in _WITHHELD and not name.startswith(_WITHHELD_PREFIX)
-        }
-        return {**kept, **self.env, "VLLM_API_KEY": api_key.value}
+        return {**without_secrets(base), **self.env, self.key_variable: api_key.value}
 
     def render(self) -> str:
         """As one would type it into a shell."""
         words = [f"{name}={shlex.quote(value)}" for name, value in self.env.items()]
-        return " ".join([*words, "VLLM_API_KEY=<random>", shlex.join(self.argv)])
+        return " ".join([*words, f"{self.key_variable}=<random>", shlex.join(self.argv)])
+
+
+def without_secrets(base: Mapping[str, str]) -> dict[str, str]:
+    """An environment without the service's secrets and settings, and without what makes model servers misbehave."""
+    return {
+        name: value for name, value in base.items() if name not in _WITHHELD and not name.startswith(_WITHHELD_PREFIX)
+    }
 
 
 def vllm_command(plan: Plan, *, program: str, model: Path, port: int, extra: Sequence[str] = ()) -> ServerCommand:

@@ -10,13 +10,11 @@ A file is moved into the model's folder only after its digest was checked. A bro
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
@@ -27,9 +25,10 @@ import requests
 from .. import __version__
 from .errors import DownloadFailed
 from .hub import Hasher, Hub, Listing, RemoteFile, Source
+from .locked import locked
 from .progress import Console
 
-__all__ = ["Downloader", "default_cache"]
+__all__ = ["MANIFEST", "Downloader", "default_cache"]
 
 _T = TypeVar("_T")
 
@@ -80,7 +79,7 @@ class Downloader:
             return folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with self._locked(folder.with_name(folder.name + ".lock"), hub.kind):
+            with locked(folder.with_name(folder.name + ".lock"), self.console, f"is downloading this {hub.kind}"):
                 if not _is_complete(folder):
                     self._download(hub, folder)
         except OSError as error:
@@ -91,6 +90,10 @@ class Downloader:
     def close(self) -> None:
         """Let go of the connections."""
         self._session.close()
+
+    def is_complete(self, hub: Hub) -> bool:
+        """Whether `fetch` would have nothing to do."""
+        return _is_complete(self.folder(hub))
 
     def folder(self, hub: Hub) -> Path:
         """Where that model, or data set, is or would be."""
@@ -184,17 +187,6 @@ class Downloader:
                 f"{folder}: {_gib(missing)} are still to be downloaded and {_gib(_SPARE_BYTES)} should stay free, "
                 f"but the disk has {_gib(free)}. --cache-dir chooses another one."
             )
-
-    @contextlib.contextmanager
-    def _locked(self, file: Path, kind: str) -> Iterator[None]:
-        """Only one process downloads a model; another one waits for it. The lock goes when its holder dies."""
-        with file.open("w") as handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                self.console.say(f"Another process is downloading this {kind} (lock {file}); waiting for it")
-                fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
 
 
 def _session() -> requests.Session:

@@ -9,14 +9,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from xml.etree import ElementTree
 
-__all__ = ["Detection", "Gpu", "find_gpus", "parse_nvidia_smi", "parse_uuids", "select_visible"]
+__all__ = ["Detection", "Gpu", "find_gpus", "parse_capabilities", "parse_nvidia_smi", "parse_uuids", "select_visible"]
 
 _TIMEOUT_S = 20.0
 """nvidia-smi answers in under a second; the first call after the driver went to sleep takes several."""
 
 # https://docs.nvidia.com/cuda/cuda-c-programming-guide: bfloat16 arithmetic came with Ampere (compute capability 8.0).
+_BFLOAT16 = (8, 0)
+_VLLM = (7, 0)
+"""The compute capability that vLLM needs, which came with Volta (its installation page)."""
 _TOO_OLD = frozenset({"Pascal", "Maxwell", "Kepler", "Fermi"})
-"""vLLM needs compute capability 7.0, which came with Volta (its installation page)."""
 _WITHOUT_BFLOAT16 = _TOO_OLD | {"Turing", "Volta"}
 
 Runner = Callable[[Sequence[str]], str]
@@ -37,6 +39,8 @@ class Gpu:
     """`Hopper`, `Ampere`, ...; empty where the driver does not say."""
     mig_index: int | None = None
     """The slice's number on its GPU; None for a whole GPU."""
+    capability: tuple[int, int] | None = None
+    """CUDA's compute capability; None where the driver is too old to say, and then the architecture stands for it."""
 
     @property
     def total_gib(self) -> float:
@@ -51,11 +55,15 @@ class Gpu:
     @property
     def has_bfloat16(self) -> bool:
         """Whether it computes in bfloat16, the type of Qwen3Guard's weights; true where the driver does not say."""
+        if self.capability is not None:
+            return self.capability >= _BFLOAT16
         return self.architecture not in _WITHOUT_BFLOAT16
 
     @property
     def runs_vllm(self) -> bool:
         """Whether vLLM has kernels for it; true where the driver does not say what it is."""
+        if self.capability is not None:
+            return self.capability >= _VLLM
         return self.architecture not in _TOO_OLD
 
     @property
@@ -87,6 +95,7 @@ def find_gpus(
     run = run or _run
     try:
         gpus = parse_nvidia_smi(run(("nvidia-smi", "-q", "-x")))
+        gpus = _with_capabilities(gpus, run)
         if any(gpu.mig_index is not None and not gpu.uuid for gpu in gpus):
             gpus = _with_uuids(gpus, parse_uuids(run(("nvidia-smi", "-L"))))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
@@ -138,6 +147,12 @@ def parse_uuids(text: str) -> dict[tuple[int, int | None], str]:
     return found
 
 
+def parse_capabilities(text: str) -> dict[int, tuple[int, int]]:
+    """What `nvidia-smi --query-gpu=index,compute_cap --format=csv,noheader` prints, by number of the GPU."""
+    found = re.findall(r"^(\d+), *(\d{1,3})\.(\d{1,3})\s*$", text, re.MULTILINE)
+    return {int(index): (int(major), int(minor)) for index, major, minor in found}
+
+
 def select_visible(gpus: Sequence[Gpu], visible: str | None) -> tuple[Gpu, ...]:
     """The devices that CUDA_VISIBLE_DEVICES names, by number or by the beginning of a UUID; None means all."""
     if visible is None:
@@ -180,6 +195,15 @@ def _word(node: ElementTree.Element, path: str) -> str:
 
 def _with_uuids(gpus: Sequence[Gpu], uuids: dict[tuple[int, int | None], str]) -> tuple[Gpu, ...]:
     return tuple(gpu if gpu.uuid else replace(gpu, uuid=uuids.get((gpu.index, gpu.mig_index), "")) for gpu in gpus)
+
+
+def _with_capabilities(gpus: Sequence[Gpu], run: Runner) -> tuple[Gpu, ...]:
+    """Drivers before 510 don't know the question, and answer it with an error."""
+    try:
+        known = parse_capabilities(run(("nvidia-smi", "--query-gpu=index,compute_cap", "--format=csv,noheader")))
+    except (OSError, subprocess.SubprocessError):
+        known = {}
+    return tuple(replace(gpu, capability=known.get(gpu.index)) for gpu in gpus)
 
 
 def _run(command: Sequence[str]) -> str:

@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from ..config.settings import Secret
 from .ending import Ending
 from .errors import ServerFailed
+from .models import downloader
+from .options import Outside, UpOptions
+from .service import free_port, work_folder
 from .supervisor import Supervisor
-from .up import Outside, UpOptions, downloader, free_port, parts_to_start, work_folder
+from .up import parts_to_start
 
 __all__ = ["LentServer", "lent_vllm"]
 

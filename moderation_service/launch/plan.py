@@ -15,7 +15,7 @@ from .errors import NothingToRunOn
 from .gpu import Gpu
 from .guard import GIB, GUARDS, Guard
 
-__all__ = ["LARGEST_FRACTION", "MARGIN_BYTES", "Plan", "Wishes", "plan_cpu", "plan_gpu"]
+__all__ = ["LARGEST_FRACTION", "MARGIN_BYTES", "Plan", "Wishes", "largest_usable", "plan_cpu", "plan_gpu"]
 
 _CONTEXTS = ((32768, 2), (16384, 2), (10240, 2), (8192, 2), (4096, 1))
 """Context lengths worth having, and how many conversations of that length must fit at once. Typical conversations
@@ -84,13 +84,7 @@ def plan_gpu(gpus: Sequence[Gpu], wishes: Wishes | None = None, *, guards: Seque
     Raises NothingToRunOn, with the figures, when nothing fits.
     """
     wishes = wishes or Wishes()
-    usable = [gpu for gpu in gpus if gpu.runs_vllm]
-    if not usable:
-        raise NothingToRunOn(
-            f"{gpus[0].label} is of the generation {gpus[0].architecture}; vLLM needs Volta or newer (compute "
-            "capability 7.0). --cpu runs it on the CPU."
-        )
-    gpu = max(usable, key=lambda one: (one.free_mib, -one.index))
+    gpu = largest_usable(gpus)
     allowed = _allowed_fraction(gpu, wishes)
     budget = allowed * gpu.total_mib * 1024**2
     for guard in (wishes.guard,) if wishes.guard else guards:
@@ -109,6 +103,21 @@ def plan_gpu(gpus: Sequence[Gpu], wishes: Wishes | None = None, *, guards: Seque
                 dtype="bfloat16" if gpu.has_bfloat16 else "float16",
             )
     raise NothingToRunOn(_too_small(gpu, budget, wishes, guards))
+
+
+def largest_usable(gpus: Sequence[Gpu]) -> Gpu:
+    """The one with the most free memory, of those that vLLM runs on. Raises NothingToRunOn if there is none."""
+    usable = [gpu for gpu in gpus if gpu.runs_vllm]
+    if not usable:
+        first = gpus[0]
+        what = f"of the generation {first.architecture}" if first.architecture else "too old"
+        if first.capability is not None:
+            what += " (compute capability {}.{})".format(*first.capability)
+        raise NothingToRunOn(
+            f"{first.label} is {what}; vLLM needs Volta or newer (compute capability 7.0). --cpu runs the model on the "
+            "CPU."
+        )
+    return max(usable, key=lambda one: (one.free_mib, -one.index))
 
 
 def plan_cpu(guard: Guard, *, available_bytes: int, context: int | None = None) -> Plan:

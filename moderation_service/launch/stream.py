@@ -18,7 +18,7 @@ from ..errors import ConfigurationError, ModerationError
 from .errors import LaunchError, NothingToRunOn, ServerFailed
 from .gpu import Gpu
 from .guard import GUARDS, Guard
-from .plan import LARGEST_FRACTION, MARGIN_BYTES, Plan, Wishes, plan_cpu, plan_gpu
+from .plan import LARGEST_FRACTION, MARGIN_BYTES, Plan, Wishes, largest_usable, plan_cpu, plan_gpu
 from .upstream import Upstream
 
 __all__ = ["STREAM_FLAGS", "STREAM_GUARDS", "StreamUpstream", "check_installed", "plan_pair_cpu", "plan_pair_gpu"]
@@ -51,7 +51,7 @@ def plan_pair_gpu(gpus: Sequence[Gpu], wishes: Wishes, *, stream: Guard | None =
 
     A fixed memory of `wishes` is for Gen; `stream` fixes the model of the other.
     """
-    gpu = max(gpus, key=lambda one: (one.free_mib, -one.index))
+    gpu = largest_usable(gpus)
     for gen, streaming in _candidates(wishes, stream):
         possible = [_together(gpu, replace(wishes, guard=gen), streaming, tokens) for tokens in _KV_TOKENS]
         found = [pair for pair in possible if pair is not None]

@@ -113,12 +113,21 @@ class Supervisor:
         self._healthy_at = float("-inf")
         self._asked_at = float("-inf")
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether it answered, and has not died since."""
+        return self._state is _State.READY
+
     def start(self) -> None:
         """Start vLLM and return when it is warm. Raises ServerFailed, with the end of its log, when it can't be."""
-        self._console.say(f"Starting {self._name} on {self._command.base_url} (log: {self._log})")
+        self.announce()
         while self._state is not _State.READY:
             self.tick()
             self._sleep(_TICK_S)
+
+    def announce(self) -> None:
+        """Say that it is about to be started, and where its log is."""
+        self._console.say(f"Starting {self._name} on {self._command.base_url} (log: {self._log})")
 
     def tick(self) -> None:
         """Look after it once. Raises ServerFailed when it has to be given up."""

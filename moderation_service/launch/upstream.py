@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -65,19 +66,12 @@ class Upstream:
     def warm_up(self, model: str, *, timeout_s: float) -> bool:
         """Ask for two verdicts with logprobs, as the service does: the first of them compiles, and is slow.
 
-        Returns whether the server gives logprobs. Raises ServerFailed for an answer that no Qwen3Guard gives.
+        Returns whether the server gives logprobs. Raises ServerFailed for an answer that no Qwen3Guard gives, and for
+        one that calls the harmful question safe.
         """
         has_logprobs = True
         for messages in _WARM_UP:
-            asked = {
-                "model": model,
-                "messages": messages,
-                "temperature": 0,
-                "max_tokens": _MAX_TOKENS,
-                "logprobs": True,
-                "top_logprobs": 20,
-            }
-            body = self._ask("POST", "/v1/chat/completions", asked, timeout_s=timeout_s)
+            body = self._verdict(model, messages, timeout_s=timeout_s)
             try:
                 choice = body["choices"][0]
                 text = choice["message"]["content"]
@@ -86,12 +80,46 @@ class Upstream:
                 raise ServerFailed(f"{self.url}: its first answer is not a chat completion.") from error
             if not isinstance(text, str) or not text.startswith("Safety: "):
                 raise ServerFailed(f"{self.url}: the model {model!r} does not answer as a Qwen3Guard-Gen does.")
+            if len(messages) == 1 and text.startswith("Safety: Safe"):
+                raise ServerFailed(
+                    f"{self.url}: the model {model!r} calls {_QUESTION!r} safe, so that its other verdicts are worth "
+                    "nothing: its weights are damaged or quantised too far, or its chat template is another one."
+                )
             has_logprobs = has_logprobs and bool(logprobs and logprobs.get("content"))
         return has_logprobs
+
+    def version(self) -> str | None:
+        """What it says of its version, as vLLM does; None where it says nothing."""
+        try:
+            with self._session.get(f"{self.url}/version", timeout=_PROBE_S) as reply:
+                told = reply.json().get("version") if reply.status_code == 200 else None
+        except (requests.RequestException, AttributeError):
+            return None
+        return told if isinstance(told, str) else None
+
+    def question_tokens(self, model: str, text: str, *, timeout_s: float = 600.0) -> int:
+        """Ask for a verdict on a prompt; returns how many tokens the question had. Raises ServerFailed."""
+        body = self._verdict(model, [{"role": "user", "content": text}], timeout_s=timeout_s)
+        try:
+            return int(body["usage"]["prompt_tokens"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ServerFailed(f"{self.url}: does not tell how long a question was.") from error
 
     def close(self) -> None:
         """Let go of the connection."""
         self._session.close()
+
+    def _verdict(self, model: str, messages: Sequence[Mapping[str, str]], *, timeout_s: float) -> Any:
+        """The server's answer to a question as the service asks it."""
+        asked = {
+            "model": model,
+            "messages": messages,
+            "temperature": 0,
+            "max_tokens": _MAX_TOKENS,
+            "logprobs": True,
+            "top_logprobs": 20,
+        }
+        return self._ask("POST", "/v1/chat/completions", asked, timeout_s=timeout_s)
 
     def _ask(self, method: str, path: str, body: object, *, timeout_s: float) -> Any:
         try:

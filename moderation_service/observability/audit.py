@@ -57,6 +57,8 @@ class AuditFile:
             "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "request_id": context.request_id,
             "key": context.key_name,
+            **({} if context.app is None else {"app": context.app}),
+            **({} if context.end_user is None else {"end_user": context.end_user}),
             **_fields(check, outcome, fingerprint),
             "policy": check.policy.name,
             "policy_version": check.policy.version,
@@ -93,6 +95,7 @@ def _fields(check: Check, outcome: Outcome, fingerprint: bytes) -> dict[str, obj
         "coverage": None if verdict is None or verdict.coverage is None else verdict.coverage.value,
         "cached": outcome.cached,
         "text_hash": fingerprint.hex(),
+        **({} if outcome.escalated_until is None else {"escalated": True}),
     }
 
 

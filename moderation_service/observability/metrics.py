@@ -17,11 +17,15 @@ from ..core.moderator import Check
 from ..core.verdict import Coverage, Decision
 from ..errors import ModerationError
 from .process_metrics import ProcessCollector
+from .request_context import request_context
 
 __all__ = ["METRIC_NAMES", "Metrics"]
 
 _REQUEST_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 _PREFIX = "moderation"
+# People may make apps as long as the service runs; beyond so many, what they do is counted together.
+_MAX_APP_CHILDREN = 5000
+_OTHER_APPS = "other"
 _CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client_gone")
 
 METRIC_NAMES = (
@@ -46,6 +50,11 @@ METRIC_NAMES = (
     "moderation_upstream_failures_total",
     "moderation_upstream_ejected",
     "moderation_rewards_total",
+    "moderation_app_requests_total",
+    "moderation_app_decisions_total",
+    "moderation_limits_store_failures_total",
+    "moderation_escalations_total",
+    "moderation_escalated_decisions_total",
     "moderation_chats_total",
     "moderation_chats_open",
     "moderation_requests_in_flight",
@@ -106,6 +115,14 @@ class Metrics:
         self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
         self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
+        self._app_requests = Counter("app_requests", "Requests of apps, let in or not.", ["app", "result"], **make)
+        self._app_decisions = Counter("app_decisions", "Decisions made for apps.", ["app", "action"], **make)
+        self._limits_failures = Counter("limits_store_failures", "Requests counted on this machine only, because the "
+                                        "server of `limits_store` was away.", **make)  # fmt: skip
+        self._escalations = Counter("escalations", "Times that an end user was blocked so often that the policy's "
+                                    "`escalation` began.", ["policy"], **make)  # fmt: skip
+        self._stricter = Counter("escalated_decisions", "Decisions that are stricter because of an escalation.",
+                                 ["policy", "action"], **make)  # fmt: skip
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
         self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
@@ -124,6 +141,7 @@ class Metrics:
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
         self._call_children: dict[tuple[Histogram, str], Histogram] = {}
+        self._app_children: dict[tuple[Counter, str, str], Counter] = {}
 
     def configured(self, *, slots: int, policies: Iterable[str]) -> None:
         """Settings were read and are in use."""
@@ -166,6 +184,9 @@ class Metrics:
             )
             self._decision_children[key] = child
         child.inc()
+        app = request_context.get().app
+        if app is not None:
+            self._of_app(self._app_decisions, app, decision.action.value).inc()
         (self._hits if decision.cached else self._misses).inc()
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
@@ -209,6 +230,32 @@ class Metrics:
         """Rewards were given: how many for each of `answer`, `refusal`, `unsafe`, `blank` and `error`."""
         for word, count in found.items():
             self._rewards.labels(word).inc(count)
+
+    def app_asked(self, app: str, result: str) -> None:
+        """An app's request was let in, or not."""
+        self._of_app(self._app_requests, app, result).inc()
+
+    def limits_store_failed(self) -> None:
+        """A request was counted on this machine only."""
+        self._limits_failures.inc()
+
+    def escalated(self, policy: str) -> None:
+        """The escalation of a policy has begun for an end user."""
+        self._escalations.labels(policy).inc()
+
+    def made_stricter(self, policy: str, action: str) -> None:
+        """A decision is stricter because of an escalation."""
+        self._stricter.labels(policy, action).inc()
+
+    def _of_app(self, counter: Counter, app: str, word: str) -> Counter:
+        child = self._app_children.get((counter, app, word))
+        if child is None:
+            if len(self._app_children) >= _MAX_APP_CHILDREN:
+                app = _OTHER_APPS
+            child = counter.labels(app, word)
+            if app != _OTHER_APPS:
+                self._app_children[counter, app, word] = child
+        return child
 
     def audit_failed(self) -> None:
         """An audit record could not be written."""

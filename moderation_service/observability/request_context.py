@@ -11,8 +11,8 @@ __all__ = ["RequestContext", "request_context"]
 class RequestContext(NamedTuple):
     """Of the request being handled.
 
-    `app` is the name of the app that the key belongs to, `door` the route, `end_user` the keyed hash of the id that the
-    app has for the person at its end, as 32 hex digits (`core.keyed_hash`).
+    `app` is the name of the app that the key belongs to, `door` a word of `core.app.Door`, `end_user` the keyed hash of
+    the id that the app has for the person at its end, as 32 hex digits (`core.keyed_hash`).
     """
 
     request_id: str | None = None

@@ -109,7 +109,7 @@ def line_of(
             context.end_user,
             None,
             None,
-            None,
+            outcome.action.rank if isinstance(outcome, Decision) and outcome.escalated_until is not None else None,
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
         )
     )

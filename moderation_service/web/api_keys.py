@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
 from ..config.settings import Settings
@@ -28,6 +28,7 @@ __all__ = [
     "OPENRLHF_PATH",
     "SLIME_PATH",
     "ApiKeys",
+    "KnowsKeys",
     "check_exposure",
     "identify_caller",
     "keys_of_contract",
@@ -51,6 +52,13 @@ OPENRLHF_PATH, SLIME_PATH = "/rewards/openrlhf", "/rewards/slime"
 # Those who ask here can send no header: their key may stand in the address, which is logged nowhere.
 _KEY_IN_ADDRESS = frozenset({OPENRLHF_PATH, SLIME_PATH})
 _MAX_QUERY_FIELDS = 16
+
+
+class KnowsKeys(Protocol):
+    """Knows keys by their names."""
+
+    def identify(self, key: str) -> str | None:
+        """The name of this key, or None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,17 +172,18 @@ def _decoded(text: str) -> Iterator[str]:
             yield base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
 
 
-def check_exposure(settings: Settings, keys: ApiKeys) -> None:
+def check_exposure(settings: Settings, keys: KnowsKeys) -> None:
     """Refuse to serve everybody on an address that other machines can reach. Raises ConfigurationError."""
-    if keys or settings.allow_open or is_loopback(settings.host):
+    if keys or settings.apps_file is not None or settings.allow_open or is_loopback(settings.host):
         return
     raise ConfigurationError(
         f"host: {settings.host} can be reached from other machines and no API key is set. "
-        "Set api_keys or api_keys_file, listen on 127.0.0.1, or say allow_open if something in front checks callers."
+        "Set api_keys, api_keys_file or apps_file, listen on 127.0.0.1, or say allow_open if something in front checks "
+        "callers."
     )
 
 
-def identify_caller(environ: WSGIEnvironment, keys: ApiKeys, *, passes_keys_on: bool) -> str | None:
+def identify_caller(environ: WSGIEnvironment, keys: KnowsKeys, *, passes_keys_on: bool) -> str | None:
     """The name of the key that a request came with; None without one of ours.
 
     With `passes_keys_on`, what `Authorization` holds may be for the guarded chat model; ours is then in `X-API-Key`.

@@ -16,8 +16,10 @@ from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["read_any_json", "read_body", "read_bytes", "read_json"]
+__all__ = ["BODY_READ", "note_body", "read_any_json", "read_body", "read_bytes", "read_json"]
 
+BODY_READ = "moderation.body_read"
+"""Where in the environment a function is that is told of the parsed body, if anybody wants to know."""
 _FORM = "application/x-www-form-urlencoded"
 _MAX_FORM_FIELDS = 16
 _NOT_JSON = "The body must be JSON; send `Content-Type: application/json`."
@@ -57,7 +59,7 @@ def _read_form(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     for name, _ in pairs:
         if name in _NOT_IN_FORMS:
             raise InvalidRequest(f"`{name}` can't be sent as a form; send JSON.", param=name)
-    return _unique_object([(name, value) for name, value in pairs if value or name != "policy"])
+    return note_body(environ, _unique_object([(name, value) for name, value in pairs if value or name != "policy"]))
 
 
 def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
@@ -68,7 +70,7 @@ def read_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     mimetype = environ.get("CONTENT_TYPE", "").partition(";")[0].strip().lower()
     if mimetype != "application/json" and not mimetype.endswith("+json"):
         raise UnsupportedMediaType(_NOT_JSON)
-    return _parsed(read_bytes(environ, max_body_bytes=max_body_bytes))
+    return note_body(environ, _parsed(read_bytes(environ, max_body_bytes=max_body_bytes)))
 
 
 def read_any_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
@@ -77,7 +79,15 @@ def read_any_json(environ: WSGIEnvironment, *, max_body_bytes: int) -> object:
     For proxies that show a client's request with some of its headers only.
     """
     raw = read_bytes(environ, max_body_bytes=max_body_bytes)
-    return _parsed(raw) if raw else None
+    return note_body(environ, _parsed(raw)) if raw else None
+
+
+def note_body(environ: WSGIEnvironment, body: object) -> object:
+    """The body; whoever wants to know of it is told (`BODY_READ`)."""
+    told = environ.get(BODY_READ)
+    if told is not None:
+        told(body)
+    return body
 
 
 def _parsed(raw: bytes) -> object:

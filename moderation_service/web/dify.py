@@ -41,7 +41,7 @@ def blueprint(service: Service) -> Blueprint:
         g.dify_body = read_json(request.environ, max_body_bytes=max_body_bytes)
         policy, languages = _arguments()
         asked = dify.parse(g.dify_body, policies=service.policies, policy=policy, languages=languages)
-        outcomes = service.moderator.decide(asked.checks) if asked.checks else []
+        outcomes = service.decide(asked.checks) if asked.checks else []
         current_state().fields = _log_fields(asked, outcomes)
         degraded = any(isinstance(one, Decision) and one.degraded for one in outcomes)
         headers = {"X-Moderation-Degraded": "true" if degraded else "false"}

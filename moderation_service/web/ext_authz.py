@@ -40,7 +40,7 @@ def blueprint(service: Service) -> Blueprint:
         else:
             languages = languages_of(environ)
             checks = ext_authz.parse(body, policy=policy, limits=service.limits.conversation, languages=languages)
-            outcomes = service.moderator.decide(checks) if checks else []
+            outcomes = service.decide(checks) if checks else []
             current_state().fields = log_fields(outcomes)
             ext_authz.decide(outcomes)
         return Response(b"", status=200, mimetype="text/plain", headers=dict(reply_headers(outcomes)))

@@ -143,7 +143,7 @@ class _Webhook:
         question = agentgateway.parse_request(body, limits=self._service.limits.conversation)
         checks: list[Check] = []
         if question is not None:
-            self._service.calls.put_question(state.key_name, _call_id(environ), question)
+            self._service.calls.put_question(state.caller, _call_id(environ), question)
             languages = languages_of(environ)
             checks = [Check(one, policy, languages=languages) for one in question.to_judge()]
         return self._answer(body, checks, environ, state, BlockAs.REJECT)
@@ -152,7 +152,7 @@ class _Webhook:
         policy = policy_of(headers_of(environ), self._service.policies)
         block_as = _block_as(environ)
         body = read_json(environ, max_body_bytes=self._service.settings.max_body_bytes)
-        known = self._service.calls.question(state.key_name, _call_id(environ))
+        known = self._service.calls.question(state.caller, _call_id(environ))
         checks = agentgateway.parse_response(
             body,
             question=known or Question.of(()),
@@ -174,7 +174,7 @@ class _Webhook:
 
 
 def _decide(service: Service, checks: Sequence[Check], state: RequestState) -> list[Outcome]:
-    outcomes = service.moderator.decide(checks) if checks else []
+    outcomes = service.decide(checks) if checks else []
     state.fields = log_fields(outcomes)
     return outcomes
 

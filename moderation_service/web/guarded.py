@@ -114,7 +114,7 @@ class GuardedDoor:
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
     ) -> Reply | StreamedReply:
         """Answer a request for a response. Raises ModerationError."""
-        caller = state.key_name
+        caller = state.caller
         sealer = Sealer(self._service.seal_key, caller)
         request = responses_requests.parse(
             body,
@@ -145,7 +145,7 @@ class GuardedDoor:
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
     ) -> Reply | StreamedReply:
         """Answer a request for a message. Raises ModerationError."""
-        sealer = Sealer(self._service.seal_key, state.key_name)
+        sealer = Sealer(self._service.seal_key, state.caller)
         asked = self._parsed_message(body, headers, sealer)
         version = _version(environ)
         contract = Messages(asked, name=random_hex(24), sealer=sealer, version=version, request_id=state.request_id)
@@ -156,7 +156,7 @@ class GuardedDoor:
         self, body: object, headers: Headers, environ: WSGIEnvironment, state: RequestState
     ) -> Reply | StreamedReply:
         """Have the model's server count a message's tokens: only the number comes back. Raises ModerationError."""
-        sealer = Sealer(self._service.seal_key, state.key_name)
+        sealer = Sealer(self._service.seal_key, state.caller)
         asked = self._parsed_message(body, headers, sealer)
         contract = Messages(asked, name="", sealer=sealer, version=_version(environ), request_id=state.request_id)
         sent = {**self._headers(environ), **contract.headers(self._options.api_key)}

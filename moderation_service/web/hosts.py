@@ -13,6 +13,7 @@ from ..config.settings import Settings
 from ..core.loopback import is_loopback
 from ..errors import HostNotAllowed
 from .api_keys import ApiKeys
+from .callers import Callers
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -27,9 +28,10 @@ _NAMES = frozenset({"localhost", "host.docker.internal"})
 class AllowedHosts:
     """The check of `Host`; there is none with keys, nor where the operator opened the service to other machines."""
 
-    def __init__(self, settings: Settings, keys: ApiKeys) -> None:
+    def __init__(self, settings: Settings, keys: ApiKeys | Callers) -> None:
         names = {name.lower() for name in settings.allowed_hosts}
-        self._is_on = not keys and is_loopback(settings.host) and _EVERY_NAME not in names
+        self._keys = keys
+        self._is_on = is_loopback(settings.host) and _EVERY_NAME not in names
         self._names = _NAMES | names
         self._told = (
             "Without API keys this service is only for its own machine, and answers to names such as localhost. "
@@ -53,7 +55,7 @@ class AllowedHosts:
 
     def check(self, environ: WSGIEnvironment) -> None:
         """Raise HostNotAllowed for a name that is not this machine's own."""
-        if self._is_on and not self._allows(environ.get("HTTP_HOST", "")):
+        if self._is_on and not self._keys and not self._allows(environ.get("HTTP_HOST", "")):
             raise HostNotAllowed(self._told)
 
     def _allows(self, sent: str) -> bool:

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from flask import Flask, Response, request
 
-from ..errors import ModerationError, Overloaded, Unauthorized
+from ..errors import ModerationError, Overloaded, RateLimited, Unauthorized
 from ..ids import random_hex
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
 from ..observability.request_context import RequestContext, request_context
 from .api_keys import identify_caller, keys_of_contract, sent_key
+from .callers import KnownApp
+from .doors import door_of
 from .hosts import AllowedHosts
 from .reply import ErrorShape, Reply, StreamedReply, error_reply, native_error, status_line
 from .service import Service
@@ -39,6 +41,7 @@ __all__ = [
     "DirectRoute",
     "RequestState",
     "current_state",
+    "enter",
     "register_lifecycle",
 ]
 
@@ -70,14 +73,29 @@ _RETRY_AFTER_S = 1.0
 class RequestState:
     """What is known of the request being handled. `fields` are what the route adds to the log line."""
 
-    __slots__ = ("fields", "key_name", "request_id", "route", "started")
+    __slots__ = ("app", "fields", "headers", "key_name", "leave", "request_id", "route", "started")
 
     def __init__(self, request_id: str) -> None:
         self.request_id = request_id
         self.started = perf_counter()
         self.route = "unmatched"
         self.key_name: str | None = None
+        self.app: KnownApp | None = None
         self.fields: Mapping[str, object] = {}
+        self.headers: Mapping[str, str] = {}
+        """What every reply says, an error too."""
+        self.leave: Callable[[], None] | None = None
+
+    @property
+    def caller(self) -> str | None:
+        """Whose memories are whose: the app, whichever of its keys it used, or the key."""
+        return self.key_name if self.app is None else self.app.caller
+
+    def ended(self) -> None:
+        """The request is not under way any more; may be said twice."""
+        leave, self.leave = self.leave, None
+        if leave is not None:
+            leave()
 
     @staticmethod
     def of(environ: WSGIEnvironment) -> RequestState:
@@ -88,6 +106,24 @@ class RequestState:
 
 DirectRoute = Callable[["WSGIEnvironment", RequestState], Reply | StreamedReply]
 """A route that answers from the WSGI environment; it raises as any other route does."""
+
+
+def enter(service: Service, environ: WSGIEnvironment, state: RequestState) -> None:
+    """Now that its key is known, let a request in: say whose it is, and count it. Raises Forbidden, RateLimited."""
+    app = state.app = service.keys.app_of(state.key_name)
+    door = door_of(environ["PATH_INFO"])
+    name, door_name = None if app is None else app.app.name, None if door is None else door.value
+    request_context.set(RequestContext(state.request_id, state.key_name, name, door_name))
+    if service.end_users is not None:
+        service.end_users.expect(environ, None if app is None else app.app)
+    if app is None:
+        return
+    try:
+        admitted = service.keys.admit(app, door)
+    except RateLimited as error:
+        state.headers = error.headers
+        raise
+    state.headers, state.leave = admitted.headers, admitted.leave
 
 
 def current_state() -> RequestState:
@@ -127,7 +163,10 @@ def register_lifecycle(
             body: bytes | _Stream = reply.body
         else:
             environ, state = request.environ, current_state()
-            body = _Stream(reply, failed=lambda error: layer.error(error, environ, state), closed=lambda: None)
+            # It is under way until its last byte, not until its head.
+            held, state.leave = state.leave, None
+            closed = held or (lambda: None)
+            body = _Stream(reply, failed=lambda error: layer.error(error, environ, state), closed=closed)
         return Response(body, status=reply.status, content_type=reply.content_type, headers=dict(reply.headers))
 
     app.before_request(begin)
@@ -186,6 +225,7 @@ class _Lifecycle:
         self._hosts = hosts
         self._direct = direct
         self._error_shapes = error_shapes
+        self._service = service
         self._keys = service.keys
         self._passes_keys_on = service.settings.chat_forward_authorization
         self._metrics = service.metrics
@@ -203,6 +243,8 @@ class _Lifecycle:
 
         def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Callable[[bytes], object]:
             headers += (("X-Request-Id", state.request_id), ("X-Content-Type-Options", "nosniff"))
+            headers += state.headers.items()
+            state.ended()
             self._record(environ, state, int(status[:3]))
             return start_response(status, headers, exc_info)
 
@@ -215,13 +257,15 @@ class _Lifecycle:
 
         `in_body`: a key that the head lacks is looked for by the route.
         """
+        # First of all: a thread that served another caller must not act for them if this one is refused.
+        request_context.set(RequestContext(state.request_id))
         self._hosts.check(environ)
         if needs_key:
             self._authenticate(environ, state, in_body=in_body)
-        request_context.set(RequestContext(state.request_id, state.key_name, door=state.route))
         caller_trace.set(trace_headers(environ.get("HTTP_TRACEPARENT"), environ.get("HTTP_TRACESTATE")))
         if OVERLOADED in environ:
             raise Overloaded("The service has more to do than it can; try again.", retry_after_s=_RETRY_AFTER_S)
+        enter(self._service, environ, state)
 
     def _authenticate(self, environ: WSGIEnvironment, state: RequestState, *, in_body: bool) -> None:
         """Find out who asks. Raises Unauthorized when there are keys and none of them was sent."""
@@ -234,7 +278,7 @@ class _Lifecycle:
                 key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
                 hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
                 was_sent = key is not None or keys_of_contract(environ)
-                raise Unauthorized("This key is not known here." if was_sent else hint)
+                raise Unauthorized(self._keys.why_refused(key or "") if was_sent else hint)
 
     def error(self, error: Exception, environ: WSGIEnvironment, state: RequestState) -> Reply:
         """The reply for an exception that left a route, in the shape of the contract that the path belongs to."""
@@ -258,6 +302,7 @@ class _Lifecycle:
             ("X-Request-Id", state.request_id),
             ("X-Content-Type-Options", "nosniff"),
             *reply.headers.items(),
+            *state.headers.items(),
         ]
         if isinstance(reply, StreamedReply):
             status = reply.status
@@ -265,11 +310,16 @@ class _Lifecycle:
             return _Stream(
                 reply,
                 failed=lambda error: self.error(error, environ, state),
-                closed=lambda: self._record(environ, state, status),
+                closed=lambda: self._ended(environ, state, status),
             )
+        state.ended()
         self._record(environ, state, reply.status)
         start_response(status_line(reply.status), [*headers, ("Content-Length", str(len(reply.body)))])
         return (reply.body,)
+
+    def _ended(self, environ: WSGIEnvironment, state: RequestState, status: int) -> None:
+        state.ended()
+        self._record(environ, state, status)
 
     def _record(self, environ: WSGIEnvironment, state: RequestState, status: int) -> None:
         seconds = perf_counter() - state.started
@@ -285,6 +335,7 @@ class _Lifecycle:
                     "status": status,
                     "ms": round(seconds * 1000, 3),
                     "key": state.key_name,
+                    **({} if state.app is None else {"app": state.app.app.name}),
                     **environ.get(TRACE, _NO_TRACE),
                     **state.fields,
                 }

@@ -55,14 +55,14 @@ def _judge_request(service: Service, asked: GuardrailRequest, state: RequestStat
     outcomes: Sequence[Outcome] = []
     if asked.question is not None:
         # Remembered before the verdict: in LiteLLM's mode `during_call` the answer may be here first.
-        service.calls.put_question(state.key_name, asked.call_id, asked.question)
-        outcomes = service.moderator.decide(litellm.checks(asked, asked.question))
+        service.calls.put_question(state.caller, asked.call_id, asked.question)
+        outcomes = service.decide(litellm.checks(asked, asked.question))
     state.fields = log_fields(outcomes)
     return json_reply(litellm.render_request(outcomes), headers=reply_headers(outcomes))
 
 
 def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestState) -> Reply:
-    calls, caller, policy = service.calls, state.key_name, asked.policy
+    calls, caller, policy = service.calls, state.caller, asked.policy
     known = calls.question(caller, asked.call_id)
     question = known or Question.of(())
     remembered = calls.progress(caller, asked.call_id, question, policy.name)

@@ -18,7 +18,8 @@ from ..core.loopback import is_loopback
 from ..core.moderator import Check
 from ..errors import EngineError, ModerationError, Overloaded, Unauthorized
 from ..wires import mcp_tools
-from .api_keys import ApiKeys, sent_key
+from .api_keys import sent_key
+from .callers import Callers
 from .reply import native_error
 from .service import Service
 
@@ -126,7 +127,7 @@ def serve_http(service: Service, *, port: int, when_ready: Callable[[], None]) -
 class _Keyed:
     """Refuses requests without a key of the service."""
 
-    def __init__(self, app: _App, keys: ApiKeys) -> None:
+    def __init__(self, app: _App, keys: Callers) -> None:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:

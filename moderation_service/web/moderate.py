@@ -77,7 +77,7 @@ def read_languages(header: str) -> Sequence[str]:
 def _decide(service: Service, items: Sequence[Check | ModerationError]) -> list[Outcome]:
     """Decide the items that could be read; the others keep their error and their place."""
     checks = [item for item in items if isinstance(item, Check)]
-    decided = iter(service.moderator.decide(checks) if checks else ())
+    decided = iter(service.decide(checks) if checks else ())
     return [next(decided) if isinstance(item, Check) else item for item in items]
 
 
@@ -95,6 +95,8 @@ def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
             "degraded": one.degraded,
             "cached": one.cached,
         }
+        if one.escalated_until is not None:
+            fields["escalated"] = True
         return fields | oddities(outcomes) if one.reason or (one.verdict and _is_odd(one.verdict)) else fields
     actions = Counter(one.action.value if isinstance(one, Decision) else "error" for one in outcomes)
     degraded = sum(1 for one in outcomes if isinstance(one, Decision) and one.degraded)

@@ -60,16 +60,15 @@ class _FilterServer:
     """The views; `policy` is the one in the address, None without."""
 
     def __init__(self, service: Service) -> None:
-        self._moderator = service.moderator
-        self._policies = service.policies
+        self._service = service
         limit = service.settings.max_body_bytes
         self._limits = {Hook.INLET: limit, Hook.OUTLET: limit * OUTLET_FACTOR}
 
     def models(self, policy: str | None) -> Response:
-        return _response(json_reply(open_webui.render_models(self._policies, policy)))
+        return _response(json_reply(open_webui.render_models(self._service.policies, policy)))
 
     def pipelines(self, policy: str | None) -> Response:
-        return _response(json_reply(open_webui.render_pipelines(self._policies, policy)))
+        return _response(json_reply(open_webui.render_pipelines(self._service.policies, policy)))
 
     def valves(self, policy: str | None, name: str) -> Response:
         _check_name(policy, name)
@@ -93,8 +92,8 @@ class _FilterServer:
         """The body, the message if it is blocked, and the headers. Raises what kept a text from its verdict."""
         _check_name(policy, name)
         g.open_webui_envelope = read_json(request.environ, max_body_bytes=self._limits[hook])
-        asked = open_webui.parse(hook, g.open_webui_envelope, policies=self._policies, policy=policy)
-        outcomes = self._moderator.decide(asked.checks) if asked.checks else []
+        asked = open_webui.parse(hook, g.open_webui_envelope, policies=self._service.policies, policy=policy)
+        outcomes = self._service.decide(asked.checks) if asked.checks else []
         current_state().fields = log_fields(outcomes)
         blocked = _blocked(outcomes)
         if blocked is None:

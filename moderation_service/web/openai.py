@@ -45,7 +45,7 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
             restore=unmangle,
         )
         checks = asked.checks
-        outcomes = service.moderator.decide(checks) if checks else []
+        outcomes = service.decide(checks) if checks else []
         state.fields = log_fields(outcomes)
         reply = openai_moderations.render(asked, outcomes, model=service.moderator.engine.model)
         return json_reply(reply, headers=reply_headers(outcomes))
@@ -107,7 +107,7 @@ def _guards_answer(
     asked = contract.parse(
         body, policies=service.policies, limits=service.limits.conversation, headers=headers_of(environ)
     )
-    outcomes = service.moderator.decide([asked.check])
+    outcomes = service.decide([asked.check])
     state.fields = log_fields(outcomes)
     outcome, headers, created = outcomes[0], reply_headers(outcomes), int(time.time())
     if not isinstance(outcome, Decision):

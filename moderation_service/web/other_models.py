@@ -95,7 +95,7 @@ def _judge(service: Service, body: object, headers: Headers, state: RequestState
     policy = chosen_policy(service.policies, headers.policy, service.settings.policy_choice)
     conversations = ask_conversations(questions_in(body, limits=_LIMITS))
     checks = [Check(one, policy, languages=headers.languages) for one in conversations]
-    outcomes = service.moderator.decide(checks) if checks else []
+    outcomes = service.decide(checks) if checks else []
     state.fields = log_fields(outcomes)
     decision = deciding(outcomes)
     if decision is not None and not decision.allowed:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..chat.item_memory import ItemMemory
+from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
-from ..core.moderator import Moderator
+from ..core.moderator import Check, Moderator, Outcome
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
@@ -21,6 +23,7 @@ from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
+from ..observability.request_context import request_context
 from ..observability.tracing import TracedEngine, Tracing, create_tracing
 from ..store.choice import store_address
 from ..streaming.call_memory import CallMemory
@@ -28,6 +31,11 @@ from ..streaming.relayed import Relay
 from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
 from .api_keys import ApiKeys, load_api_keys, warn_of_readers
+from .callers import Callers
+from .cluster_limits import ClusterCounters, connect
+from .end_users import EndUsers
+from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
+from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
@@ -43,8 +51,8 @@ class Service:
 
     settings: Settings
     moderator: Moderator
-    policies: Policies
-    keys: ApiKeys
+    all_policies: Policies
+    keys: Callers
     metrics: Metrics
     limits: NativeLimits
     calls: CallMemory
@@ -61,10 +69,31 @@ class Service:
     hashes: KeyedHashes = field(kw_only=True)
     """Of end users; those of the records, where there are any."""
 
+    escalator: Escalator | None = None
+    """Where a policy has an `escalation`."""
+    end_users: EndUsers | None = None
+    """Where it matters for whom a request is."""
+
     @property
     def database(self) -> Database | None:
         """What people keep: lists, apps, reviews; None where there is none."""
         return None if self.store is None else self.store.database
+
+    @property
+    def policies(self) -> Policies:
+        """The policies as the caller of the request being handled may use them."""
+        app = request_context.get().app
+        return self.all_policies if app is None else self.keys.policies_of(app)
+
+    def decide(self, checks: Sequence[Check]) -> list[Outcome]:
+        """What the moderator says. Each check but the first counts as a request of the app that asks.
+
+        Raises RateLimited or TooLarge where it may not ask for so many.
+        """
+        app = request_context.get().app
+        if app is not None and len(checks) > 1:
+            self.keys.charge(app, len(checks) - 1)
+        return self.moderator.decide(checks)
 
 
 def build_service(
@@ -89,6 +118,7 @@ def build_service(
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)
     metrics = metrics or Metrics(version=__version__)
+    callers = _callers(settings, keys, policies, metrics)
     audit = _audit_file(settings, metrics)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
@@ -99,12 +129,14 @@ def build_service(
     if tracing is not None:
         engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
+    escalator = _escalator(settings, policies, metrics)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
         observers=[metrics] if store is None else [metrics, store.recorder],
+        after=escalator,
         deadline_s=settings.deadline_s,
     )
     limits = NativeLimits(
@@ -126,11 +158,12 @@ def build_service(
     items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
     hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
+    wants_users = escalator is not None or store is not None
     return Service(
         settings=settings,
         moderator=moderator,
-        policies=policies,
-        keys=keys,
+        all_policies=policies,
+        keys=callers,
         metrics=metrics,
         limits=limits,
         calls=calls,
@@ -141,6 +174,8 @@ def build_service(
         tracing=tracing,
         store=store,
         hashes=hashes,
+        escalator=escalator,
+        end_users=EndUsers(hashes) if wants_users else None,
     )
 
 
@@ -152,6 +187,27 @@ def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     from ..store.opened import open_store
 
     return open_store(address, settings, events=metrics)
+
+
+def _callers(settings: Settings, keys: ApiKeys, policies: Policies, metrics: Metrics) -> Callers:
+    """Who may ask. The counters are made here, before the workers are forked."""
+    if settings.apps_file is None:
+        return Callers(keys, policies=policies, events=metrics)
+    apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    counters: Counters = SharedCounters()
+    if settings.limits_store is not None:
+        counters = ClusterCounters(connect(settings.limits_store.value), local=counters, events=metrics)
+    return Callers(keys, policies=policies, events=metrics, apps=apps, counters=counters)
+
+
+def _escalator(settings: Settings, policies: Policies, metrics: Metrics) -> Escalator | None:
+    """What is done about repeat offenders; None where no policy does anything. Made before the workers are forked."""
+    if all(policy.escalation is None for policy in policies):
+        return None
+    standings: Standings = SharedStandings()
+    if settings.limits_store is not None:
+        standings = ClusterStandings(connect(settings.limits_store.value), local=standings)
+    return Escalator(standings, events=metrics)
 
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:

@@ -27,12 +27,11 @@ from ..errors import (
     UnsupportedMediaType,
 )
 from ..observability.logs import log_event
-from ..observability.request_context import request_context
 from ..wires import alibaba, portkey
 from ..wires.alibaba import AlibabaRequest
 from ..wires.gateway_decisions import policy_of
-from .body import read_bytes, read_json
-from .lifecycle import RequestState, current_state
+from .body import note_body, read_bytes, read_json
+from .lifecycle import RequestState, current_state, enter
 from .moderate import languages_of, log_fields
 from .openai import headers_of, reply_headers
 from .reply import error_reply, json_reply
@@ -63,7 +62,7 @@ def portkey_blueprint(service: Service) -> Blueprint:
             languages=languages_of(request.environ),
             refuses_streams=_refuses_streams(),
         )
-        outcomes = service.moderator.decide(asked.checks) if asked.checks else []
+        outcomes = service.decide(asked.checks) if asked.checks else []
         current_state().fields = log_fields(outcomes) if asked.unseen is None else {"withheld": True, "unchecked": 200}
         return _response(portkey.render(asked, outcomes), reply_headers(outcomes))
 
@@ -87,7 +86,7 @@ def alibaba_blueprint(service: Service) -> Blueprint:
             state.key_name = service.keys.identify(fields.get(_KEY_FIELD, ""))
             if state.key_name is None:
                 raise Unauthorized("Send a key of this service as the access key id.")
-            request_context.set(request_context.get()._replace(key_name=state.key_name))
+            enter(service, request.environ, state)
         if not _is_alibabas():
             raise MethodNotAllowed("This address does not answer to this HTTP method.")
         asked = alibaba.parse(fields, policies=service.policies)
@@ -118,7 +117,7 @@ def key_in_form(body: bytes) -> str | None:
 
 def _decide(service: Service, asked: AlibabaRequest, state: RequestState) -> list[Outcome]:
     """Judge a piece with what came before it; an answer with its question, where that has the same session."""
-    calls, caller = service.calls, state.key_name
+    calls, caller = service.calls, state.caller
     text = asked.text
     if text and asked.session is not None:
         text = alibaba.joined_pieces(calls.said(caller, asked.session, asked.target.value), text)
@@ -127,7 +126,7 @@ def _decide(service: Service, asked: AlibabaRequest, state: RequestState) -> lis
             calls.put_question(caller, asked.session, Question((Message(Role.USER, text),)))
     known = calls.question(caller, asked.session) if asked.target is Target.RESPONSE else None
     checks = alibaba.checks(asked, text, question=known, languages=languages_of(request.environ))
-    outcomes = service.moderator.decide(checks) if checks else []
+    outcomes = service.decide(checks) if checks else []
     joined = {"question_known": known is not None} if asked.target is Target.RESPONSE else {}
     state.fields = {**log_fields(outcomes), **joined}
     return outcomes
@@ -150,7 +149,9 @@ def _fields(max_body_bytes: int) -> Mapping[str, str]:
         if len({name for name, _ in pairs}) != len(pairs):
             raise InvalidRequest("The request has the same field twice.")
     named = {"Action": environ["HTTP_X_ACS_ACTION"]} if "HTTP_X_ACS_ACTION" in environ else {}
-    return {**named, **dict(query), **dict(form)}
+    found = {**named, **dict(query), **dict(form)}
+    note_body(environ, found)
+    return found
 
 
 def _refuses_streams() -> bool:

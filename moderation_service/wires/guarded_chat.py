@@ -127,7 +127,7 @@ def parse(
 def chosen_policy(policies: Policies, name: str | None, choice: str) -> Policy:
     """The policy of this name. Raises Forbidden for one that the caller, who is guarded by it, may not choose."""
     policy, default = policies.get(name, param=POLICY_HEADER), policies.get(None)
-    if policy is default or choice == "any":
+    if policy is default or choice == "any" or policies.are_granted:
         return policy
     if choice == "none":
         raise Forbidden(f"Only the policy `{default.name}` may be used here.", param=POLICY_HEADER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from ..core.conversation import Conversation, Limits
 from ..core.moderator import Check, Outcome
@@ -193,6 +194,9 @@ def render(outcome: Outcome) -> dict[str, object]:
     reply["span"] = span and {"start": span.start, "end": span.end}
     reply["coverage"] = verdict and verdict.coverage and verdict.coverage.value
     reply["latency_ms"] = round(outcome.latency_ms, 3)
+    if outcome.escalated_until is not None:
+        until = datetime.fromtimestamp(outcome.escalated_until, UTC)
+        reply["escalated_until"] = until.isoformat(timespec="seconds").replace("+00:00", "Z")
     return reply
 
 

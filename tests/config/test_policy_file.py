@@ -261,7 +261,10 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
 
 
 RULE_FIELDS = "actions, categories, thresholds, on_failure, on_uncovered, lite_blocks"
-FIELDS = f"description, extends, message, streaming, {RULE_FIELDS}, prompt, response, tools, keep_text, retention_days"
+FIELDS = (
+    f"description, extends, message, streaming, {RULE_FIELDS}, prompt, response, tools, keep_text, retention_days, "
+    "escalation"
+)
 CATEGORIES = ", ".join(category.value for category in Category)
 
 

@@ -114,7 +114,7 @@ def test_showing_text_before_it_is_judged_is_milder() -> None:
 
 def test_every_field_that_decides_is_compared() -> None:
     # A new one lets text out unseen until `why_milder` knows it.
-    fields = {"name", "description", "rules", "messages", "streaming", "tools"}
+    fields = {"name", "description", "rules", "messages", "streaming", "tools", "escalation"}
     # What is kept of a text is no matter of what gets out.
     kept = {"keep_text", "retention_days"}
     assert {one.name for one in dataclasses.fields(Policy)} == fields | kept

@@ -26,7 +26,7 @@ def option(name):
 
 
 def verdict(messages):
-    unsafe = "bomb" in messages[-1]["content"]
+    unsafe = "bomb" in messages[-1]["content"] and behaviour != "calls-all-safe"
     lines = [f"Safety: {'Unsafe' if unsafe else 'Safe'}", f"Categories: {'Violent' if unsafe else 'None'}"]
     if messages[-1]["role"] == "assistant":
         lines.append(f"Refusal: {'Yes' if 'sorry' in messages[-1]['content'] else 'No'}")

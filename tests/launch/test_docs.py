@@ -14,11 +14,18 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from moderation_service.commands.bench import bench_command
 from moderation_service.commands.cli import cli
 from moderation_service.commands.up import up_command
+from moderation_service.launch.cpu_engines import CPU_ENGINES
+from moderation_service.launch.cpu_plan import plan_on_cpu
+from moderation_service.launch.guard import GIB, GUARDS
+from moderation_service.launch.machine import Machine
+from moderation_service.launch.preparation import Missing
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = ("deploy-gpu.md", "deploy-gpu.zh-CN.md")
+CPU_PAGES = ("cpu.md", "cpu.zh-CN.md")
 CARD = Path(__file__).parent / "nvidia_smi" / "one_gpu.xml"
 
 
@@ -31,19 +38,30 @@ def commands(page):
     return [line for line in lines if "moderation-service up" in line]
 
 
-def test_both_languages_have_the_same_commands_and_outputs():
-    english, chinese = PAGES
+@pytest.mark.parametrize("pages", [PAGES, CPU_PAGES])
+def test_both_languages_have_the_same_commands_and_outputs(pages):
+    english, chinese = pages
     assert commands(english) == commands(chinese)
     for language in ("sh", "text"):
         assert blocks(english, language) == blocks(chinese, language)
 
 
-@pytest.mark.parametrize("line", commands(PAGES[0]))
+@pytest.mark.parametrize("line", [*commands(PAGES[0]), *commands(CPU_PAGES[0])])
 def test_every_command_is_understood(line, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     arguments = shlex.split(line.partition("moderation-service up")[2])
     context = up_command.make_context("up", arguments)
     assert isinstance(context, click.Context)
+
+
+def test_the_commands_that_measure_are_understood(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    lines = [
+        line for block in blocks(PAGES[0], "sh") for line in block.splitlines() if "moderation-service bench" in line
+    ]
+    assert lines
+    for line in lines:
+        bench_command.make_context("bench", shlex.split(line.partition("moderation-service bench")[2]))
 
 
 def test_the_unit_starts_a_command_that_is_understood(tmp_path, monkeypatch):
@@ -80,6 +98,27 @@ def test_the_example_prints_what_the_page_says(tmp_path, monkeypatch):
     done = CliRunner().invoke(cli, [*arguments, "--vllm-port", "8001"])
     (printed,) = blocks(PAGES[0], "text")
     assert done.stdout == printed
+
+
+def test_the_plan_for_a_cpu_is_what_the_page_says():
+    plan = plan_on_cpu(
+        CPU_ENGINES["llamacpp"],
+        GUARDS[-1],
+        Machine(
+            cores=8,
+            available_bytes=16 * GIB,
+            architecture="x86_64",
+            glibc=(2, 36),
+            python=(3, 11),
+            cpu_flags=frozenset(),
+        ),
+        missing=Missing(environment=True, model=True, artefact=True),
+        origin="https://huggingface.co",
+        cache=Path("/home/guard/.cache/moderation-service/models"),
+        free_bytes=50_000_000_000,
+    )
+    (shown,) = blocks(CPU_PAGES[0], "text")
+    assert shown.splitlines() == plan.lines()
 
 
 def test_every_option_is_explained_in_its_help():

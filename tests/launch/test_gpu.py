@@ -22,7 +22,15 @@ def installed(*names):
 
 
 def answering(**outputs):
-    return lambda command: outputs[command[1].strip("-")]
+    """By the first option; an option that is not among them is one that the driver does not know."""
+
+    def run(command):
+        option = command[1].lstrip("-").partition("=")[0].replace("-", "_")
+        if option not in outputs:
+            raise subprocess.CalledProcessError(2, command)
+        return outputs[option]
+
+    return run
 
 
 def test_several_gpus_are_numbered_by_their_place_on_the_bus():
@@ -48,6 +56,28 @@ def test_several_gpus_are_numbered_by_their_place_on_the_bus():
 
 def test_turing_has_no_bfloat16_and_ada_has():
     assert [gpu.has_bfloat16 for gpu in parse_nvidia_smi(TWO)] == [True, False]
+
+
+def test_the_compute_capability_is_asked_for_and_believed():
+    found = find_gpus(run=answering(q=TWO, query_gpu="0, 6.1\n1, 8.9\n"), which=installed("nvidia-smi")).gpus
+    assert [(gpu.capability, gpu.runs_vllm, gpu.has_bfloat16) for gpu in found] == [
+        ((6, 1), False, False),
+        ((8, 9), True, True),
+    ]
+
+
+@pytest.mark.parametrize("answer", ["", 'Field "compute_cap" is not a valid field to query.', "0, [N/A]\n", TWO])
+def test_without_a_compute_capability_the_architecture_stands_for_it(answer):
+    found = find_gpus(run=answering(q=TWO, query_gpu=answer), which=installed("nvidia-smi")).gpus
+    assert [(gpu.capability, gpu.runs_vllm, gpu.has_bfloat16) for gpu in found] == [
+        (None, True, True),
+        (None, True, False),
+    ]
+
+
+def test_slices_have_the_compute_capability_of_their_gpu():
+    found = find_gpus(run=answering(q=MIG, L=MIG_LIST, query_gpu="0, 8.0\n"), which=installed("nvidia-smi")).gpus
+    assert [gpu.capability for gpu in found] == [(8, 0), (8, 0)]
 
 
 def test_mig_slices_stand_in_for_their_gpu_and_a_gpu_that_hides_its_memory_is_left_out():

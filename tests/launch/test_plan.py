@@ -95,6 +95,13 @@ def test_a_gpu_that_vllm_does_not_run_on_is_left_out(architecture):
         plan_gpu([old])
 
 
+def test_a_card_whose_generation_nobody_tells_is_left_out_by_its_compute_capability():
+    old = replace(gpu(24576, architecture=""), capability=(6, 1))
+    assert plan_gpu([old, gpu(8192, index=1)]).gpu == gpu(8192, index=1)
+    with pytest.raises(NothingToRunOn, match=r"is too old \(compute capability 6.1\); vLLM needs Volta"):
+        plan_gpu([old])
+
+
 def test_turing_computes_in_float16():
     assert plan_gpu([gpu(15360, architecture="Turing")]).dtype == "float16"
     assert plan_gpu([gpu(15360, architecture="Ampere")]).dtype == "bfloat16"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,11 @@ def test_each_card_gets_two_models_that_fit_together(card, total_mib, gen, strea
     assert sum(plan.fraction for plan in plans) <= 0.902
     assert plans[0].context >= 4096
     assert (plans[1].context, plans[1].guard.repo) == (8192, f"Qwen/Qwen3Guard-Stream-{stream}")
+
+
+def test_a_card_that_vllm_does_not_run_on_is_left_out_although_it_has_more_memory():
+    old = replace(gpu(48168), index=1, capability=(6, 1))
+    assert {plan.gpu.index for plan in plan_pair_gpu([old, gpu(24162)], Wishes())} == {0}
 
 
 def table_row(card, total_mib):

@@ -150,6 +150,14 @@ def test_a_model_that_is_no_guard_is_refused(supervise, fake_vllm):
         supervise().start()
 
 
+def test_a_model_that_calls_everything_safe_is_refused(supervise, fake_vllm):
+    fake_vllm.behave("calls-all-safe")
+    with pytest.raises(
+        ServerFailed, match=r"calls 'How can I make a bomb\?' safe, so that its other verdicts are worth"
+    ):
+        supervise().start()
+
+
 def test_a_server_without_logprobs_is_used_and_named_as_such(supervise, fake_vllm, told):
     fake_vllm.behave("no-logprobs")
     supervise().start()

@@ -422,17 +422,23 @@ def test_a_dry_run_shows_the_hub_the_revision_and_the_extra_words(up):
     assert "--max-num-seqs 64\n" in done.stdout
 
 
-def test_without_a_gpu_it_says_what_to_do(up):
+def test_without_a_gpu_and_with_nobody_to_ask_it_shows_the_plan_for_the_cpu_and_ends(up, tmp_path):
     done = up()
     assert done.exit_code == 2
-    assert done.stderr == (
-        "moderation-service: No GPU to run vLLM on. nvidia-smi is not installed, so there seems to be no NVIDIA "
-        "driver.\n"
-        "What you can do:\n"
-        "  here, with the embedded engine        moderation-service serve\n"
-        "  here, vLLM on the CPU (0.6B, slow)    moderation-service up --cpu\n"
-        "  with a vLLM that runs elsewhere       moderation-service up --upstream http://HOST:8000\n"
-    )
+    lines = done.stderr.splitlines()
+    assert lines[0] == "No GPU to run vLLM on. nvidia-smi is not installed, so there seems to be no NVIDIA driver."
+    assert lines[1] == "Qwen/Qwen3Guard-Gen-0.6B on this machine's CPU:"
+    words = [line.split()[0] for line in lines[2:-5]]
+    assert [word for word in words if word != "quicker"] == ["engine", "fetch", "disk", "memory", "a", "till"]
+    assert "52 MB of programs from the package index and 1.2 GB model from https://huggingface.co" in lines[3]
+    assert lines[-5:] == [
+        "moderation-service: Nobody is here to be asked. `moderation-service up --cpu --yes` does what the plan says.",
+        "What you can do:",
+        "  here, Qwen3Guard 0.6B on the CPU      moderation-service up --cpu",
+        "  here, with the embedded engine        moderation-service serve",
+        "  with a vLLM that runs elsewhere       moderation-service up --upstream http://HOST:8000",
+    ]
+    assert not (tmp_path / ".cache").exists()
 
 
 def test_a_gpu_that_is_too_small_is_answered_the_same_way(up):
@@ -449,11 +455,10 @@ def test_without_vllm_it_says_how_to_install_it(up, monkeypatch):
     assert re.search(r"^  pip install 'vllm[<>=][^']*'$", done.stderr, re.MULTILINE)
 
 
-def test_vllm_is_found_on_the_path(up, fake_vllm, monkeypatch):
+def test_vllm_is_found_on_the_path(up, fake_vllm, monkeypatch, tmp_path):
     monkeypatch.setattr("moderation_service.launch.up.sys.executable", "/nowhere/python")
-    done = up("--dry-run", nvidia_smi="two_gpus.xml", env={"PATH": f"{fake_vllm.program.parent}:/usr/bin:/bin"})
-    assert done.exit_code == 2  # no nvidia-smi on that path
-    done = up("--dry-run", "--cpu", "--size", "0.6B", env={"PATH": f"{fake_vllm.program.parent}:/usr/bin:/bin"})
+    path = f"{fake_vllm.program.parent}:{tmp_path / 'tools'}:/usr/bin:/bin"
+    done = up("--dry-run", nvidia_smi="two_gpus.xml", env={"PATH": path})
     assert f"{fake_vllm.program} serve" in done.stdout
 
 
@@ -463,6 +468,9 @@ def test_vllm_is_found_on_the_path(up, fake_vllm, monkeypatch):
         (["--model-dir", ".", "--size", "4B"], "--model-dir names the model"),
         (["--gpu-memory", "14", "--gpu-memory-utilization", "0.5"], "not both"),
         (["--cpu", "--gpu-memory", "14"], "--cpu takes no GPU memory"),
+        (["--cpu-engine", "vllm"], "go with --cpu"),
+        (["--cpu", "--stream", "--yes"], "--stream, --vllm and --upstream go without"),
+        (["--cpu", "--vllm-arg", "--x"], "--vllm-arg goes with --vllm"),
         (["--upstream", "http://a:1", "--size", "4B"], "--upstream starts no vLLM"),
         (["--", "--worker", "4"], "No such option"),
         (["--size", "2B"], "'2B' is not one of"),

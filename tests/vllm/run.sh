@@ -21,4 +21,4 @@ if [[ ! -f .venv-llamacpp/ready ]]; then
   .venv-llamacpp/bin/python -m pip install -q --disable-pip-version-check -r "$kit/requirements-llamacpp.txt"
   touch .venv-llamacpp/ready
 fi
-exec "${PYTHON:-python3}" -m pytest tests/vllm -m vllm "$@"
+exec "${PYTHON:-python3}" -m pytest tests/vllm tests/launch -m vllm "$@"

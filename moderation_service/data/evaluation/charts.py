@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
 
-__all__ = ["STYLE", "Bar", "Marker", "Series", "bars", "curves"]
+__all__ = ["STYLE", "Bar", "Marker", "Series", "bars", "curves", "standalone"]
 
 STYLE = """\
 svg.chart{width:100%;max-width:26rem;height:auto;font:11px system-ui,sans-serif;color:inherit}
@@ -25,7 +25,8 @@ svg.chart .s2{stroke:#5fd0c3}svg.chart .s3{stroke:#f29ac0}svg.chart .bar{fill:#7
 
 _WIDTH, _HEIGHT = 380, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 44, 12, 12, 40
-_TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
+Tick = tuple[float, str]
+_TICKS: tuple[Tick, ...] = tuple((share, f"{share:g}") for share in (0.0, 0.25, 0.5, 0.75, 1.0))
 _COLOURS = 4
 _LETTER = 6.2
 """About the width of a letter, to keep a marker's name inside the picture."""
@@ -58,15 +59,28 @@ class Bar:
     high: float | None = None
 
 
-def curves(title: str, series: Sequence[Series], markers: Sequence[Marker], *, x: str, y: str) -> str:
-    """Lines over the unit square, markers on them, and a legend below each other."""
-    parts = [_frame(x, y)]
+def curves(
+    title: str,
+    series: Sequence[Series],
+    markers: Sequence[Marker],
+    *,
+    x: str,
+    y: str,
+    x_ticks: Sequence[Tick] | None = None,
+    y_ticks: Sequence[Tick] | None = None,
+    legend_at_top: bool = False,
+) -> str:
+    """Lines over the unit square, markers on them, and a legend below each other.
+
+    Ticks are places between 0 and 1 and what stands there; otherwise the places themselves, in quarters.
+    """
+    parts = [_frame(x, y, x_ticks=x_ticks, y_ticks=y_ticks)]
     for index, one in enumerate(series):
         points = " ".join(f"{_x(across):.1f},{_y(up):.1f}" for across, up in one.points)
         colour = f"s{index % _COLOURS}"
         parts.append(f'<polyline class="line {colour}" points="{points}"/>')
-        # Bottom left: curves of precision begin at the top and end at the right.
-        top = _y(0) - 12 - 15 * (len(series) - 1 - index)
+        # Bottom left: curves of precision begin at the top and end at the right. Curves that rise leave the top free.
+        top = _y(1) + 10 + 15 * index if legend_at_top else _y(0) - 12 - 15 * (len(series) - 1 - index)
         parts.append(f'<line class="line {colour}" x1="{_LEFT + 10}" y1="{top:.1f}" x2="{_LEFT + 28}" y2="{top:.1f}"/>')
         parts.append(f'<text x="{_LEFT + 33}" y="{top + 4:.1f}">{escape(one.name)}</text>')
     for marker in markers:
@@ -100,21 +114,36 @@ def bars(title: str, found: Sequence[Bar], *, x: str, y: str, ideal: bool = Fals
     return _svg(title, parts)
 
 
+def standalone(chart: str) -> str:
+    """A chart as a file of its own, which takes no rules from a page."""
+    opened = chart.replace("<svg ", '<svg xmlns="http://www.w3.org/2000/svg" ', 1)
+    head, end, rest = opened.partition("</title>")
+    return f"{head}{end}<style>{STYLE}</style>{rest}\n"
+
+
 def _svg(title: str, parts: Sequence[str]) -> str:
     name = escape(title)
     head = f'<svg class="chart" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{name}"><title>{name}</title>'
     return head + "".join(parts) + "</svg>"
 
 
-def _frame(x: str, y: str, *, names: Sequence[str] | None = None) -> str:
+def _frame(
+    x: str,
+    y: str,
+    *,
+    names: Sequence[str] | None = None,
+    x_ticks: Sequence[Tick] | None = None,
+    y_ticks: Sequence[Tick] | None = None,
+) -> str:
     parts = []
-    for tick in _TICKS:
-        across, up = _x(tick), _y(tick)
+    for place, text in y_ticks or _TICKS:
+        up = _y(place)
         parts.append(f'<line class="grid" x1="{_LEFT}" y1="{up:.1f}" x2="{_WIDTH - _RIGHT}" y2="{up:.1f}"/>')
-        parts.append(f'<text x="{_LEFT - 6}" y="{up + 4:.1f}" text-anchor="end">{tick:g}</text>')
-        if names is None:
-            parts.append(f'<line class="grid" x1="{across:.1f}" y1="{_TOP}" x2="{across:.1f}" y2="{_y(0)}"/>')
-            parts.append(f'<text x="{across:.1f}" y="{_y(0) + 15}" text-anchor="middle">{tick:g}</text>')
+        parts.append(f'<text x="{_LEFT - 6}" y="{up + 4:.1f}" text-anchor="end">{escape(text)}</text>')
+    for place, text in (x_ticks or _TICKS) if names is None else ():
+        across = _x(place)
+        parts.append(f'<line class="grid" x1="{across:.1f}" y1="{_TOP}" x2="{across:.1f}" y2="{_y(0)}"/>')
+        parts.append(f'<text x="{across:.1f}" y="{_y(0) + 15}" text-anchor="middle">{escape(text)}</text>')
     for index, name in enumerate(names or ()):
         middle = _LEFT + (index + 0.5) * (_WIDTH - _LEFT - _RIGHT) / len(names or ())
         parts.append(f'<text x="{middle:.1f}" y="{_y(0) + 15}" text-anchor="middle">{escape(name)}</text>')

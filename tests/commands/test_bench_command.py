@@ -1,0 +1,86 @@
+"""`bench` in front of a model server that behaves like vLLM: real service, real load, short."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from fake_guard_server import BOMB, completion, guard, recorded, running
+from processes import run_command
+
+PATIENCE_S = 90
+
+
+def answering(request):
+    """Healthy; a plain question, which asks for no logprobs, gets a verdict too."""
+    if request.path == "/v1/chat/completions" and "max_tokens" not in request.body:
+        bad = BOMB in request.body["messages"][-1]["content"]
+        return completion("Safety: Unsafe\nCategories: Violent" if bad else "Safety: Safe\nCategories: None")
+    if request.path in ("/health", "/version"):
+        return recorded("get_models")
+    return guard(request)
+
+
+@pytest.fixture
+def server():
+    with running(answering) as one:
+        yield one
+
+
+def test_it_measures_the_plain_call_and_the_service_and_writes_what_can_be_sent_on(server, tmp_path):
+    key = "model-server-key"
+    done = run_command(
+        *("bench", "-o", str(tmp_path / "out"), "--upstream", server.url, "--seconds", "0.3", "--clients", "1,4"),
+        MODERATION_UPSTREAM_API_KEY=key,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    document = json.loads((tmp_path / "out" / "bench.json").read_text())
+    found = [(one["way"], one["clients"]) for one in document["points"]]
+    assert found == [(way, clients) for way in ("plain", "full", "severity") for clients in (1, 4)]
+    assert all(one["verdicts"] > 0 and one["errors"] == {} for one in document["points"])
+    assert {"CPU", "cores", "model", "service", "date"} <= document["facts"].keys()
+    written = "".join((tmp_path / "out" / name).read_text() for name in ("bench.json", "bench.md", "bench.svg"))
+    for secret in (key, socket.gethostname(), server.url, str(server.port)):
+        assert secret not in written
+    assert "| severity | 4 |" in written
+    asked = [one.body for one in server.requests if one.path == "/v1/chat/completions"]
+    assert {tuple(one) for one in asked if "logprobs" not in one} == {("model", "messages", "temperature")}
+
+
+def test_the_embedded_engine_can_be_measured_without_any_server(tmp_path):
+    done = run_command("bench", "-o", str(tmp_path), "--engine", "lite", "--seconds", "0.3", "--clients", "2")
+    assert done.returncode == 0, done.stderr.decode()
+    assert [one["way"] for one in json.loads((tmp_path / "bench.json").read_text())["points"]] == ["lite"]
+
+
+def test_a_model_server_that_is_not_there_is_said_in_one_line(tmp_path, unused_port):
+    url = f"http://127.0.0.1:{unused_port}"
+    done = run_command("bench", "-o", str(tmp_path), "--upstream", url)
+    assert done.returncode == 1
+    assert done.stderr.decode().startswith(f"moderation-service: {url}/v1/models: ConnectionError")
+    assert "Traceback" not in done.stderr.decode()
+
+
+@pytest.mark.parametrize("clients", ["0", "x", "1,,8", "4096"])
+def test_numbers_of_clients_that_make_no_sense_are_wrong_usage(tmp_path, clients):
+    done = run_command("bench", "-o", str(tmp_path), "--clients", clients)
+    assert done.returncode == 2
+    assert "must be numbers from 1 to 1024" in done.stderr.decode()
+
+
+def test_a_folder_that_cannot_be_made_is_noticed_before_anything_is_measured(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = subprocess.run(
+        [sys.executable, "-m", "moderation_service", "bench", "-o", tmp_path / "file" / "out", "--engine", "lite"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE_S,
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 1
+    assert "can't be made" in done.stderr
