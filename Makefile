@@ -26,7 +26,7 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 	@$(BIN)/python -m pytest tests/data -m data $(ARGS)
 	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
 
-test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, and of limits on a real Redis, with kills and outages (2 minutes)
+test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, of limits and the cluster memory on a real Redis, with kills and outages (3 minutes)
 	@$(BIN)/python -m pytest tests/store -m "store or not store" $(ARGS)
 	@$(BIN)/python -m pytest tests/web tests/commands -m store $(ARGS)
 

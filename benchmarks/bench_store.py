@@ -1,6 +1,6 @@
 """What the database of records costs a verdict, and how long its questions take with a million records in SQLite.
 
-Run: python benchmarks/bench_store.py [--rows 1000000] [--checks 20000]. Figures of one run can be compared.
+Run: python benchmarks/bench_store.py [--rows 1000000] [--checks 20000] [--seconds 5]
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench_moderate import measure
+from load import Result
 from sqlalchemy import insert
 
 from moderation_service.core.conversation import Conversation
@@ -91,6 +93,22 @@ def of_a_verdict(folder: Path, checks: int) -> None:
         without, with_it = (statistics.median(times[name]) for name in ("without", "with"))
         print(f"  {what:<24} without {without:6.1f}   with {with_it:6.1f}   more {with_it - without:6.1f}")
     print(f"  dropped: {events.dropped}")
+
+
+def of_requests(seconds: float) -> None:
+    """CPU of all processes per request, and its time, with and without records, in turns."""
+    found: dict[str, list[Result]] = {"instant": [], "recorded": []}
+    for _ in range(3):
+        for kind, results in found.items():
+            results.append(measure(kind, clients=16, cached=False, seconds=seconds, checkout=None))
+    print("\nPOST /moderate with an engine that costs nothing, 16 clients (median of 3 turns)")
+    values = {}
+    for kind, results in found.items():
+        cpu, p99 = (statistics.median(getattr(one, name) for one in results) for name in ("cpu_us", "p99_ms"))
+        values[kind] = cpu, p99
+        print(f"  {kind:<10} CPU {cpu:6.0f} us   p99 {p99:6.1f} ms")
+    (cpu, p99), (cpu_with, p99_with) = values["instant"], values["recorded"]
+    print(f"  with records: CPU x {cpu_with / cpu:.2f}, p99 x {p99_with / p99:.2f}")
 
 
 def filled(folder: Path, rows: int) -> Database:
@@ -209,10 +227,14 @@ def main() -> None:
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--rows", type=int, default=1_000_000)
     options.add_argument("--checks", type=int, default=20_000)
+    options.add_argument("--seconds", type=float, default=5, help="of each turn with requests; 0 leaves them out")
     given = options.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         of_a_verdict(Path(folder), given.checks)
-        of_questions(Path(folder), given.rows)
+        if given.seconds:
+            of_requests(given.seconds)
+        if given.rows:
+            of_questions(Path(folder), given.rows)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,12 @@
-"""The servers that `bench_moderate.py` compares: `python benchmarks/servers.py baseline|instant|lite PORT`."""
+"""The servers that `bench_moderate.py` compares: `python benchmarks/servers.py baseline|instant|recorded|lite PORT`."""
 
 from __future__ import annotations
 
 import json
 import sys
+import tempfile
 from collections.abc import Sequence
+from typing import Any
 
 from moderation_service.config.settings import Secret, Settings
 from moderation_service.core.conversation import Conversation
@@ -61,24 +63,35 @@ def baseline(port: int) -> None:
     Baseline().run()
 
 
-def instant(port: int) -> None:
-    """Our service, everything on, with an engine that costs nothing."""
-    settings = Settings(port=port, api_keys=(Secret(f"bench:{KEY}"),))
+def instant(port: int, *, store: str = "off") -> None:
+    """Our service, everything on but the database of records, with an engine that costs nothing."""
+    settings = Settings(port=port, api_keys=(Secret(f"bench:{KEY}"),), store=Secret(store))
 
-    def load(self: object) -> object:
+    def load(self: Any) -> object:
+        from moderation_service.observability.metrics import Metrics
         from moderation_service.web import create_app
-        from moderation_service.web.service import build_service
+        from moderation_service.web.service import build_service, open_service_store
 
-        return create_app(service=build_service(settings, engine=InstantEngine()))
+        metrics = Metrics(version="bench")
+        records = open_service_store(settings, metrics)
+        self._service = build_service(settings, engine=InstantEngine(), metrics=metrics, store=records)
+        return create_app(service=self._service)
 
     server._Server.load = load  # type: ignore[assignment,method-assign]
     server.serve(settings)
 
 
+def recorded(port: int) -> None:
+    """The same with records in SQLite."""
+    with tempfile.TemporaryDirectory() as folder:
+        instant(port, store=f"sqlite:///{folder}/moderation.db")
+
+
 def lite(port: int) -> None:
-    """Our service as it starts from a bare clone."""
-    server.serve(Settings(port=port, api_keys=(Secret(f"bench:{KEY}"),)))
+    """Our service as it starts from a bare clone, but for the database of records."""
+    server.serve(Settings(port=port, api_keys=(Secret(f"bench:{KEY}"),), store=Secret("off")))
 
 
 if __name__ == "__main__":
-    {"baseline": baseline, "instant": instant, "lite": lite}[sys.argv[1]](int(sys.argv[2]))
+    kinds = {"baseline": baseline, "instant": instant, "recorded": recorded, "lite": lite}
+    kinds[sys.argv[1]](int(sys.argv[2]))

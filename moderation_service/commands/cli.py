@@ -8,6 +8,7 @@ import click
 
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
+from .adapt import adapt_command
 from .annotate import annotate_command
 from .bench import bench_command
 from .benchmark import benchmark_group
@@ -21,6 +22,7 @@ from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
 from .records import records_group
+from .reviews import reviews_group
 from .serve import serve_command
 from .up import up_command
 
@@ -60,12 +62,14 @@ for _command in (
     download_command,
     check_command,
     eval_command,
+    adapt_command,
     mcp_command,
     annotate_command,
     filter_command,
     benchmark_group,
     bench_command,
     policies_group,
+    reviews_group,
     records_group,
     config_group,
     console_group,

@@ -49,8 +49,11 @@ def user_group() -> None:
 @click.argument("name")
 @click.option("--role", type=_ROLES, default=Role.VIEWER.value, show_default=True, help="What they may do.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
-@setting_options(*_STORE)
-def add(config_file: Path | None, name: str, role: str, password_stdin: bool, **flags: object) -> None:
+@click.option("--subject", help="Who this is at the provider of `console_oidc_issuer`, instead of a password.")
+@setting_options(*_STORE, "console_oidc_issuer")
+def add(
+    config_file: Path | None, name: str, role: str, password_stdin: bool, subject: str | None, **flags: object
+) -> None:
     """Add NAME, and ask for a password."""
     from ..console.passwords import hash_password
     from ..store import people
@@ -60,10 +63,18 @@ def add(config_file: Path | None, name: str, role: str, password_stdin: bool, **
         raise ConfigurationError(
             f"NAME must be 1 to {_MAX_NAME} characters that can be printed, without spaces around."
         )
-    database = _database(load(config_file, flags).settings)
-    hashed = hash_password(_password(from_stdin=password_stdin))
+    if name == people.BY_LINK:
+        raise ConfigurationError(f"{name!r} stands for the link on the terminal.")
+    settings = load(config_file, flags).settings
+    database = _database(settings)
+    if subject is None:
+        how: dict[str, str] = {"password": hash_password(_password(from_stdin=password_stdin))}
+    elif settings.console_oidc_issuer is None:
+        raise ConfigurationError("--subject: needs `console_oidc_issuer`.")
+    else:
+        how = {"issuer": str(settings.console_oidc_issuer), "subject": subject}
     with database.write() as connection:
-        if not people.add_person(connection, name, Role(role), now_ms=now_ms(), password=hashed):
+        if not people.add_person(connection, name, Role(role), now_ms=now_ms(), **how):
             raise ConfigurationError(f"There is somebody named {name!r} already.")
         _record(connection, "add", name, after={"role": role})
     click.echo(f"{name} may sign in as {role}.")

@@ -9,11 +9,12 @@ from typing import Protocol
 from ..core.loopback import is_loopback
 from ..errors import ConfigurationError
 from .extras import install_command
-from .setting import Url, declare
+from .setting import Secret, Url, declare
 
 __all__ = ["ConsoleSettings", "wants_console"]
 
 _SECTION = "Console"
+_ROLES = ("none", "viewer", "reviewer", "admin")
 # What of the extra the console can't do without; the rest is imported where it is used.
 _NEEDED = ("sqlalchemy", "alembic", "argon2")
 
@@ -43,6 +44,23 @@ class ConsoleSettings:
         unit="hours",
         minimum=0.1,
         maximum=24 * 30,
+    )
+    console_oidc_issuer: Url | None = declare(
+        None,
+        _SECTION,
+        "Address of an OpenID Connect provider whose people may sign in; its `/.well-known/openid-configuration` is "
+        "read. Needs `console_url` and `console_oidc_client_id`.",
+    )
+    console_oidc_client_id: str | None = declare(None, _SECTION, "The client id that the provider knows this by.")
+    console_oidc_client_secret: Secret | None = declare(
+        None, _SECTION, "The client's secret; none for a public client, which PKCE protects."
+    )
+    console_oidc_role: str = declare(
+        "none",
+        _SECTION,
+        "The role of people of the provider who have none yet: `none` lets in only those whom somebody has added with "
+        "`moderation-service console user add NAME --subject SUBJECT`.",
+        choices=_ROLES,
     )
 
 

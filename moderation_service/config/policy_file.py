@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -37,7 +38,7 @@ _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncover
 _KEPT_FIELDS = ("keep_text", "retention_days")
 _ESCALATION_FIELDS = ("after_blocks", "within_minutes", "action", "for_minutes")
 _SHOWN_FIELDS = ("description", "extends", "message", "streaming")
-_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation")
+_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation", "shadow")
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
@@ -47,6 +48,8 @@ _MAX_BLOCKS, _MAX_MINUTES = 20, 7 * 24 * 60
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
+# Each is asked of every verdict.
+_MAX_SHADOWS = 4
 
 
 def load_policies(path: Path | None, *, default: str) -> Policies:
@@ -66,6 +69,10 @@ def load_policies(path: Path | None, *, default: str) -> Policies:
 class _Reader(YamlReader):
     """One file of policies being read."""
 
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._shadows: dict[str, yaml.Node] = {}
+
     def read(self) -> dict[str, Policy]:
         root = compose_file(self._path)
         if root is None:
@@ -78,7 +85,22 @@ class _Reader(YamlReader):
             if not _NAME.fullmatch(name):
                 self._fail(node, f"policy name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
             found[name] = self._policy(name, node, earlier={**BUILT_IN, **found})
+        known = {**BUILT_IN, **found}
+        for name, node in self._shadows.items():
+            found[name] = replace(found[name], shadow=self._shadow(name, node, known))
         return found
+
+    def _shadow(self, name: str, node: yaml.Node, known: Mapping[str, Policy]) -> tuple[Policy, ...]:
+        """The policies that `shadow` names, one or a list; they may stand anywhere in the file."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        names = [self._scalar(one, what="`shadow`") for one in nodes]
+        for one, other in zip(nodes, names, strict=True):
+            if other not in known or other == name:
+                reason = "is this policy itself" if other == name else "is neither built in nor in this file"
+                self._fail(one, f"`shadow`: policy {other!r} {reason}")
+        if len(names) > _MAX_SHADOWS or len(set(names)) != len(names):
+            self._fail(node, f"`shadow` names up to {_MAX_SHADOWS} policies, each once")
+        return tuple(known[one] for one in names)
 
     def _policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
         fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
@@ -107,6 +129,8 @@ class _Reader(YamlReader):
         tools = base.tools
         if "tools" in fields:
             tools = self._tools(fields["tools"], rules, inherited=base.tools)
+        if "shadow" in fields:
+            self._shadows[name] = fields["shadow"]
         keep_text, days = self._kept(fields, base)
         escalation = base.escalation
         if "escalation" in fields:

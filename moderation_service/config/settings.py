@@ -17,11 +17,13 @@ from typing import Any, get_origin, get_type_hints
 
 from .chat_settings import ChatSettings
 from .console_settings import ConsoleSettings
+from .review_settings import ReviewSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
 from .settings_file import read_settings_file
 from .store_settings import StoreSettings
 from .stream_settings import StreamSettings
+from .webhook_settings import WebhookSettings
 
 __all__ = [
     "ENGINES",
@@ -52,7 +54,7 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, ConsoleSettings, StreamSettings, ChatSettings):
+class Settings(StoreSettings, ConsoleSettings, ReviewSettings, WebhookSettings, StreamSettings, ChatSettings):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(

@@ -20,8 +20,8 @@ class StoreSettings:
         Secret("auto"),
         _SECTION,
         "Where decisions, lists, reviews and people are kept: `sqlite:////folder/file.db`, `postgresql://...`, `off`, "
-        "or `auto`: a file in `data_dir` where the service listens on a loopback address and the extra `console` is "
-        "installed, otherwise off. No text is kept unless a policy says so; see docs/records.md.",
+        "or `auto`: a file in `data_dir` where the service listens on a loopback address, the extra `console` is "
+        "installed and the console is not off; otherwise off. No text is kept unless a policy says so.",
     )
     data_dir: Path | None = declare(
         None, _SECTION, "Folder for the file of `store: auto`; otherwise `~/.local/share/moderation-service`."

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 from werkzeug.wrappers import Request, Response
 
 from ..core.person import Person
+from ..core.session_cookie import COOKIES, marked_secret, secret_in
 from ..store import people
 from ..store.trail import now_ms, record
 from .page import ROOT
@@ -15,7 +16,6 @@ from .parts import Parts
 __all__ = ["Sessions"]
 
 _MS_PER_HOUR = 3_600_000
-_MAX_SECRET_CHARS = 64
 
 
 class Sessions:
@@ -23,16 +23,15 @@ class Sessions:
 
     def __init__(self, parts: Parts) -> None:
         self._database = parts.database
+        self._hashes = parts.hashes
         self._lifetime_ms = round(parts.settings.console_session_hours * _MS_PER_HOUR)
         self._is_tls = parts.settings.console_url is not None and urlsplit(parts.settings.console_url).scheme == "https"
-        # Over TLS, no page of a sister domain can set a cookie of this name.
-        self._name = "__Host-moderation_session" if self._is_tls else "moderation_session"
+        self._name = COOKIES[self._is_tls]
         self._path = "/" if self._is_tls else ROOT
 
     def secret_of(self, request: Request) -> str | None:
-        """What the cookie holds, if it can be a session's."""
-        secret = request.cookies.get(self._name)
-        return secret if secret and len(secret) <= _MAX_SECRET_CHARS else None
+        """The secret in the cookie, if it was made here."""
+        return secret_in(self._hashes, request.cookies.get(self._name))
 
     def person_of(self, secret: str | None) -> Person | None:
         """Who is signed in with this secret now. Raises StoreUnavailable."""
@@ -51,7 +50,7 @@ class Sessions:
             record(connection, actor=person.name, action="sign_in", subject=f"people:{person.name}", after={"by": how})
         response.set_cookie(
             self._name,
-            secret,
+            marked_secret(self._hashes, secret),
             max_age=self._lifetime_ms // 1000,
             path=self._path,
             secure=self._is_tls,

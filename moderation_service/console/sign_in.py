@@ -6,16 +6,19 @@ import hashlib
 import logging
 import secrets
 from collections.abc import Callable, Iterator
+from urllib.parse import urlsplit
 
+from sqlalchemy import Connection
 from werkzeug.wrappers import Request, Response
 
 from ..core.loopback import is_loopback
-from ..core.person import Person
+from ..core.person import Person, Role
 from ..errors import Forbidden, Overloaded
 from ..observability.logs import log_event
 from ..store import people
-from ..store.trail import now_ms
+from ..store.trail import now_ms, record
 from .frame import Frame
+from .oidc import Claims, provider_of
 from .page import ROOT, address
 from .parts import Parts
 from .passwords import is_password
@@ -32,6 +35,9 @@ _WINDOW_MS = 15 * 60_000
 _TRIES_OF_BOTH, _TRIES_OF_NAME, _TRIES_FROM_PLACE = 5, 50, 100
 _FORM_COOKIE = "moderation_form"
 _MAX_CHARS = 1024
+_PROVIDER_COOKIE = "moderation_provider"
+_PROVIDER_S = 600
+_MAX_NAME = 64
 
 _Route = tuple[str, str, Callable[[Request], Response]]
 
@@ -43,6 +49,9 @@ class SignIn:
         self, parts: Parts, frame: Frame, sessions: Sessions, *, language_of: Callable[[Request], str]
     ) -> None:
         self._database = parts.database
+        self._provider = provider_of(parts.settings)
+        self._new_role = parts.settings.console_oidc_role
+        self._is_tls = urlsplit(parts.settings.console_url or "").scheme == "https"
         self._has_link = is_loopback(parts.settings.host)
         self._frame = frame
         self._sessions = sessions
@@ -55,6 +64,9 @@ class SignIn:
         yield "/enter", "GET", self._show_link
         yield "/enter", "POST", self._enter
         yield "/sign-out", "POST", self._sign_out
+        if self._provider is not None:
+            yield "/oidc/start", "GET", self._to_provider
+            yield "/oidc/callback", "GET", self._from_provider
 
     def _show(self, request: Request) -> Response:
         if self._sessions.person_of(self._sessions.secret_of(request)) is not None:
@@ -89,6 +101,56 @@ class SignIn:
         if role is None:
             raise Forbidden("This link was used, or is too old. `moderation-service console link` makes another one.")
         return self._begin(request, Person(people.BY_LINK, role), how="link", target=None)
+
+    def _to_provider(self, request: Request) -> Response:
+        assert self._provider is not None
+        secret = secrets.token_urlsafe(32)
+        response = _to(self._provider.begin(secret))
+        response.set_cookie(
+            _PROVIDER_COOKIE,
+            secret,
+            max_age=_PROVIDER_S,
+            path=ROOT,
+            secure=self._is_tls,
+            httponly=True,
+            samesite="Lax",  # it has to come along on the way back
+        )
+        return response
+
+    def _from_provider(self, request: Request) -> Response:
+        assert self._provider is not None
+        secret = request.cookies.get(_PROVIDER_COOKIE)
+        if not secret or len(secret) > _MAX_CHARS:
+            raise Forbidden("This sign-in was not begun in this browser, or too long ago.")
+        claims = self._provider.finish(secret, request.args)
+        with self._database.write() as connection:
+            account = self._account_of(connection, claims)
+        if account is None:
+            log_event(_log, logging.WARNING, "console_sign_in_refused", subject=claims.subject[:_MAX_NAME])
+            raise Forbidden("The provider knows you, and this console does not. An administrator can add you.")
+        if account.disabled_at is not None:
+            raise Forbidden("This account is disabled.")
+        response = self._begin(request, account.person, how="provider", target=None)
+        response.delete_cookie(_PROVIDER_COOKIE, path=ROOT)
+        return response
+
+    def _account_of(self, connection: Connection, claims: Claims) -> people.Account | None:
+        """The account of the provider's person; a new one where the settings give everybody of theirs a role."""
+        known = people.find_by_subject(connection, issuer=claims.issuer, subject=claims.subject)
+        if known is not None or self._new_role == "none":
+            return known
+        # A name that somebody else has, or the terminal, must not be taken for theirs in the trail.
+        mark = hashlib.sha256(f"{claims.issuer}\n{claims.subject}".encode()).hexdigest()[:8]
+        plain = claims.name[:_MAX_NAME]
+        for name in (plain, f"{plain} ({mark})") if plain != people.BY_LINK else (f"{plain} ({mark})",):
+            added = people.add_person(
+                connection, name, Role(self._new_role), now_ms=now_ms(), issuer=claims.issuer, subject=claims.subject
+            )
+            if added:
+                after = {"role": self._new_role, "by": "provider"}
+                record(connection, actor=name, action="people.add", subject=f"people:{name}", after=after)
+                break
+        return people.find_by_subject(connection, issuer=claims.issuer, subject=claims.subject)
 
     def _sign_out(self, request: Request) -> Response:
         secret = self._sessions.secret_of(request)
@@ -128,7 +190,7 @@ class SignIn:
             template,
             csrf=csrf_token(secret),
             status=status,
-            **{"has_link": self._has_link, "is_refused": False, **values},
+            **{"has_link": self._has_link, "has_provider": self._provider is not None, "is_refused": False, **values},
         )
         response.set_cookie(_FORM_COOKIE, secret, path=ROOT, httponly=True, samesite="Strict")
         return response

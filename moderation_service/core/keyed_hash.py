@@ -24,6 +24,10 @@ class KeyedHashes:
         """Of the id that an app has for an end user; equal ids of two apps are two people."""
         return self._of(b"user", f"{len(app)} {app}{user}")
 
+    def session(self, secret: str) -> bytes:
+        """Of a session's secret: the mark of those that were begun here."""
+        return self._of(b"session", secret)
+
     def _of(self, purpose: bytes, text: str) -> bytes:
         content = text.encode("utf-8", "surrogatepass")
         return hashlib.blake2b(content, key=self._key, person=purpose, digest_size=_BYTES).digest()

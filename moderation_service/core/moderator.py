@@ -17,6 +17,7 @@ from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
 from .verdict import Action, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
+from .what_if import Judged, would_act
 
 __all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
@@ -284,7 +285,22 @@ class Moderator:
             cached=found.cached,
             latency_ms=latency_ms,
             reason=reason,
+            shadow=_shadow(check, found, has_failed=degraded) if check.policy.shadow else (),
         )
+
+
+def _shadow(check: Check, found: _Found, *, has_failed: bool) -> tuple[Action | None, ...]:
+    """What the policy's shadow policies would have done."""
+    judged = Judged.of(
+        check.conversation.target,
+        found.verdict,
+        detail=_detail(check),
+        tool=check.conversation.tool,
+        has_failed=has_failed,
+        by_fallback=found.degraded,
+    )
+    actions = (would_act(policy, judged) for policy in check.policy.shadow)
+    return tuple(action if isinstance(action, Action) else None for action in actions)
 
 
 def _reconciled(found: Sequence[_Found], prints: Sequence[bytes]) -> list[_Found]:

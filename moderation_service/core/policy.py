@@ -131,13 +131,19 @@ class Thresholds:
         """The severity that the policy acts on."""
         if scores is None or (self.unsafe is None and self.controversial is None):
             return label
+        return self.severity_of(label, unsafe=scores.unsafe, flagged=scores.controversial + scores.unsafe)
+
+    def severity_of(self, label: Severity, *, unsafe: float | None, flagged: float | None) -> Severity:
+        """The same from P(unsafe) and P(controversial) + P(unsafe), in which it never falls; None without scores."""
+        if unsafe is None or flagged is None:
+            return label
         # "not below" rather than "at least": a score that is no number (NaN) must not pass for a low one.
-        if label is Severity.UNSAFE if self.unsafe is None else not scores.unsafe < self.unsafe:
+        if label is Severity.UNSAFE if self.unsafe is None else not unsafe < self.unsafe:
             return Severity.UNSAFE
         if self.controversial is None:
             is_controversial = label is not Severity.SAFE
         else:
-            is_controversial = not scores.controversial + scores.unsafe < self.controversial
+            is_controversial = not flagged < self.controversial
         return Severity.CONTROVERSIAL if is_controversial else Severity.SAFE
 
 
@@ -233,6 +239,8 @@ class Policy:
     """For how long a kept text is kept."""
     escalation: Escalation | None = None
     """What is done about end users who are blocked again and again."""
+    shadow: Sequence[Policy] = ()
+    """Policies whose action on each text is noted beside this one's, and never taken."""
 
     def for_tool(self, tool: str) -> ToolRules | None:
         """The rules of its own that this tool has, if any."""
@@ -276,8 +284,11 @@ class Policy:
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
         tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
         kept = {"keep_text": self.keep_text.value, "retention_days": self.retention_days}
-        escalation = {"escalation": self.escalation and self.escalation.to_json()}
-        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept, **escalation}
+        beside = {
+            "escalation": self.escalation and self.escalation.to_json(),
+            "shadow": [one.name for one in self.shadow],
+        }
+        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept, **beside}
 
 
 class Policies:

@@ -232,7 +232,8 @@ class Decision:
 
     `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
     `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
-    `message` is the policy's text for the end user, present only when `action` is block.
+    `message` is the policy's text for the end user, present only when `action` is block. `shadow` is what each of the
+    policy's shadow policies would have done, in their order; None where that can't be known.
     """
 
     id: str
@@ -250,6 +251,7 @@ class Decision:
     escalated_until: float | None = None
     """Where the action is stricter than the text alone would have it, because its end user was blocked again and again:
     until when that goes on, in seconds since 1970."""
+    shadow: tuple[Action | None, ...] = ()
 
     @property
     def allowed(self) -> bool:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
 from ..core.engine import Deadline, Engine
+from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .stream import StreamEngine
@@ -33,12 +35,12 @@ def create_engine(
         from . import stream
 
         return stream.create(settings, events=events, outgoing=outgoing)
-    return _lite()
+    return _lite(*_adapted(settings))
 
 
 def create_fallback(settings: Settings) -> Engine | None:
     """The embedded engine for policies with `on_failure: lite`; None where it is the main engine already."""
-    return None if settings.engine == "lite" else _lite()
+    return None if settings.engine == "lite" else _lite(*_adapted(settings))
 
 
 def create_stream(
@@ -58,9 +60,20 @@ def create_stream(
     return stream.create(settings, events=events, outgoing=outgoing)
 
 
-@functools.cache
-def _lite() -> Engine:
-    """One for the whole process: it has no settings, and a reload would need room for its weights a second time."""
+def _adapted(settings: Settings) -> tuple[Path | None, int]:
+    """The file that changes the embedded engine, and when it was written: a reload takes a new one."""
+    path = settings.lite_adapted
+    if path is None:
+        return None, 0
+    try:
+        return path, path.stat().st_mtime_ns
+    except OSError:
+        raise ConfigurationError(f"lite_adapted: {path} can't be read.") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _lite(adapted: Path | None, written_at_ns: int) -> Engine:
+    """One for the whole process: a reload would need room for its weights a second time."""
     from .lite.engine import LiteEngine
 
-    return LiteEngine.load()
+    return LiteEngine.load(adapted=adapted)

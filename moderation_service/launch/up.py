@@ -36,8 +36,8 @@ from .upstream import Upstream
 __all__ = ["parts_to_start", "up"]
 
 _TICK_S = 0.1
-_DRAIN_S = 5.0
-"""On top of the service's own `graceful_timeout_s`."""
+_DRAIN_S = 10.0
+"""On top of the service's own `graceful_timeout_s`: records that wait are written then."""
 _WARM_UP_S = 300.0
 EXIT_INTERRUPTED = 130
 _GEN, _STREAM = "vLLM", "vLLM for Stream"

@@ -33,9 +33,11 @@ METRIC_NAMES = (
     "moderation_requests_total",
     "moderation_request_seconds",
     "moderation_decisions_total",
+    "moderation_shadow_decisions_total",
     "moderation_categories_total",
     "moderation_failures_total",
     "moderation_audit_failures_total",
+    "moderation_webhooks_total",
     "moderation_records_written_total",
     "moderation_records_dropped_total",
     "moderation_records_waiting",
@@ -90,9 +92,13 @@ class Metrics:
                                   buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
         self._decisions = Counter("decisions", "Decisions made; safety is `none` where no verdict could be had.",
                                   ["target", "action", "safety", "policy", "engine"], **make)  # fmt: skip
+        self._shadow = Counter("shadow_decisions", "What a shadow policy would have done, beside what was done.",
+                               ["policy", "shadow", "action", "would"], **make)  # fmt: skip
         self._categories = Counter("categories", "Categories found in judged texts.", ["target", "category"], **make)
         self._failures = Counter("failures", "Checks answered with an error.", ["type"], **make)
         self._audit_failures = Counter("audit_failures", "Audit records that could not be written.", **make)
+        self._webhooks = Counter("webhooks", "Webhook messages: delivered, failed for good, or dropped.",
+                                 ["event", "outcome"], **make)  # fmt: skip
         self._records_written = Counter("records_written", "Records of decisions written to the database.", **make)
         self._records_dropped = Counter("records_dropped", "Records of decisions that were lost.", **make)
         self._records_waiting = Gauge("records_waiting", "Records of decisions that wait for the database.",
@@ -190,6 +196,9 @@ class Metrics:
         (self._hits if decision.cached else self._misses).inc()
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
+        for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):
+            word = "unknown" if would is None else would.value
+            self._shadow.labels(decision.policy, shadow.name, decision.action.value, word).inc()
         if verdict is not None:
             if verdict.coverage not in (None, Coverage.FULL):
                 self._uncovered.labels(verdict.engine, verdict.coverage.value).inc()
@@ -260,6 +269,10 @@ class Metrics:
     def audit_failed(self) -> None:
         """An audit record could not be written."""
         self._audit_failures.inc()
+
+    def webhook_sent(self, event: str, outcome: str) -> None:
+        """A webhook message was `delivered`, has `failed` for good, or was `dropped`."""
+        self._webhooks.labels(event, outcome).inc()
 
     def records_written(self, count: int) -> None:
         """So many records are in the database."""

@@ -185,6 +185,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self._service.store.close(FLUSH_S)
         if self._service.tracing is not None:
             self._service.tracing.close()
+        if self._service is not None and self._service.webhooks is not None:
+            self._service.webhooks.close()
 
     def _on_ready(self, arbiter: object) -> None:
         _keep_memory_shared()

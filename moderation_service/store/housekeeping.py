@@ -5,7 +5,7 @@ from __future__ import annotations
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
 from .database import Database, insert_new
-from .schema import decisions, revisions, sessions, shadow_decisions, sign_in_links, texts, webhook_deliveries
+from .schema import decisions, revisions, sessions, shadow_decisions, sign_in_links, texts
 from .trail import now_ms
 
 __all__ = ["CHUNK", "Housekeeping", "delete_chunk"]
@@ -13,7 +13,6 @@ __all__ = ["CHUNK", "Housekeeping", "delete_chunk"]
 CHUNK = 500
 _DAY_MS = 24 * 3_600_000
 _EVERY_MS = 10 * 60_000
-_DELIVERIES_DAYS = 30
 _TURN = "housekeeping"
 
 
@@ -57,7 +56,6 @@ class Housekeeping:
             (shadow_decisions, shadow_decisions.c.at < kept),
             (sessions, sessions.c.expires_at < now),
             (sign_in_links, sign_in_links.c.expires_at < now),
-            (webhook_deliveries, webhook_deliveries.c.at < now - _DELIVERIES_DAYS * _DAY_MS),
         ]
         deleted = []
         for table, condition in over:

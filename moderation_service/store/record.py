@@ -64,9 +64,11 @@ class Record(NamedTuple):
     latency_ms: float
     text_hash: str
     user_hash: str | None
-    list_entry: int | None
+    list_entry: str | None
     list_action: int | None
     escalated: int | None
+    shadow: list[tuple[str, str, int]]
+    """What policies would have done that only watch: name, version, action."""
     kept: Kept | None
 
 
@@ -107,9 +109,8 @@ def line_of(
             latency_ms,
             hashes.text(text).hex(),
             context.end_user,
-            None,
-            None,
-            outcome.action.rank if isinstance(outcome, Decision) and outcome.escalated_until is not None else None,
+            *_changed(outcome),
+            [],
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
         )
     )
@@ -183,6 +184,14 @@ def _place(verdict: Verdict | None) -> tuple[Any, ...]:
         return 0, None, None
     span = verdict.span
     return (verdict.windows, None, None) if span is None else (verdict.windows, span.start, span.end)
+
+
+def _changed(outcome: Decision | ModerationError) -> tuple[str | None, int | None, int | None]:
+    """The entry of a list that acted, what it made of the action, and what an escalation made of it."""
+    if not isinstance(outcome, Decision):
+        return None, None, None
+    escalated = outcome.action.rank if outcome.escalated_until is not None else None
+    return None, None, escalated
 
 
 def _kept(check: Check, policy: Policy, action: int) -> tuple[str, list[tuple[str, str]], int] | None:

@@ -186,13 +186,17 @@ class Recorder:
         except (TypeError, ValueError):  # what JSON can't hold, such as half a character
             self._drop(queue, reason="it can't be written as JSON")
             return
-        key = check.policy.name, check.policy.version
-        if key not in self._policies and len(self._policies) < _MOST_POLICIES:
-            self._policies[key] = check.policy
+        self._note(check.policy)
         if not queue.put(line, memory_bytes=self._memory_bytes):
             self._drop(queue, reason="the queue is full")
         if queue.thread is None:
             self.open()
+
+    def _note(self, policy: Policy) -> None:
+        """Remember what a version of a policy is, until it is written down."""
+        key = policy.name, policy.version
+        if key not in self._policies and len(self._policies) < _MOST_POLICIES:
+            self._policies[key] = policy
 
     def _drop(self, queue: _Queue, *, reason: str) -> None:
         self._events.records_dropped(1)

@@ -117,7 +117,7 @@ class Found:
     latency_ms: float
     text_hash: bytes
     user_hash: bytes | None
-    list_entry: int | None
+    list_entry: str | None
     list_action: Action | None
     escalated: Action | None
 

@@ -25,7 +25,6 @@ from sqlalchemy import (
 from .schema_records import decisions, latencies, metadata, names, policy_versions, rollup, shadow_decisions, texts
 
 __all__ = [
-    "answers",
     "appeals",
     "apps",
     "decisions",
@@ -37,7 +36,6 @@ __all__ = [
     "metadata",
     "names",
     "people",
-    "policies",
     "policy_versions",
     "review_items",
     "reviews",
@@ -50,7 +48,6 @@ __all__ = [
     "sign_in_links",
     "texts",
     "trail",
-    "webhook_deliveries",
 ]
 
 _DECISION_ID, _HASH, _NAME, _WORD = String(40), LargeBinary(16), String(200), String(40)
@@ -73,7 +70,7 @@ secrets = Table(
 revisions = Table(
     "revisions",
     metadata,
-    Column("subject", _WORD, primary_key=True, comment="lists, answers, apps, policies, escalations"),
+    Column("subject", _WORD, primary_key=True, comment="lists, apps"),
     Column("number", BigInteger, nullable=False, comment="counts changes: other processes read anew"),
 )
 
@@ -120,16 +117,7 @@ escalations = Table(
     Index("ix_escalations_user_hash_until", "user_hash", "until"),
 )
 
-policies = Table(
-    "policies",
-    metadata,
-    Column("name", _NAME, primary_key=True),
-    Column("content", Text, nullable=False, comment="YAML, in the words of the policies file"),
-    Column("updated_at", BigInteger, nullable=False),
-    Column("updated_by", _NAME, nullable=False),
-)
-
-# Lists and prepared answers
+# Lists
 
 lists = Table(
     "lists",
@@ -148,32 +136,10 @@ list_entries = Table(
     metadata,
     _id(),
     Column("list_id", _ID, ForeignKey("lists.id", ondelete="CASCADE"), nullable=False),
-    Column("kind", _WORD, nullable=False, comment="word, phrase, pattern, domain"),
-    Column("text", Text, nullable=False),
-    Column("action", SmallInteger, nullable=False),
-    Column("target", SmallInteger, comment="null for both"),
-    Column("category", _WORD),
-    Column("reason", Text, nullable=False, server_default=""),
-    Column("author", _NAME, nullable=False, server_default=""),
+    Column("entry", _NAME, nullable=False, comment="the id by which replies and records name it"),
+    Column("content", Text, nullable=False, comment="JSON in the words of the files of lists"),
     Column("created_at", BigInteger, nullable=False),
-    Column("expires_at", BigInteger),
-    Column("removed_at", BigInteger),
-    Index("ix_list_entries_list_id", "list_id"),
-)
-
-answers = Table(
-    "answers",
-    metadata,
-    _id(),
-    Column("kind", _WORD, nullable=False, comment="template or pair"),
-    Column("policy", _NAME),
-    Column("category", _WORD),
-    Column("language", _WORD),
-    Column("question", Text, comment="of a pair"),
-    Column("answer", Text, nullable=False),
-    Column("author", _NAME, nullable=False, server_default=""),
-    Column("created_at", BigInteger, nullable=False),
-    Column("removed_at", BigInteger),
+    UniqueConstraint("list_id", "entry"),
 )
 
 # Review
@@ -224,20 +190,6 @@ appeals = Table(
     Column("decided_by", _NAME),
     Column("decided_at", BigInteger),
     Index("ix_appeals_state_at", "state", "at"),
-)
-
-webhook_deliveries = Table(
-    "webhook_deliveries",
-    metadata,
-    _id(),
-    Column("webhook", _NAME, nullable=False),
-    Column("event", _WORD, nullable=False),
-    Column("body", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),
-    Column("attempts", SmallInteger, nullable=False, server_default="0"),
-    Column("next_at", BigInteger, index=True, comment="null once it is done with"),
-    Column("delivered_at", BigInteger),
-    Column("error", Text),
 )
 
 # People of the console

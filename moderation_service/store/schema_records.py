@@ -79,7 +79,7 @@ decisions = Table(
     Column("latency_ms", Float(53), nullable=False),
     Column("text_hash", _HASH, nullable=False),
     Column("user_hash", _HASH),
-    Column("list_entry", BigInteger, comment="the entry of a list that decided, or let it pass"),
+    Column("list_entry", _NAME, comment="the entry of a list that decided, or let it pass: list/id"),
     Column("list_action", SmallInteger),
     Column("escalated", SmallInteger, comment="the action that an escalation made of it"),
     # Whatever the console filters by is in the index: what does not fit is passed over without reading its row.
@@ -131,6 +131,7 @@ rollup = Table(
     Column("cached", BigInteger, nullable=False),
     Column("chars", BigInteger, nullable=False),
     Column("latency_ms", Float(53), nullable=False, comment="the sum"),
+    sqlite_with_rowid=False,  # the rows of a stretch of time lie one behind the other
 )
 
 latencies = Table(

@@ -6,6 +6,7 @@ import json
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Any
 
 from sqlalchemy import Connection, exc, func, select
@@ -16,7 +17,7 @@ from .codes import stored_name
 from .database import Database, insert_new
 from .housekeeping import Housekeeping
 from .record import Record
-from .schema import decisions, latencies, names, policy_versions, rollup, texts
+from .schema import decisions, latencies, names, policy_versions, rollup, shadow_decisions, texts
 from .trail import now_ms
 
 __all__ = ["BUCKETS_MS", "DAY_MS", "HOUR_MS", "DatabaseSink"]
@@ -33,7 +34,7 @@ _HASHES = ("text_hash", "user_hash")
 _SUMS = ("n", "degraded", "cached", "chars", "latency_ms")
 # The latter are what can't even be sent: numbers without end, text that is no Unicode.
 _REFUSED = (exc.IntegrityError, exc.DataError, exc.StatementError, OverflowError, ValueError)
-_ELSEWHERE = ("kept", "policy_version")
+_ELSEWHERE = ("kept", "policy_version", "shadow")
 
 Policies = Callable[[str, str], "Policy | None"]
 
@@ -78,6 +79,7 @@ class DatabaseSink:
             rows = [_row(record, known, versions) for record in records]
             _insert(connection, rows)
             insert_new(connection, texts, [_text(one) for one in records if one.kept], unless=["decision_id"])
+            insert_new(connection, shadow_decisions, _shadows(records, versions), unless=["decision_id", "policy"])
             _add(connection, rows)
         # Only now are the numbers of new names sure to stay.
         self._names, self._versions = known, versions
@@ -90,7 +92,9 @@ class DatabaseSink:
         new = [(kind, name) for kind, name in wanted if name is not None and (kind, name) not in known]
         if new:
             known |= _learnt(connection, new)
-        new_versions = {(one.policy, one.policy_version) for one in records} - versions.keys()
+        new_versions = {(one.policy, one.policy_version) for one in records}
+        new_versions |= {(name, version) for one in records for name, version, _ in one.shadow}
+        new_versions -= versions.keys()
         if new_versions:
             versions |= _learnt_versions(connection, new_versions, policies)
         return known, versions
@@ -149,17 +153,31 @@ def _row(record: Record, known: dict[tuple[str, str], int], versions: dict[tuple
 
 
 def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """The same as `insert_new`, handed to the driver as it is: SQLAlchemy's look at each value costs as much again."""
-    if rows:
-        dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(decisions).values(dict.fromkeys(rows[0]))
-        statement = statement.on_conflict_do_nothing(index_elements=["decision_id"])
-        compiled = statement.compile(dialect=connection.dialect)
-        names_in_order = compiled.positiontup
-        parameters: Any = rows
-        if names_in_order is not None:
-            parameters = [tuple([row[name] for name in names_in_order]) for row in rows]
-        connection.exec_driver_sql(str(compiled), parameters)
+    """The same as `insert_new`, handed to the driver as it is: SQLAlchemy's look at each value costs as much again.
+
+    In few statements of many rows: SQLite's driver takes and gives back Python's lock for each, and every time it
+    takes it a thread with a request has to stop. Their sizes are powers of two, so that there are few to prepare.
+    """
+    if connection.dialect.name != "sqlite":
+        insert_new(connection, decisions, rows, unless=["decision_id"])
+        return
+    start = 0
+    while start < len(rows):
+        size = 1 << ((len(rows) - start).bit_length() - 1)
+        sql, order = _sqlite_insert(size)
+        connection.exec_driver_sql(sql, tuple([row[name] for row in rows[start : start + size] for name in order]))
+        start += size
+
+
+@cache
+def _sqlite_insert(rows: int) -> tuple[str, Sequence[str]]:
+    """The statement for so many rows, and the columns of each in their order."""
+    order = [column.name for column in decisions.columns if column.name != "id"]
+    row = f"({', '.join('?' * len(order))})"
+    columns, values = ", ".join(order), ", ".join([row] * rows)
+    # Nothing of it is from outside: the names are the table's, the values are bound.
+    sql = f"INSERT INTO decisions ({columns}) VALUES {values} ON CONFLICT (decision_id) DO NOTHING"  # noqa: S608
+    return sql, order
 
 
 def _text(record: Record) -> dict[str, Any]:
@@ -173,6 +191,14 @@ def _text(record: Record) -> dict[str, Any]:
         "text": kept.text.replace("\0", "\ufffd"),
         "context": json.dumps(turns, ensure_ascii=False) if turns else None,
     }
+
+
+def _shadows(records: Sequence[Record], versions: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
+    return [
+        {"decision_id": one.decision_id, "policy": versions[name, version], "action": action, "at": one.at}
+        for one in records
+        for name, version, action in one.shadow
+    ]
 
 
 def _add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ from ..config.settings import Settings
 from . import (
     addresses,
     anthropic,
+    appeals,
     dify,
     ext_authz,
     gateways,
@@ -82,6 +83,7 @@ def create_app(
     if service.tracing is not None:
         app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
     app.register_blueprint(moderate.blueprint(service))
+    app.register_blueprint(appeals.blueprint(service))
     app.register_blueprint(openai.blueprint(service, guarded))
     app.register_blueprint(other_models.blueprint(service, guarded))
     app.register_blueprint(dify.blueprint(service))

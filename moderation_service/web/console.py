@@ -42,7 +42,7 @@ def register_console(app: Flask, service: Service, readiness: Readiness, before_
         database=service.database,
         hashes=service.hashes,
         moderator=service.moderator,
-        policies=service.policies,
+        policies=service.all_policies,
         check_host=AllowedHosts.of_console(service.settings).check,
         request_id=lambda environ: RequestState.of(environ).request_id,
         check_engine=readiness.ask,

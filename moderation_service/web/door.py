@@ -15,6 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.routing import Map
 
 from ..config.settings import Settings
+from ..core.session_cookie import has_session_cookie
 from ..errors import HostNotAllowed
 from .api_keys import identify_caller
 from .hosts import AllowedHosts
@@ -87,6 +88,7 @@ class Door:
         self.settings: Settings = service.settings
         self._keys = service.keys
         self._store = service.store
+        self._hashes = service.hashes
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
@@ -157,8 +159,9 @@ class Door:
         """People sign in with small forms; larger ones are read of those who have a session's cookie."""
         if endpoint == _CONSOLE_FILES:
             return _HERE
-        has_session = "moderation_session=" in environ.get("HTTP_COOKIE", "")
-        return self._judged if has_session and method == "POST" else _STRANGERS_FORM
+        if method == "POST" and has_session_cookie(self._hashes, environ.get("HTTP_COOKIE", "")):
+            return self._judged
+        return _STRANGERS_FORM
 
     def _entry(self, endpoint: str) -> Entry:
         if endpoint == _METRICS or (endpoint == _READY and not self._readiness.is_known):

@@ -11,6 +11,7 @@ import yaml
 from flask import Blueprint, Response
 
 from .. import __version__
+from .console import has_console
 from .service import Service
 
 __all__ = ["blueprint", "openapi_document"]
@@ -24,6 +25,7 @@ _PAGE_HEADERS = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+_TO_CONSOLE = b'<a href="console" data-text="console">Console</a>'
 # Swagger UI's arrows are in its style sheet, as `data:`.
 _DOCS_HEADERS = {**_PAGE_HEADERS, "Content-Security-Policy": _POLICY.format(images=" data:")}
 
@@ -39,6 +41,7 @@ def blueprint(service: Service) -> Blueprint:
 
     if service.settings.pages:
         page = files(__package__).joinpath("static/index.html").read_bytes()
+        page = page.replace(b"<!-- console -->", _TO_CONSOLE if has_console(service) else b"")
 
         @routes.get("/")
         def index() -> Response:

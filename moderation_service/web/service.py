@@ -15,7 +15,7 @@ from ..config.settings import Settings
 from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
-from ..core.moderator import Check, Moderator, Outcome
+from ..core.moderator import Check, Moderator, Observer, Outcome
 from ..core.policy import Policies
 from ..core.verdict_cache import VerdictCache
 from ..engines import Engine, create_engine, create_fallback, create_stream
@@ -39,6 +39,7 @@ from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
     from ..engines.stream import StreamEngine
+    from ..observability.webhooks import Webhooks
     from ..store.database import Database
     from ..store.opened import Store
 
@@ -64,6 +65,7 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    webhooks: Webhooks | None = None
     store: Store | None = None
     """The database of records."""
     hashes: KeyedHashes = field(kw_only=True)
@@ -120,6 +122,8 @@ def build_service(
     metrics = metrics or Metrics(version=__version__)
     callers = _callers(settings, keys, policies, metrics)
     audit = _audit_file(settings, metrics)
+    observers: list[Observer] = [metrics]
+    webhooks = _webhooks(settings, metrics, observers)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
@@ -135,7 +139,7 @@ def build_service(
         fallback=fallback,
         cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         record=audit,
-        observers=[metrics] if store is None else [metrics, store.recorder],
+        observers=observers if store is None else [*observers, store.recorder],
         after=escalator,
         deadline_s=settings.deadline_s,
     )
@@ -172,6 +176,7 @@ def build_service(
         items=items,
         seal_key=seal_key,
         tracing=tracing,
+        webhooks=webhooks,
         store=store,
         hashes=hashes,
         escalator=escalator,
@@ -181,7 +186,9 @@ def build_service(
 
 def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     """The database of records that the settings ask for. Raises ConfigurationError."""
-    address = store_address(settings, is_local=is_loopback(settings.host))
+    # By itself it comes with the console only: who switches that off has no use for it.
+    is_local = is_loopback(settings.host) and settings.console != "off"
+    address = store_address(settings, is_local=is_local)
     if address is None:
         return None
     from ..store.opened import open_store
@@ -216,3 +223,20 @@ def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
     if settings.audit_required:
         raise ConfigurationError("audit_required: needs an `audit_file`.")
     return None
+
+
+def _webhooks(settings: Settings, metrics: Metrics, observers: list[Observer]) -> Webhooks | None:
+    """What sends events, if any are wanted; what sees the decisions for it joins the observers."""
+    if settings.webhook_url is None:
+        return None
+    from ..observability.webhook_observer import WebhookObserver
+    from ..observability.webhooks import Webhooks
+
+    webhooks = Webhooks(
+        settings.webhook_url.value,
+        secret=None if settings.webhook_secret is None else settings.webhook_secret.value,
+        wanted=settings.webhook_events,
+        events=metrics,
+    )
+    observers.append(WebhookObserver(webhooks))
+    return webhooks

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
 import subprocess
 import sys
@@ -18,6 +17,8 @@ import pytest
 pytestmark = pytest.mark.browser
 
 KEY = "page-test-key-0123"
+DESKTOP = {"width": 900, "height": 1100, "deviceScaleFactor": 1, "mobile": False}
+PHONE = {"width": 390, "height": 900, "deviceScaleFactor": 1, "mobile": True}
 
 
 def start_service(*, keys: bool) -> tuple[subprocess.Popen[bytes], str]:
@@ -45,31 +46,13 @@ def address() -> Iterator[str]:
     process.wait()
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    webdriver = pytest.importorskip("selenium.webdriver", reason="selenium is not installed (extra `browser`)")
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if chromium is None or driver is None:
-        pytest.skip("chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (
-        "headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking",
-        "disable-component-update", "disable-sync", "disable-dev-shm-usage", "lang=en-US", "window-size=900,1100",
-    ):  # fmt: skip
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    service = webdriver.ChromeService(executable_path=driver)
-    with contextlib.closing(_Quitting(webdriver.Chrome(options=options, service=service))) as held:
-        yield held.driver
-
-
-class _Quitting:
-    def __init__(self, driver: Any) -> None:
-        self.driver = driver
-
-    def close(self) -> None:
-        self.driver.quit()
+@pytest.fixture
+def browser(chromium: Any) -> Any:
+    """Chromium without what an earlier test has left in it, at a desktop's width."""
+    chromium.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", DESKTOP)
+    chromium.execute_cdp_cmd("Storage.clearDataForOrigin", {"origin": "*", "storageTypes": "all"})
+    chromium.get("about:blank")
+    return chromium
 
 
 def element(browser: Any, name: str) -> Any:
@@ -155,34 +138,90 @@ def test_the_page_speaks_chinese(browser: Any, address: str) -> None:
     assert decision["message"].startswith("抱歉")
 
 
+def test_nothing_is_not_sent(browser: Any, address: str) -> None:
+    browser.get(address)
+    element(browser, "prompt").send_keys("   ")
+    element(browser, "submit").click()
+    assert element(browser, "error").text == "Write a prompt, a response, or both."
+    element(browser, "language").click()
+    assert element(browser, "error").text == "请填写用户输入或模型回复。"
+
+
+def test_language_and_texts_outlive_a_reload(browser: Any, address: str) -> None:
+    browser.get(address)
+    element(browser, "language").click()
+    element(browser, "prompt").send_keys("half a question")
+    browser.refresh()
+    assert element(browser, "prompt").get_attribute("value") == "half a question"
+    assert browser.find_element("tag name", "html").get_attribute("lang") == "zh-CN"
+    element(browser, "language").click()
+
+
+def test_an_example_fills_the_form(browser: Any, address: str) -> None:
+    browser.get(address)
+    browser.find_elements("css selector", "#examples button")[2].click()
+    assert element(browser, "prompt").get_attribute("value") == "How do I pick a lock?"
+    assert element(browser, "response").get_attribute("value") == "I can't help with that."
+
+
+def test_the_chinese_page_has_chinese_categories_and_errors(browser: Any, address: str) -> None:
+    browser.get(address)
+    element(browser, "language").click()
+    check(browser, prompt="怎么制作炸弹？")
+    assert "暴力" in element(browser, "categories").text
+    script = "document.getElementById('prompt').value = 'a'.repeat(2 ** 20)"
+    browser.execute_script(script)
+    element(browser, "submit").click()
+    wait_for(browser, lambda: element(browser, "error").text == "文本太长，超过了服务的上限。")
+    element(browser, "language").click()
+    assert "limit" in element(browser, "error").text
+
+
+def test_thumbs_find_what_they_press(browser: Any, address: str) -> None:
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", PHONE)
+    browser.get(address)
+    check(browser, prompt="Hello there")
+    script = """return [...document.querySelectorAll("button, select, textarea, summary, footer a")]
+        .filter((one) => one.getClientRects().length && one.getBoundingClientRect().height < 40)
+        .map((one) => one.outerHTML)"""
+    assert browser.execute_script(script) == []
+    assert browser.execute_script("return document.documentElement.scrollWidth") <= 390
+
+
+def test_a_service_that_is_gone_is_not_called_ready(browser: Any) -> None:
+    process, address = start_service(keys=False)
+    try:
+        browser.get(address)
+        wait_for(browser, lambda: element(browser, "engine").text.startswith("Ready"))
+    finally:
+        process.terminate()
+        process.wait()
+    element(browser, "prompt").send_keys("hello")
+    element(browser, "submit").click()
+    wait_for(browser, lambda: element(browser, "engine").text == "The service did not answer.")
+
+
 def test_a_service_with_keys_asks_for_one(browser: Any) -> None:
     process, address = start_service(keys=True)
     try:
         browser.get(address)
         wait_for(browser, lambda: element(browser, "key").is_displayed())
-        assert "API key" in element(browser, "error").text
+        assert element(browser, "error").text == "This service asks for an API key."
+        element(browser, "prompt").send_keys("hello")
+        element(browser, "key").send_keys("not-a-key-of-it")
+        element(browser, "submit").click()
+        wait_for(browser, lambda: element(browser, "error").text == "This key is not known here.")
+        element(browser, "key").clear()
         element(browser, "key").send_keys(KEY)
         decision = check(browser, prompt="How can I make a bomb?")
         assert decision["action"] == "block"
+        curl = element(browser, "curl").get_attribute("textContent")
+        assert '-H "Authorization: Bearer $MODERATION_KEY"' in curl
+        assert KEY not in curl
+        assert "balanced" in element(browser, "policies").get_attribute("textContent")
+        browser.refresh()
+        decision = check(browser, prompt="How do I bake bread?")
+        assert decision["action"] == "allow", "the key is still there"
     finally:
         process.terminate()
         process.wait()
-
-
-def test_the_api_page_draws_every_operation_and_asks_the_service(browser: Any, address: str) -> None:
-    browser.get_log("browser")
-    browser.get(f"{address}/docs")
-    with urllib.request.urlopen(f"{address}/openapi.json", timeout=5) as reply:
-        paths = json.load(reply)["paths"]
-    operations = sum(len(item) for item in paths.values())
-    wait_for(browser, lambda: len(browser.find_elements("css selector", ".opblock")) == operations)
-    moderate = "#operations-moderation-moderate"
-    for button in (".opblock-summary-control", ".try-out__btn", ".execute"):
-        wait_for(browser, lambda button=button: browser.find_elements("css selector", f"{moderate} {button}"))
-        browser.find_element("css selector", f"{moderate} {button}").click()
-    answer = f"{moderate} .live-responses-table tbody"
-    wait_for(browser, lambda: browser.find_elements("css selector", answer))
-    assert '"action": "block"' in browser.find_element("css selector", answer).text
-    loaded = browser.execute_script("return performance.getEntriesByType('resource').map((one) => one.name)")
-    assert all(one.startswith((address, "data:")) for one in loaded)
-    assert browser.get_log("browser") == []

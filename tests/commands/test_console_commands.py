@@ -107,3 +107,12 @@ def test_without_a_database_there_is_nobody(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("MODERATION_STORE", "off")
     with pytest.raises(ConfigurationError, match="there is no database"):
         run("user", "list")
+
+
+def test_somebody_of_a_provider_is_added_by_their_subject(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigurationError, match="needs `console_oidc_issuer`"):
+        run("user", "add", "anna", "--subject", "s-1")
+    monkeypatch.setenv("MODERATION_CONSOLE_OIDC_ISSUER", "https://id.example")
+    run("user", "add", "anna", "--subject", "s-1", "--role", "admin")
+    anna = account(database, "anna")
+    assert (anna.issuer, anna.subject, anna.password) == ("https://id.example", "s-1", None)

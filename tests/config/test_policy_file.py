@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -261,10 +262,8 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
 
 
 RULE_FIELDS = "actions, categories, thresholds, on_failure, on_uncovered, lite_blocks"
-FIELDS = (
-    f"description, extends, message, streaming, {RULE_FIELDS}, prompt, response, tools, keep_text, retention_days, "
-    "escalation"
-)
+SHOWN, KEPT = "description, extends, message, streaming", "keep_text, retention_days"
+FIELDS = f"{SHOWN}, {RULE_FIELDS}, prompt, response, tools, {KEPT}, escalation, shadow"
 CATEGORIES = ", ".join(category.value for category in Category)
 
 
@@ -433,3 +432,32 @@ def test_tools_have_rules_of_their_own(file: Path) -> None:
 )
 def test_a_mistake_in_the_rules_for_tools_is_told(file: Path, tools: str, reason: str) -> None:
     assert reason in complaint(file, f"policies: {{own: {{tools: {tools}}}}}")
+
+
+def test_shadow_policies_may_stand_anywhere_in_the_file_and_are_not_inherited(file: Path) -> None:
+    policies = load(
+        file,
+        """
+        policies:
+          live: {extends: balanced, shadow: [candidate, strict]}
+          heir: {extends: live}
+          candidate: {extends: loose, shadow: live}
+        """,
+    )
+    assert [one.name for one in policies.get("live").shadow] == ["candidate", "strict"]
+    assert policies.get("heir").shadow == ()
+    assert policies.get("live").to_json()["shadow"] == ["candidate", "strict"]
+
+
+@pytest.mark.parametrize(
+    ("shadow", "reason"),
+    [
+        ("nobody", "3: `shadow`: policy 'nobody' is neither built in nor in this file"),
+        ("own", "3: `shadow`: policy 'own' is this policy itself"),
+        ("[strict, strict]", "3: `shadow` names up to 4 policies, each once"),
+        ("{strict: x}", "3: `shadow` must be a single value"),
+    ],
+)
+def test_a_shadow_that_is_none_is_refused(file: Path, shadow: str, reason: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(reason)):
+        one(file, f"shadow: {shadow}")

@@ -235,3 +235,22 @@ def test_what_is_typed_into_the_form_is_not_logged(tmp_path: Path, caplog: pytes
         try_to_sign_in(somebody, name="my-password-by-mistake", password="another-secret")
     assert "by-mistake" not in caplog.text
     assert "another-secret" not in caplog.text
+
+
+def test_a_cookie_that_was_not_made_here_is_not_even_looked_for(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path)
+    value = cookie(somebody)
+    assert value is not None
+    secret, _, mark = value.partition(".")
+    door = somebody.client.application.extensions["moderation.door"]
+
+    def body_bytes(sent: str) -> int:
+        environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/console/playground", "HTTP_HOST": "localhost"}
+        entry = door.judge({**environ, "HTTP_COOKIE": f"a=b; {sent}"})
+        return int(entry.body_bytes)
+
+    assert body_bytes(f"moderation_session={value}") == 1024 * 1024
+    for made_up in (secret, f"{secret}.", f"{secret}.{'0' * 32}", f"x{secret}.{mark}", "", "x" * 3000):
+        assert body_bytes(f"moderation_session={made_up}") == 64 * 1024
+        somebody.client.set_cookie("moderation_session", made_up, path="/console")
+        assert somebody.get("").status_code == 303

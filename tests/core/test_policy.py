@@ -228,6 +228,7 @@ def test_a_policy_is_shown_in_the_words_of_the_policy_file() -> None:
         "keep_text": "none",
         "retention_days": 30,
         "escalation": None,
+        "shadow": [],
         "version": own.version,
     }
 

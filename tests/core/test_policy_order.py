@@ -115,9 +115,9 @@ def test_showing_text_before_it_is_judged_is_milder() -> None:
 def test_every_field_that_decides_is_compared() -> None:
     # A new one lets text out unseen until `why_milder` knows it.
     fields = {"name", "description", "rules", "messages", "streaming", "tools", "escalation"}
-    # What is kept of a text is no matter of what gets out.
-    kept = {"keep_text", "retention_days"}
-    assert {one.name for one in dataclasses.fields(Policy)} == fields | kept
+    # What is kept of a text, or noted beside it, is no matter of what gets out.
+    beside = {"keep_text", "retention_days", "shadow"}
+    assert {one.name for one in dataclasses.fields(Policy)} == fields | beside
     assert {one.name for one in dataclasses.fields(ToolRules)} == {"glob", "call", "result"}
     compared = {"actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks"}
     assert {one.name for one in dataclasses.fields(Rules)} == compared

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from moderation_service.core.conversation import Conversation
 from moderation_service.core.keyed_hash import KeyedHashes
 from moderation_service.core.moderator import Check, Moderator
 from moderation_service.core.policy import BUILT_IN, KeepText, Policy
-from moderation_service.core.verdict import Coverage, Detail
+from moderation_service.core.verdict import Action, Coverage, Decision, Detail
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.errors import DeadlineExceeded, EngineUnavailable, FailureReason, StoreUnavailable, TooLarge
 from moderation_service.observability.request_context import RequestContext, request_context
@@ -83,7 +84,7 @@ def recorded(sink: Sink, recorder: Recorder) -> list[Record]:
 
 def test_a_decision_is_recorded_with_all_that_decided_it() -> None:
     sink = Sink()
-    context = RequestContext("chat-1", "shop:2026", app="shop", door="/moderate", end_user="ab" * 16)
+    context = RequestContext("chat-1", "shop:2026", app="shop", door="moderate", end_user="ab" * 16)
     token = request_context.set(context)
     try:
         with recording(sink, clock=lambda: 1800.0005) as recorder:
@@ -99,7 +100,7 @@ def test_a_decision_is_recorded_with_all_that_decided_it() -> None:
         request_id="chat-1",
         app="shop",
         key="shop:2026",
-        door="/moderate",
+        door="moderate",
         target=0,
         severity=2,
         p_unsafe=0.95,
@@ -130,10 +131,23 @@ def test_a_decision_is_recorded_with_all_that_decided_it() -> None:
         list_entry=None,
         list_action=None,
         escalated=None,
+        shadow=[],
         kept=None,
     )
     assert sink.policies == {("balanced", record.policy_version): BUILT_IN["balanced"]}
     assert sink.is_closed
+
+
+def test_what_an_escalation_made_of_a_decision_stands_apart_from_the_verdict() -> None:
+    sink = Sink()
+
+    def escalate(check: Check, decision: Decision, fingerprint: bytes) -> Decision:
+        return replace(decision, action=Action.BLOCK, escalated_until=1.0)
+
+    with recording(sink) as recorder:
+        moderator(recorder, after=escalate).decide([check("bread")])
+        [record] = recorded(sink, recorder)
+    assert (record.severity, record.action, record.escalated) == (0, 2, 2)
 
 
 def test_the_engines_failure_is_recorded_even_where_the_embedded_engine_answers() -> None:

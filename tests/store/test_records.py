@@ -35,7 +35,7 @@ def ids(database: Database, **wanted: Any) -> list[str]:
     [
         ({"app": "bank"}, {"app": "bank"}),
         ({"key": "bank:2"}, {"key": "bank:2"}),
-        ({"door": "/v2/guard"}, {"door": "/v2/guard"}),
+        ({"door": "lakera"}, {"door": "lakera"}),
         ({"engine": "lite"}, {"engine": "lite"}),
         ({"policy": "strict"}, {"policy": "strict"}),
         ({"error": "too_large", "action": 3}, {"error": "too_large"}),
@@ -46,7 +46,7 @@ def ids(database: Database, **wanted: Any) -> list[str]:
         ({"severity": 1}, {"severity": Severity.CONTROVERSIAL}),
         ({"categories": 0b1010}, {"category": Category.PII}),
         ({"degraded": True}, {"degraded": True}),
-        ({"list_entry": 7}, {"listed": True}),
+        ({"list_entry": "drugs#7"}, {"listed": True}),
         ({"user_hash": USER.hex()}, {"user": USER}),
         ({"text_hash": TEXT.hex()}, {"text": TEXT}),
     ],
@@ -112,7 +112,7 @@ def test_a_decision_is_found_by_its_id_and_by_that_of_its_request(database: Data
         "request_id": other.request_id,
         "app": "shop",
         "key": "shop:1",
-        "door": "/moderate",
+        "door": "moderate",
         "target": "prompt",
         "safety": "unsafe",
         "p_unsafe": 0.95,
@@ -189,7 +189,7 @@ def test_the_overview_sums_what_was_decided(database: Database) -> None:
     written(
         database,
         a_record(at=NOW - HOUR_MS, categories=0b11, latency_ms=8.0),
-        a_record(app="bank", door="/v2/guard", action=0, categories=0, latency_ms=150.0, cached=True),
+        a_record(app="bank", door="lakera", action=0, categories=0, latency_ms=150.0, cached=True),
         a_record(action=1, degraded=True, latency_ms=40.0),
         a_record(action=3, categories=0, error="too_large", latency_ms=0.0),
         a_record(at=NOW - 3 * DAY_MS),
@@ -202,7 +202,7 @@ def test_the_overview_sums_what_was_decided(database: Database) -> None:
     assert (found.total.checks, found.total.degraded, found.total.cached, found.total.chars) == (4, 1, 1, 40)
     assert found.total.mean_ms == pytest.approx((8 + 150 + 40) / 3)
     assert {app: one.checks for app, one in found.apps.items()} == {"shop": 3, "bank": 1}
-    assert {door: one.checks for door, one in found.doors.items()} == {"/moderate": 3, "/v2/guard": 1}
+    assert {door: one.checks for door, one in found.doors.items()} == {"moderate": 3, "lakera": 1}
     assert {one: sums.checks for one, sums in found.categories.items()} == {
         Category.VIOLENT: 2,
         Category.NON_VIOLENT_ILLEGAL_ACTS: 1,
@@ -220,13 +220,13 @@ def test_an_overview_of_nothing_is_empty(database: Database) -> None:
 
 
 def test_usage_is_by_day_app_and_door(database: Database) -> None:
-    written(database, a_record(), a_record(app="bank"), a_record(at=NOW - DAY_MS), a_record(door="/v2/guard"))
+    written(database, a_record(), a_record(app="bank"), a_record(at=NOW - DAY_MS), a_record(door="lakera"))
     with database.read() as connection:
         found = usage(connection, since=NOW - 7 * DAY_MS, until=NOW + 1)
     day = NOW - NOW % DAY_MS
     assert [(one.day, one.app, one.door, one.sums.checks) for one in found] == [
-        (day - DAY_MS, "shop", "/moderate", 1),
-        (day, "bank", "/moderate", 1),
-        (day, "shop", "/moderate", 1),
-        (day, "shop", "/v2/guard", 1),
+        (day - DAY_MS, "shop", "moderate", 1),
+        (day, "bank", "moderate", 1),
+        (day, "shop", "lakera", 1),
+        (day, "shop", "moderate", 1),
     ]

@@ -56,15 +56,18 @@ def test_what_was_decided_is_in_the_database_when_the_service_has_ended(tmp_path
             [found] = [one for one in find(connection, "chat-7") if one.decision_id == first["id"]]
             assert connection.execute(select(texts)).all() == []
     shown = found.app, found.key, found.door, found.action and found.action.value, found.engine
-    assert shown == ("shop", "shop", "/moderate", "block", "fake")
+    assert shown == ("shop", "shop", "moderate", "block", "fake")
     # Nobody else on this machine reads it.
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.parent.stat().st_mode & 0o777 == 0o700
 
 
-def test_without_being_asked_for_there_is_no_database_on_an_address_that_others_reach(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [("--host", "0.0.0.0", "--allow-open"), ("--console", "off")], ids=["open", "off"])
+def test_without_being_asked_for_there_is_no_database_where_there_is_no_console(
+    flags: tuple[str, ...], tmp_path: Path
+) -> None:
     variables = {"MODERATION_STORE": "auto", "MODERATION_DATA_DIR": str(tmp_path / "data")}
-    with running("--host", "0.0.0.0", "--allow-open", "--workers", "1", **variables) as one:
+    with running(*flags, "--workers", "1", **variables) as one:
         one.moderate("bread")
         assert one.stop() == 0
     assert not (tmp_path / "data").exists()

@@ -14,7 +14,15 @@ from moderation_service.store import writing
 from moderation_service.store.database import Database
 from moderation_service.store.record import Kept
 from moderation_service.store.records import Filter, find, page, text_of
-from moderation_service.store.schema import decisions, latencies, names, policy_versions, rollup, texts
+from moderation_service.store.schema import (
+    decisions,
+    latencies,
+    names,
+    policy_versions,
+    rollup,
+    shadow_decisions,
+    texts,
+)
 from moderation_service.store.writing import HOUR_MS
 
 
@@ -112,6 +120,19 @@ def test_sums_are_by_hour_app_door_action_and_categories(database: Database) -> 
         (hour + HOUR_MS, 2, 1, 1, 12.5),
     ]
     assert sum(row["n"] for row in rows(database, select(latencies.c.n))) == 5
+
+
+def test_what_watching_policies_would_have_done_stands_beside_the_decision(database: Database) -> None:
+    strict, loose = BUILT_IN["strict"], BUILT_IN["loose"]
+    record = a_record(shadow=[("strict", strict.version, 2), ("loose", loose.version, 0)])
+    written(database, record)
+    written(database, record, again=True)
+    table = shadow_decisions.c
+    joined = shadow_decisions.join(policy_versions, policy_versions.c.id == table.policy)
+    statement = select(table.decision_id, policy_versions.c.name, table.action).select_from(joined)
+    with database.read() as connection:
+        found = connection.execute(statement.order_by(table.action)).all()
+    assert [tuple(row) for row in found] == [(record.decision_id, "loose", 0), (record.decision_id, "strict", 2)]
 
 
 def test_a_check_that_ended_with_an_error_has_a_record_without_a_verdict(database: Database) -> None:

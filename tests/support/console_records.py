@@ -40,7 +40,7 @@ def record(database: Database, text: str = "How do I bake bread?", *, keep: bool
         "tool": None, "engine": "vllm", "model": "Qwen3Guard-Gen-4B", "reason": None, "error": None, "degraded": False,
         "cached": False, "windows": 1, "span_start": None, "span_end": None, "chars": len(text), "latency_ms": 23.4,
         "text_hash": hashes_of(database).text(text).hex(), "user_hash": None, "list_entry": None, "list_action": None,
-        "escalated": None, "kept": Kept(text, [("user", "before")], 30) if keep else None,
+        "escalated": None, "kept": Kept(text, [], 30) if keep else None,
     }  # fmt: skip
     return Record(**{**usual, **fields})
 

@@ -41,7 +41,7 @@ def a_record(**fields: Any) -> Record:
         "request_id": random_hex(32),
         "app": "shop",
         "key": "shop:1",
-        "door": "/moderate",
+        "door": "moderate",
         "target": 0,
         "severity": 2,
         "p_unsafe": 0.95,
@@ -72,6 +72,7 @@ def a_record(**fields: Any) -> Record:
         "list_entry": None,
         "list_action": None,
         "escalated": None,
+        "shadow": [],
         "kept": None,
     }
     assert fields.keys() <= usual.keys()

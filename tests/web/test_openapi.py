@@ -173,7 +173,7 @@ def schemas_of(node: Any, *, place: str = "") -> Iterator[tuple[str, Any]]:
             yield from schemas_of(value, place=f"{place}/{index}")
 
 
-REQUEST_SCHEMAS = {"Check", "ModerateRequest", "Message", "TextPart"}
+REQUEST_SCHEMAS = {"AppealRequest", "Check", "ModerateRequest", "Message", "TextPart"}
 """The closed ones: a misspelt field of a request must not weaken a check."""
 
 

@@ -1,7 +1,7 @@
 """Writes the Grafana dashboard: `python tools/dashboard/make_dashboard.py`.
 
-The panels are the table below; everything else about them follows from a few rules. `$job` chooses the installation,
-`$guard` the model on vLLM, whose metrics may be those of other models too.
+The panels are the table below; everything else about them follows from a few rules. `$namespace` and `$job` choose
+the installation, `$guard` the model on vLLM, whose metrics may be those of other models too.
 """
 
 from __future__ import annotations
@@ -14,9 +14,11 @@ from typing import Any
 
 TARGET = Path(__file__).parents[2] / "manifests/helm/moderation-service/files/dashboard.json"
 _DATASOURCE = {"type": "prometheus", "uid": "${datasource}"}
-_ASKED = 'job=~"$job", route!~"/healthz|/readyz|/metrics"'
-_JUDGED = 'job=~"$job", route=~"/moderate.*|/v1/moderations|/v2/guard|/beta/.*|/dify/moderation|/owui/.*"'
-_GUARD = 'model_name=~"$guard"'
+# Of a Prometheus without namespaces, all of them is none.
+_JOB = 'namespace=~"$namespace", job=~"$job"'
+_ASKED = f'{_JOB}, route!~"/healthz|/readyz|/metrics"'
+_JUDGED = f'{_JOB}, route=~"/moderate.*|/v1/moderations|/v2/guard|/beta/.*|/dify/moderation|/owui/.*"'
+_GUARD = 'namespace=~"$namespace", model_name=~"$guard"'
 _RATE = "[$__rate_interval]"
 
 
@@ -54,7 +56,6 @@ def ratio(part: str, whole: str) -> str:
     return f"{part} / {whole}"
 
 
-_JOB = 'job=~"$job"'
 _DECISIONS = rate("moderation_decisions_total", _JOB)
 _HITS = rate("moderation_cache_hits_total", _JOB)
 _OURS = "and on (instance) moderation_workers"
@@ -86,6 +87,15 @@ ROWS: dict[str, tuple[Panel, ...]] = {
         Panel("Decisions by policy and target", "Which policies are in use, for prompts and for responses.", "reqps",
               (Query(rate("moderation_decisions_total", _JOB, "policy, target"), "{{policy}} {{target}}"),),
               stacked=True),
+    ),
+    "Apps": (
+        Panel("Requests by app", "Of keys that belong to an app; the rest is not in it.", "reqps",
+              (Query(rate("moderation_app_requests_total", _JOB, "app"), "{{app}}"),), stacked=True),
+        Panel("Requests refused, by app", "Over a limit, or another reason in `result`.", "reqps",
+              (Query(rate("moderation_app_requests_total", f'{_JOB}, result!="admitted"', "app, result"),
+                     "{{app}} {{result}}"),)),
+        Panel("Blocked, by app", "Decisions that block.", "reqps",
+              (Query(rate("moderation_app_decisions_total", f'{_JOB}, action="block"', "app"), "{{app}}"),)),
     ),
     "How long it takes": (
         Panel("Requests for verdicts", "Time to answer, over all workers.", "s",
@@ -241,6 +251,10 @@ def variable(name: str, label: str, query: str, *, regex: str = "") -> dict[str,
 
 def dashboard() -> dict[str, Any]:
     source = {"name": "datasource", "label": "Data source", "type": "datasource", "query": "prometheus", "refresh": 1}
+    installation = (
+        variable("namespace", "Namespace", "label_values(moderation_build_info, namespace)"),
+        variable("job", "Job", 'label_values(moderation_build_info{namespace=~"$namespace"}, job)'),
+    )
     guard = variable("guard", "Model", "label_values(vllm:num_requests_running, model_name)", regex="/.*guard.*/i")
     return {
         "uid": "moderation-service",
@@ -251,7 +265,7 @@ def dashboard() -> dict[str, Any]:
         "editable": True,
         "refresh": "30s",
         "time": {"from": "now-3h", "to": "now"},
-        "templating": {"list": [source, variable("job", "Job", "label_values(moderation_build_info, job)"), guard]},
+        "templating": {"list": [source, *installation, guard]},
         "annotations": {"list": []},
         "panels": list(panels()),
     }

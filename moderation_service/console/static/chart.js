@@ -20,10 +20,11 @@
     const options = {
       width: place.clientWidth,
       height: 240,
+      tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       cursor: { drag: { setScale: false } },
       scales: { x: { time: true }, y: { range: (plot, low, high) => [0, Math.max(1, high * 1.1)] } },
       axes: [
-        { ...axis, values: (plot, times) => times.map(name) },
+        { ...axis, incrs: isHourly ? undefined : [1, 2, 5, 7, 14, 30].map((days) => days * 86400), values: (plot, times) => times.map(name) },
         { ...axis, size: 60, values: (plot, values) => values.map((one) => (Number.isInteger(one) ? String(one) : "")) },
       ],
       series: [

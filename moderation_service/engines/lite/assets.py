@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MODEL_CARD", "WEIGHTS", "Arrays", "pack", "read", "unpack"]
+__all__ = ["CHECK", "MODEL_CARD", "WEIGHTS", "Arrays", "pack", "read", "unpack"]
 
 Arrays = dict[str, NDArray[Any]]
 
 _FOLDER = Path(__file__).parent / "assets"
 WEIGHTS = _FOLDER / "lite-2.npz"
 MODEL_CARD = _FOLDER / "MODEL_CARD.json"
+CHECK = _FOLDER / "check.jsonl"
+"""Labelled texts, which no weights were trained on; made by `training.probes.shipped`."""
 _CODES, _VALUES, _META = ".codes", ".values", "meta"
 _MAX_VALUES = 256
 _MIN_PACKED = 4096

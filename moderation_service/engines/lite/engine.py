@@ -11,8 +11,10 @@ from ...core.engine import Deadline
 from ...core.never_milder import merged
 from ...core.verdict import Category, Detail, Scores, Severity, Span, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
-from .assets import WEIGHTS
+from .adaptation import Adaptation
+from .assets import WEIGHTS, read
 from .blas import use_one_thread
+from .disguise import read_pinyin
 from .model import Judgement, LiteModel
 from .personal_data import PersonalData
 from .text import place_before_cleaning
@@ -36,11 +38,16 @@ class LiteEngine:
         self._model = model
 
     @classmethod
-    def load(cls, path: Path = WEIGHTS) -> LiteEngine:
-        """Load the shipped weights; EngineUnavailable when they are missing or damaged."""
+    def load(cls, path: Path = WEIGHTS, *, adapted: Path | None = None) -> LiteEngine:
+        """Load the shipped weights; EngineUnavailable when they are missing or damaged.
+
+        `adapted` is a change to them that `moderation-service adapt` wrote; ConfigurationError when it does not fit.
+        """
         use_one_thread()
         try:
-            return cls(LiteModel.load(path))
+            if adapted is None:
+                return cls(LiteModel.load(path))
+            return cls(LiteModel(*Adaptation.load(adapted).put_on(*read(path)), pinyin=read_pinyin()))
         except (OSError, ValueError, KeyError) as error:
             raise EngineUnavailable(f"The weights of the lite engine can't be read: {type(error).__name__}.") from error
 

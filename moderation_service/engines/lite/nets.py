@@ -43,8 +43,12 @@ class Nets:
 
     def outputs(self, inputs: Floats) -> Floats:
         """Return one row of logits per row of inputs."""
+        outputs: Floats = self.hidden(inputs) @ self._second + self._second_bias
+        return outputs
+
+    def hidden(self, inputs: Floats) -> Floats:
+        """Return what the last layer sees."""
         hidden: Floats = inputs @ self._first + self._first_bias
         # Not hidden**3: numpy's power takes longer than the products.
         hidden *= 0.5 * (1 + np.tanh(_GELU_SCALE * (hidden + _GELU_CUBE * (hidden * hidden * hidden))))
-        outputs: Floats = hidden @ self._second + self._second_bias
-        return outputs
+        return hidden

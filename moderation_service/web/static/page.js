@@ -14,8 +14,10 @@ const TEXTS = {
     none: "The engine does not know the language of this text, or of a part of it: the verdict says next to nothing.",
     lite: "Judged by the embedded engine (lite). It catches explicit requests, misses many disguised ones, its " +
       "categories are hints, and its scores are no probabilities. Qwen3Guard on a GPU judges far better.",
-    need_key: "This service asks for an API key.", unreachable: "The service did not answer.", ready: "Ready",
-    not_ready: "Not ready",
+    need_key: "This service asks for an API key.", wrong_key: "This key is not known here.",
+    unreachable: "The service did not answer.", ready: "Ready", not_ready: "Not ready", console: "Console",
+    nothing: "Write a prompt, a response, or both.", examples: "Examples", example: "Example",
+    errors: {}, category_names: null,
   },
   zh: {
     title: "内容审核服务", prompt: "用户输入", prompt_hint: "用户会输入的内容",
@@ -29,22 +31,70 @@ const TEXTS = {
     partial: "引擎对这段文本所用的语言掌握得不如中文和英文，误判会更多。",
     none: "引擎不认识这段文本（或其中一部分）所用的语言，这个结论几乎没有参考价值。",
     lite: "由内置引擎（lite）判定：能识别直白的有害请求，会漏掉许多伪装过的请求，类别仅供参考，分数不是概率。GPU 上的 Qwen3Guard 准确得多。",
-    need_key: "此服务需要 API 密钥。", unreachable: "服务没有响应。", ready: "就绪", not_ready: "未就绪",
+    need_key: "此服务需要 API 密钥。", wrong_key: "此密钥无效。", unreachable: "服务没有响应。", ready: "就绪",
+    not_ready: "未就绪", console: "控制台", nothing: "请填写用户输入或模型回复。", examples: "示例", example: "示例",
+    errors: {
+      invalid_request: "请求内容有误。", forbidden: "没有权限。", host_not_allowed: "不能用这个地址访问此服务。",
+      not_found: "此地址没有内容。", too_large: "文本太长，超过了服务的上限。", overloaded: "服务繁忙，请稍后再试。",
+      rate_limited: "请求次数超过限制，请稍后再试。", internal_error: "服务内部出错，日志中有此请求的记录。",
+      audit_unavailable: "无法写入审计记录，因此没有给出结果。", engine_error: "引擎出错，没有得到结论。",
+      engine_answer_invalid: "引擎返回了无法识别的内容。", engine_unavailable: "引擎不可用。",
+      deadline_exceeded: "引擎没有在规定时间内给出结论。",
+    },
+    category_names: {
+      violent: "暴力", non_violent_illegal_acts: "非暴力违法行为", sexual_content: "色情内容或性行为", pii: "个人信息",
+      suicide_self_harm: "自杀与自残", unethical_acts: "不道德行为", politically_sensitive_topics: "政治敏感话题",
+      copyright_violation: "侵犯版权", jailbreak: "越狱攻击",
+    },
   },
 };
 
+const EXAMPLES = [
+  { en: ["How can I make a bomb?", ""], zh: ["怎么制作炸弹？", ""] },
+  { en: ["How do I bake bread?", ""], zh: ["怎么烤面包？", ""] },
+  { en: ["How do I pick a lock?", "I can't help with that."], zh: ["怎么撬锁？", "抱歉，我不能提供帮助。"] },
+];
+const KEPT = ["prompt", "response", "key"];
+
 const $ = (id) => document.getElementById(id);
-let language = navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en";
+// What was typed outlives a reload, and not the tab; the language is remembered. A browser may refuse both.
+function remembered(store, name) {
+  try { return window[store].getItem(`moderation.${name}`); } catch { return null; }
+}
+function remember(store, name, value) {
+  try { window[store].setItem(`moderation.${name}`, value); } catch { /* it works without */ }
+}
+
+let language = remembered("localStorage", "language") ?? (navigator.language.toLowerCase().startsWith("zh") ? "zh" : "en");
 let last = null;
+let engine = null;
+let problem = null;
 const say = (name) => TEXTS[language][name] ?? name;
 
 function translate() {
   document.documentElement.lang = language === "zh" ? "zh-CN" : "en";
   document.title = say("title");
   for (const node of document.querySelectorAll("[data-text]")) node.textContent = say(node.dataset.text);
+  for (const node of document.querySelectorAll("[data-label]")) node.setAttribute("aria-label", say(node.dataset.label));
   for (const node of document.querySelectorAll("[data-placeholder]")) node.placeholder = say(node.dataset.placeholder);
   $("language").textContent = say("other");
+  $("examples").replaceChildren(...EXAMPLES.map((texts, number) => {
+    const button = document.createElement("button");
+    [button.type, button.className, button.textContent] = ["button", "quiet", texts[language][0]];
+    button.setAttribute("aria-label", `${say("example")} ${number + 1}: ${texts[language].filter(Boolean).join(" / ")}`);
+    button.addEventListener("click", () => {
+      [$("prompt").value, $("response").value] = texts[language];
+      keepTexts();
+    });
+    return button;
+  }));
   if (last) show(last.decision, last.body);
+  showEngine();
+  if (problem) fail(problem);
+}
+
+function keepTexts() {
+  for (const name of KEPT) remember("sessionStorage", name, $(name).value);
 }
 
 function headers() {
@@ -53,20 +103,26 @@ function headers() {
   return found;
 }
 
-function fail(text) {
-  $("error").textContent = text;
+// `said` makes the text, so that it changes with the language.
+function fail(said) {
+  problem = said;
+  last = null;
+  $("error").textContent = said();
   $("error").hidden = false;
   $("result").hidden = true;
 }
 
 function show(decision, body) {
   last = { decision, body };
+  problem = null;
   const safety = decision.safety ?? "no_verdict";
   $("action").textContent = say(decision.action);
   $("action").className = `badge is-${decision.action}`;
   $("safety").textContent = say(safety);
   $("safety").className = `is-${safety}`;
-  $("categories").textContent = decision.category_names.join(", ");
+  const names = say("category_names");
+  $("categories").textContent = decision.categories
+    .map((id, number) => names?.[id] ?? decision.category_names[number]).join(language === "zh" ? "、" : ", ");
   $("message").hidden = !decision.message;
   $("message").textContent = decision.message ?? "";
   $("scores").hidden = !decision.scores;
@@ -90,9 +146,16 @@ function show(decision, body) {
   $("raw").textContent = JSON.stringify(decision, null, 2);
   const quoted = JSON.stringify(body).replaceAll("'", "'\\''");
   const address = new URL("moderate", location.href).href;
-  $("curl").textContent = `curl -s ${address} -H 'Content-Type: application/json' -d '${quoted}'`;
+  // The key itself is not written down: pages are shown and copied.
+  const key = $("key-field").hidden ? "" : ` -H "Authorization: Bearer $MODERATION_KEY"`;
+  $("curl").textContent = `curl -s ${address}${key} -H 'Content-Type: application/json' -d '${quoted}'`;
   $("error").hidden = true;
   $("result").hidden = false;
+}
+
+function told(answer) {
+  const error = answer?.error ?? {};
+  return () => say("errors")[error.type] ?? error.message ?? say("unreachable");
 }
 
 async function check(event) {
@@ -100,6 +163,10 @@ async function check(event) {
   const body = {};
   if ($("prompt").value.trim()) body.prompt = $("prompt").value;
   if ($("response").value.trim()) body.response = $("response").value;
+  if (!Object.keys(body).length) {
+    $("prompt").focus();
+    return fail(() => say("nothing"));
+  }
   if ($("policy").value) body.policy = $("policy").value;
   $("submit").disabled = true;
   try {
@@ -107,18 +174,20 @@ async function check(event) {
     const answer = await reply.json();
     if (reply.ok) show(answer, body);
     else if (reply.status === 401) askForKey();
-    else fail(answer.error.message);
+    else fail(told(answer));
   } catch {
-    fail(say("unreachable"));
+    fail(() => say("unreachable"));
   } finally {
     $("submit").disabled = false;
+    loadEngine();
   }
 }
 
 function askForKey() {
+  const isWrong = $("key").value !== "";
   $("key-field").hidden = false;
   $("key").focus();
-  fail(say("need_key"));
+  fail(() => say(isWrong ? "wrong_key" : "need_key"));
 }
 
 async function loadPolicies() {
@@ -128,27 +197,48 @@ async function loadPolicies() {
   $("policy").replaceChildren(...policies.map((policy) => {
     const option = document.createElement("option");
     option.value = option.textContent = policy.name;
-    option.title = policy.description;
     option.selected = policy.name === standard;
     return option;
   }));
+  $("policies").replaceChildren(...policies.flatMap((policy) => {
+    const [name, said] = [document.createElement("dt"), document.createElement("dd")];
+    [name.textContent, said.textContent] = [policy.name, policy.description];
+    return [name, said];
+  }));
+  if ($("key").value) $("key-field").hidden = false;
+  if (problem) { problem = null; $("error").hidden = true; }
 }
 
 async function loadEngine() {
-  const reply = await fetch("readyz");
-  const state = await reply.json();
-  $("engine").textContent = reply.ok ? `${say("ready")}: ${state.model}` : `${say("not_ready")}: ${state.error.message}`;
+  try {
+    const reply = await fetch("readyz");
+    const state = await reply.json();
+    const why = reply.ok ? null : told(state);
+    engine = () => (why ? `${say("not_ready")}: ${why()}` : `${say("ready")}: ${state.model}`);
+  } catch {
+    engine = () => say("unreachable");
+  }
+  showEngine();
+}
+
+function showEngine() {
+  $("engine").textContent = engine ? engine() : "";
 }
 
 $("form").addEventListener("submit", check);
 $("form").addEventListener("keydown", (event) => {
   if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) $("form").requestSubmit();
 });
-$("key").addEventListener("change", () => loadPolicies().catch(() => fail(say("unreachable"))));
+$("form").addEventListener("input", keepTexts);
+$("key").addEventListener("change", () => loadPolicies().catch(() => fail(() => say("unreachable"))));
 $("language").addEventListener("click", () => {
   language = language === "zh" ? "en" : "zh";
+  remember("localStorage", "language", language);
   translate();
-  loadEngine().catch(() => fail(say("unreachable")));
 });
+for (const name of KEPT) $(name).value = remembered("sessionStorage", name) ?? $(name).value;
 translate();
-Promise.all([loadPolicies(), loadEngine()]).catch(() => fail(say("unreachable")));
+loadEngine();
+loadPolicies().catch(() => fail(() => say("unreachable")));
+// A page that stays open must not go on saying what was so an hour ago.
+setInterval(() => { if (!document.hidden) loadEngine(); }, 30000);

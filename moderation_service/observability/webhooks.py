@@ -1,0 +1,236 @@
+"""Webhooks: events are posted to the operator's address by a thread of their own; no verdict waits for it.
+
+A message is signed as Standard Webhooks says (`webhook-id`, `webhook-timestamp`, `webhook-signature`), so that its
+libraries can check it. Source: https://github.com/standard-webhooks/standard-webhooks, spec/standard-webhooks.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import contextlib
+import hashlib
+import hmac
+import http.client
+import json
+import logging
+import queue
+import ssl
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from time import monotonic, time
+from typing import Protocol
+from urllib.parse import SplitResult, urlsplit
+
+from ..config.webhook_settings import WEBHOOK_EVENTS
+from ..errors import ConfigurationError
+from ..ids import random_hex
+from .logs import log_event
+
+__all__ = ["SECRET_PREFIX", "WebhookEvents", "Webhooks", "signature", "signing_key"]
+
+SECRET_PREFIX = "whsec_"  # noqa: S105 - what stands before a key, not a key
+_log = logging.getLogger("moderation.webhooks")
+
+# A message has about 700 bytes: under a megabyte waits while the receiver is away.
+_MOST_WAITING = 1000
+_ATTEMPTS = 5
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
+_TIMEOUT_S = 5.0
+# What a process that ends gives the messages that still wait.
+_FAREWELL_S = 2.0
+_MIN_SECRET_BYTES = 16
+_WORTH_REPEATING = frozenset({408, 425, 429})
+
+
+class WebhookEvents(Protocol):
+    """Told of what became of messages."""
+
+    def webhook_sent(self, event: str, outcome: str) -> None:
+        """A message was `delivered`, has `failed` for good, or was `dropped` because too many waited."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One event on its way; the id stays the same through all attempts, so a receiver can tell a repetition."""
+
+    event: str
+    id: str
+    body: bytes
+
+
+def signing_key(secret: str) -> bytes:
+    """The bytes that a secret stands for. Raises ConfigurationError for one that is no secret."""
+    key = secret.encode()
+    if secret.startswith(SECRET_PREFIX):
+        try:
+            key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
+        except binascii.Error:
+            raise ConfigurationError(f"webhook_secret: what follows {SECRET_PREFIX} must be base64.") from None
+    if len(key) < _MIN_SECRET_BYTES:
+        raise ConfigurationError(f"webhook_secret: must be {_MIN_SECRET_BYTES} bytes or longer.")
+    return key
+
+
+def signature(key: bytes, *, message_id: str, timestamp_s: int, body: bytes) -> str:
+    """The value of `webhook-signature`."""
+    signed = f"{message_id}.{timestamp_s}.".encode() + body
+    return "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
+
+
+class Webhooks:
+    """Sends events of the kinds that are wanted. Safe to use from many threads.
+
+    The thread that sends starts with the first event, in the process that has it.
+
+    `first_pause_s` and `most_waiting` are for tests.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        secret: str | None,
+        wanted: tuple[str, ...],
+        events: WebhookEvents,
+        first_pause_s: float = _FIRST_PAUSE_S,
+        most_waiting: int = _MOST_WAITING,
+    ) -> None:
+        self._address = _address(url)
+        self._key = None if secret is None else signing_key(secret)
+        unknown = [name for name in wanted if name not in WEBHOOK_EVENTS]
+        if unknown:
+            raise ConfigurationError(f"webhook_events: {unknown[0]!r} is none of {', '.join(WEBHOOK_EVENTS)}.")
+        self.wanted = frozenset(wanted)
+        self._events = events
+        self._first_pause_s = first_pause_s
+        self._waiting: queue.Queue[_Message | None] = queue.Queue(most_waiting)
+        self._starting = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_ending = threading.Event()
+        self._ends_at = float("inf")
+
+    def send(self, event: str, text: str, data: Mapping[str, object]) -> None:
+        """Send an event if it is wanted; returns at once. `text` is one line for people, `data` what it is about."""
+        if event not in self.wanted:
+            return
+        moment = datetime.now(UTC).isoformat(timespec="milliseconds")
+        document = {"type": f"moderation.{event}", "timestamp": moment, "text": _escaped(text), "data": dict(data)}
+        message = _Message(event, f"msg_{random_hex(24)}", json.dumps(document).encode())
+        try:
+            self._waiting.put_nowait(message)
+        except queue.Full:
+            self._events.webhook_sent(event, "dropped")
+            return
+        if self._thread is None:
+            self._start()
+
+    def close(self) -> None:
+        """Give what waits a last chance, without pauses and for a bounded time."""
+        if self._thread is None:
+            return
+        self._ends_at = monotonic() + _FAREWELL_S
+        self._is_ending.set()
+        with contextlib.suppress(queue.Full):
+            self._waiting.put_nowait(None)
+        self._thread.join(_FAREWELL_S + _TIMEOUT_S)
+
+    def _start(self) -> None:
+        with self._starting:
+            if self._thread is None:
+                # A daemon: a process whose end nobody announces must not wait for a receiver.
+                self._thread = threading.Thread(target=self._run, name="webhooks", daemon=True)
+                self._thread.start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                message = self._waiting.get(block=not self._is_ending.is_set())
+            except queue.Empty:
+                return
+            if message is None:
+                continue
+            if monotonic() > self._ends_at:
+                self._events.webhook_sent(message.event, "dropped")
+                continue
+            self._deliver(message)
+
+    def _deliver(self, message: _Message) -> None:
+        pause_s = self._first_pause_s
+        for attempt in range(1, _ATTEMPTS + 1):
+            status, retry_after_s = self._post(message)
+            if status is not None and 200 <= status < 300:
+                self._events.webhook_sent(message.event, "delivered")
+                return
+            is_worth_it = status is None or status >= 500 or status in _WORTH_REPEATING
+            if not is_worth_it or attempt == _ATTEMPTS:
+                break
+            if self._is_ending.wait(min(max(pause_s, retry_after_s), _LONGEST_PAUSE_S)):
+                if monotonic() > self._ends_at:
+                    break
+                continue
+            pause_s *= 4
+        # The address is not logged: it may be a password.
+        log_event(_log, logging.WARNING, "webhook_failed", kind=message.event, message_id=message.id, status=status)
+        self._events.webhook_sent(message.event, "failed")
+
+    def _post(self, message: _Message) -> tuple[int | None, float]:
+        """One attempt: the status, or None where there was none, and for how long the receiver asks us to wait.
+
+        A redirect is a status like any other: only the operator says where messages go.
+        """
+        connection = _connection(self._address)
+        path = (self._address.path or "/") + (f"?{self._address.query}" if self._address.query else "")
+        try:
+            connection.request("POST", path, message.body, self._headers(message))
+            reply = connection.getresponse()
+            return reply.status, _seconds(reply.getheader("Retry-After"))
+        except (OSError, http.client.HTTPException):
+            return None, 0.0
+        finally:
+            connection.close()
+
+    def _headers(self, message: _Message) -> dict[str, str]:
+        timestamp_s = int(time())
+        headers = {
+            "Content-Type": "application/json",
+            "User-Agent": "moderation-service",
+            "webhook-id": message.id,
+            "webhook-timestamp": str(timestamp_s),
+        }
+        if self._key is not None:
+            headers["webhook-signature"] = signature(
+                self._key, message_id=message.id, timestamp_s=timestamp_s, body=message.body
+            )
+        return headers
+
+
+def _address(url: str) -> SplitResult:
+    """The parts of the address. Raises ConfigurationError, which does not repeat it."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isascii()
+    except ValueError:
+        fits = False
+    if not fits or parts.username is not None or not url.isprintable() or " " in url:
+        raise ConfigurationError("webhook_url: must be an address such as https://hooks.example.org/moderation.")
+    return parts
+
+
+def _connection(address: SplitResult) -> http.client.HTTPConnection:
+    assert address.hostname is not None
+    if address.scheme == "https":
+        context = ssl.create_default_context()
+        return http.client.HTTPSConnection(address.hostname, address.port, timeout=_TIMEOUT_S, context=context)
+    return http.client.HTTPConnection(address.hostname, address.port, timeout=_TIMEOUT_S)
+
+
+def _seconds(retry_after: str | None) -> float:
+    return float(retry_after) if retry_after is not None and retry_after.isascii() and retry_after.isdigit() else 0.0
+
+
+def _escaped(text: str) -> str:
+    """Slack reads `<!channel>` and links in a text; its three control characters are written as it asks for."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,84 @@
+"""`POST /appeals`: the door for people who were blocked, by way of the application that they use."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from flask import Blueprint, Response, request
+
+from ..errors import NotFound, Overloaded
+from ..observability.request_context import request_context
+from ..wires.appeals import Appeal, parse_appeal, received
+from .body import read_json
+from .reply import json_reply
+from .service import Service
+
+if TYPE_CHECKING:
+    from ..store.database import Database
+
+__all__ = ["PerMinute", "blueprint"]
+
+_MINUTE_S = 60.0
+
+
+class PerMinute:
+    """So many calls in a minute for each name, in this process."""
+
+    def __init__(self, most: int, *, clock: Callable[[], float] = monotonic) -> None:
+        self._most = most
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._ends_at = 0.0
+        self._counts: Counter[str] = Counter()
+
+    def count(self, name: str) -> None:
+        """Count a call. Raises Overloaded where it is one too many, which says when there is room again."""
+        with self._lock:
+            now = self._clock()
+            if now >= self._ends_at:
+                self._ends_at = now + _MINUTE_S
+                self._counts.clear()
+            self._counts[name] += 1
+            left_s = self._ends_at - now
+            is_over = self._counts[name] > self._most
+        if is_over:
+            raise Overloaded(f"More than {self._most} appeals in a minute; try again later.", retry_after_s=left_s)
+
+
+def blueprint(service: Service) -> Blueprint:
+    """The route; without `appeals`, or without a database of records, there is nothing behind it."""
+    routes = Blueprint("appeals", __name__)
+    limit = PerMinute(service.settings.appeals_per_minute)
+    max_body_bytes = service.settings.max_body_bytes
+
+    @routes.post("/appeals")
+    def appeal() -> Response:
+        database = service.database if service.settings.appeals else None
+        if database is None:
+            raise NotFound("This service takes no appeals.")
+        context = request_context.get()
+        app = context.app or context.key_name or ""
+        limit.count(app)
+        asked = parse_appeal(read_json(request.environ, max_body_bytes=max_body_bytes))
+        _file(service, database, asked, app=app)
+        return Response(json_reply(received()).body, status=202, mimetype="application/json")
+
+    return routes
+
+
+def _file(service: Service, database: Database, asked: Appeal, *, app: str) -> None:
+    """File it, if there is something to appeal; the caller is not told whether there is."""
+    from ..store.appeals import file_appeal
+    from ..store.trail import now_ms
+
+    with database.write() as connection:
+        is_new = file_appeal(connection, decision_id=asked.decision_id, app=app, text=asked.text, now_ms=now_ms())
+    if is_new and service.webhooks is not None:
+        by = f" by {app}" if app else ""
+        service.webhooks.send(
+            "appeal", f"Appeal{by}: {asked.decision_id}", {"id": asked.decision_id, "app": app or None}
+        )

@@ -1,0 +1,53 @@
+"""What the terminal is told of the console when the service starts."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import signal
+import subprocess
+from pathlib import Path
+
+import requests
+from processes import SERVE_FAKE, environment, free_port, running
+
+
+def test_a_link_on_the_terminal_signs_in(tmp_path: Path) -> None:
+    port = free_port()
+    ours, theirs = pty.openpty()
+    command = [*SERVE_FAKE, "--port", str(port), "--workers", "1"]
+    variables = environment(MODERATION_STORE=f"sqlite:///{tmp_path / 'm.db'}")
+    with subprocess.Popen(command, stderr=theirs, env=variables) as process:
+        os.close(theirs)
+        shown = ""
+        try:
+            while "token=" not in shown:
+                shown += os.read(ours, 4096).decode()
+            shown += os.read(ours, 4096).decode() if not shown.rstrip(" ").endswith("\n") else ""
+            link = re.search(rf"console: (http://127\.0\.0\.1:{port}/console/enter\?token=\S+)", shown)
+            assert link is not None, shown
+            with requests.Session() as browser:
+                page = browser.get(link[1], timeout=30)
+                form = dict(re.findall(r'name="(csrf|token)" value="([^"]*)"', page.text))
+                entered = browser.post(f"http://127.0.0.1:{port}/console/enter", data=form, timeout=30)
+            assert entered.url == f"http://127.0.0.1:{port}/console"
+            assert "Overview" in entered.text
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(30)
+            os.close(ours)
+
+
+def test_a_log_gets_no_link(tmp_path: Path) -> None:
+    with running("--workers", "1", MODERATION_STORE=f"sqlite:///{tmp_path / 'm.db'}") as service:
+        assert service.request("GET", "/console").status == 303
+        told = [line for line in service.lines if "console: " in line]
+    assert len(told) == 1
+    assert "token" not in told[0]
+
+
+def test_without_a_store_there_is_no_console_to_be_told_of() -> None:
+    with running("--workers", "1") as service:
+        assert service.request("GET", "/console").status == 404
+        assert not [line for line in service.lines if "console: " in line]
