@@ -12,6 +12,7 @@ from .adapt import adapt_command
 from .annotate import annotate_command
 from .bench import bench_command
 from .benchmark import benchmark_group
+from .calibrate import calibrate_command
 from .check import check_command
 from .config import config_group
 from .console import console_group
@@ -63,6 +64,7 @@ for _command in (
     check_command,
     eval_command,
     adapt_command,
+    calibrate_command,
     mcp_command,
     annotate_command,
     filter_command,

@@ -16,6 +16,7 @@ import yaml
 from ..core.escalation import Escalation
 from ..core.policy import (
     BUILT_IN,
+    Bounds,
     KeepText,
     LiteBlocks,
     OnFailure,
@@ -34,7 +35,7 @@ __all__ = ["load_policies"]
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
-_RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks")
+_RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks", "cascade")
 _KEPT_FIELDS = ("keep_text", "retention_days")
 _ESCALATION_FIELDS = ("after_blocks", "within_minutes", "action", "for_minutes")
 _SHOWN_FIELDS = ("description", "extends", "message", "streaming")
@@ -214,7 +215,7 @@ class _Reader(YamlReader):
                 exceptions = self._exceptions(node, what=f"categories.{key}")
                 categories.setdefault(_CATEGORIES[key], {}).update(exceptions)
         if "thresholds" in fields:
-            thresholds = self._thresholds(fields["thresholds"], base=thresholds)
+            thresholds = Thresholds(**self._bounds(fields["thresholds"], thresholds, what="thresholds"))
         if "on_failure" in fields:
             on_failure = self._on_failure(fields["on_failure"], target=target, base=on_failure)
         on_uncovered, lite_blocks = base.on_uncovered, base.lite_blocks
@@ -222,7 +223,10 @@ class _Reader(YamlReader):
             on_uncovered = self._choice(fields["on_uncovered"], Action, what="`on_uncovered`")
         if "lite_blocks" in fields:
             lite_blocks = self._choice(fields["lite_blocks"], LiteBlocks, what="`lite_blocks`")
-        return Rules(actions, categories, thresholds, on_failure, on_uncovered, lite_blocks)
+        cascade = base.cascade
+        if "cascade" in fields:
+            cascade = Bounds(**self._bounds(fields["cascade"], base.cascade, what="cascade"))
+        return Rules(actions, categories, thresholds, on_failure, on_uncovered, lite_blocks, cascade)
 
     def _actions(self, node: yaml.Node, *, what: str) -> dict[Severity, Action]:
         names = {severity.value: severity for severity in Severity}
@@ -236,19 +240,19 @@ class _Reader(YamlReader):
             return {Severity.CONTROVERSIAL: action, Severity.UNSAFE: action}
         return self._actions(node, what=what)
 
-    def _thresholds(self, node: yaml.Node, *, base: Thresholds) -> Thresholds:
-        fields = self._mapping(node, what="`thresholds`", known=("controversial", "unsafe"))
-        bounds: dict[str, float | None] = {"controversial": base.controversial, "unsafe": base.unsafe}
-        for key, value in fields.items():
-            text = self._scalar(value, what=f"`thresholds.{key}`")
+    def _bounds(self, node: yaml.Node, base: Thresholds | Bounds, *, what: str) -> dict[str, float | None]:
+        """Probabilities by the names that the base has, with those of the file on top."""
+        bounds: dict[str, float | None] = {name: getattr(base, name) for name in base.__slots__}
+        for key, value in self._mapping(node, what=f"`{what}`", known=tuple(bounds)).items():
+            text = self._scalar(value, what=f"`{what}.{key}`")
             try:
                 bound = float(text)
             except ValueError:
                 bound = -1.0
             if not 0.0 < bound <= 1.0:
-                self._fail(value, f"`thresholds.{key}` must be a number above 0 and at most 1, not {text!r}")
+                self._fail(value, f"`{what}.{key}` must be a number above 0 and at most 1, not {text!r}")
             bounds[key] = bound
-        return Thresholds(**bounds)
+        return bounds
 
     def _on_failure(self, node: yaml.Node, *, target: Target, base: OnFailure) -> OnFailure:
         if isinstance(node, yaml.MappingNode):

@@ -15,7 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
+from .cluster_settings import ClusterSettings
 from .console_settings import ConsoleSettings
 from .review_settings import ReviewSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
@@ -39,7 +41,7 @@ __all__ = [
     "load_settings",
 ]
 
-ENGINES = ("lite", "vllm", "stream")
+ENGINES = ("lite", "vllm", "stream", "cascade")
 UPSTREAM_DIALECTS = ("auto", "vllm", "sglang", "llamacpp", "ollama", "openai")
 _LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -54,7 +56,16 @@ class Source(enum.Enum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(StoreSettings, ConsoleSettings, ReviewSettings, WebhookSettings, StreamSettings, ChatSettings):
+class Settings(
+    StoreSettings,
+    ConsoleSettings,
+    ReviewSettings,
+    WebhookSettings,
+    StreamSettings,
+    ChatSettings,
+    CascadeSettings,
+    ClusterSettings,
+):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
     host: str = _declare(
@@ -106,11 +117,7 @@ class Settings(StoreSettings, ConsoleSettings, ReviewSettings, WebhookSettings, 
         minimum=1024,
         maximum=64 * 1024 * 1024 * 1024,
     )
-    pages: bool = _declare(
-        True,
-        "Server",
-        "Serve the page at `/` on which a prompt and a response can be tried, and the API reference at `/docs`.",
-    )
+    pages: bool = _declare(True, "Server", "Serve the page at `/` for trying texts, and the API reference at `/docs`.")
     api_keys: tuple[Secret, ...] = _declare(
         (),
         "Access",
@@ -149,7 +156,8 @@ class Settings(StoreSettings, ConsoleSettings, ReviewSettings, WebhookSettings, 
     engine: str = _declare(
         "lite",
         "Judging",
-        "Who judges: `lite`, the embedded CPU engine; `vllm`, Qwen3Guard-Gen on the servers of `upstreams`; or "
+        "Who judges: `lite`, the embedded CPU engine; `vllm`, Qwen3Guard-Gen on the servers of `upstreams`; "
+        "`cascade`, a small one of `small_upstreams` what it is sure of, and that of `upstreams` the rest; or "
         "`stream`, Qwen3Guard-Stream on the server of `stream_upstream`.",
         choices=ENGINES,
     )

@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from ..errors import ModerationError
+from .cascade import Sureness
 from .conversation import Conversation
 from .verdict import Detail, Verdict
 
-__all__ = ["Deadline", "Engine"]
+__all__ = ["Deadline", "Engine", "SurenessEngine"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class Engine(Protocol):
 
     @property
     def name(self) -> str:
-        """`lite`, `vllm` or `stream`."""
+        """`lite`, `vllm`, `stream` or `cascade`."""
 
     @property
     def model(self) -> str:
@@ -57,3 +58,16 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Let go of connections and threads."""
+
+
+@runtime_checkable
+class SurenessEngine(Protocol):
+    """What an engine has besides, if it can answer more cheaply where the rules of a check allow it."""
+
+    def judge_with(
+        self, conversations: Sequence[Conversation], sureness: Sureness, *, detail: Detail, deadline: Deadline
+    ) -> list[Verdict | ModerationError]:
+        """`judge`, as sure as this."""
+
+    def suffices(self, verdict: Verdict, sureness: Sureness) -> bool:
+        """Whether an earlier verdict of this engine is as sure as this."""

@@ -10,8 +10,9 @@ from typing import Protocol
 
 from ..errors import AuditUnavailable, EngineError, EngineUnavailable, FailureReason, ModerationError
 from ..ids import random_hex
+from .cascade import Sureness
 from .conversation import Conversation
-from .engine import Deadline, Engine
+from .engine import Deadline, Engine, SurenessEngine
 from .languages import written_in
 from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
@@ -118,6 +119,8 @@ class Moderator:
         self.engine = engine
         self.fallback = fallback
         self.cache = cache
+        # Not None only for an engine to which the rules of a check make a difference.
+        self._by_sureness = engine if isinstance(engine, SurenessEngine) else None
         self._fingerprint = fingerprint or Fingerprint()
         self._record = record
         self._observers = tuple(observers)
@@ -188,8 +191,11 @@ class Moderator:
         """Cache, then the engine for what is not in it, then the fallback for what the engine could not judge."""
         found: list[_Found | None] = []
         model = self.engine.model.encode()
-        for detail, fingerprint in zip(details, prints, strict=True):
+        by_sureness = self._by_sureness
+        for check, detail, fingerprint in zip(checks, details, prints, strict=True):
             verdict = self.cache.get(fingerprint + model, detail) if self.cache.size else None
+            if verdict is not None and by_sureness is not None:
+                verdict = verdict if by_sureness.suffices(verdict, Sureness.of(check.rules)) else None
             found.append(None if verdict is None else _Found(verdict, cached=True))
         missing = [index for index, one in enumerate(found) if one is None]
         answers = self._ask(self.engine, checks, details, prints, missing, deadline)
@@ -223,24 +229,34 @@ class Moderator:
         indexes: Sequence[int],
         deadline: Deadline,
     ) -> dict[int, Verdict | ModerationError]:
-        """Ask once per distinct conversation and detail; equal ones in a batch share the answer."""
-        groups: dict[tuple[Detail, bytes], list[int]] = {}
+        """Ask once per distinct conversation and way of asking; equal ones in a batch share the answer."""
+        by_sureness = self._by_sureness if engine is self.engine else None
+        groups: dict[tuple[Detail, Sureness | None, bytes], list[int]] = {}
         for index in indexes:
-            groups.setdefault((details[index], prints[index]), []).append(index)
+            sureness = None if by_sureness is None else Sureness.of(checks[index].rules)
+            groups.setdefault((details[index], sureness, prints[index]), []).append(index)
         answers: dict[int, Verdict | ModerationError] = {}
-        for detail in {detail for detail, _ in groups}:
-            same = [group for (wanted, _), group in groups.items() if wanted is detail]
+        for way in {key[:2] for key in groups}:
+            same = [group for key, group in groups.items() if key[:2] == way]
             conversations = [checks[group[0]].conversation for group in same]
-            for group, answer in zip(same, self._call(engine, conversations, detail, deadline), strict=True):
+            for group, answer in zip(same, self._call(engine, conversations, *way, deadline), strict=True):
                 answers.update(dict.fromkeys(group, answer))
         return answers
 
     def _call(
-        self, engine: Engine, conversations: Sequence[Conversation], detail: Detail, deadline: Deadline
+        self,
+        engine: Engine,
+        conversations: Sequence[Conversation],
+        detail: Detail,
+        sureness: Sureness | None,
+        deadline: Deadline,
     ) -> list[Verdict | ModerationError]:
         started = perf_counter()
         try:
-            judged = engine.judge(conversations, detail=detail, deadline=deadline)
+            if sureness is None or self._by_sureness is None:
+                judged = engine.judge(conversations, detail=detail, deadline=deadline)
+            else:
+                judged = self._by_sureness.judge_with(conversations, sureness, detail=detail, deadline=deadline)
         except ModerationError as error:
             judged = [error] * len(conversations)
         seconds = perf_counter() - started

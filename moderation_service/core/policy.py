@@ -33,6 +33,7 @@ from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdi
 __all__ = [
     "BUILT_IN",
     "DEFAULT_MESSAGES",
+    "Bounds",
     "KeepText",
     "LiteBlocks",
     "OnFailure",
@@ -148,6 +149,17 @@ class Thresholds:
 
 
 @dataclass(frozen=True, slots=True)
+class Bounds:
+    """From which probability on the small model of a cascade decides, for each of its labels; numbers in (0, 1].
+
+    A bound left out is the engine's own (`cascade_safe`, `cascade_unsafe`). See `core.cascade`.
+    """
+
+    safe: float | None = None
+    unsafe: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """The rules of a policy for one target."""
 
@@ -157,6 +169,7 @@ class Rules:
     on_failure: OnFailure = OnFailure.LITE
     on_uncovered: Action = Action.ALLOW
     lite_blocks: LiteBlocks = LiteBlocks.ALWAYS
+    cascade: Bounds = Bounds()
 
     def action(self, verdict: Verdict) -> Action:
         """What to do with a text of this verdict."""
@@ -189,7 +202,7 @@ class Rules:
 
     def to_json(self) -> dict[str, object]:
         """The rules as `GET /policies` shows them, in the words of the policy file."""
-        return {
+        shown: dict[str, object] = {
             "actions": _actions_json(self.actions),
             "categories": {category.value: _actions_json(actions) for category, actions in self.categories.items()},
             "thresholds": {"controversial": self.thresholds.controversial, "unsafe": self.thresholds.unsafe},
@@ -197,6 +210,9 @@ class Rules:
             "on_uncovered": self.on_uncovered.value,
             "lite_blocks": self.lite_blocks.value,
         }
+        if self.cascade != Bounds():
+            shown["cascade"] = {"safe": self.cascade.safe, "unsafe": self.cascade.unsafe}
+        return shown
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from itertools import product
 
 from .escalation import Escalation
-from .policy import LiteBlocks, OnFailure, Policy, Rules, Streaming, Thresholds
+from .policy import Bounds, LiteBlocks, OnFailure, Policy, Rules, Streaming, Thresholds
 from .verdict import Action, Category, Severity, Target
 
 __all__ = ["why_milder"]
@@ -79,6 +79,10 @@ def _why_milder(choice: Rules, default: Rules) -> str | None:
         return f"has the milder `on_uncovered`: {ours} instead of {theirs}"
     if _LITE_BLOCKS[choice.lite_blocks] < _LITE_BLOCKS[default.lite_blocks]:
         return "only flags what the embedded engine is not sure of, which the default policy blocks"
+    for name in Bounds.__slots__:
+        ours, theirs = getattr(choice.cascade, name), getattr(default.cascade, name)
+        if ours != theirs and (ours is None or theirs is None or ours < theirs):
+            return f"lets the small model of a cascade decide what is {name} from another probability on"
     for name in Thresholds.__slots__:
         ours, theirs = getattr(choice.thresholds, name), getattr(default.thresholds, name)
         if (ours is None) != (theirs is None):

@@ -198,6 +198,9 @@ class Verdict:
     `read_in_part` says what is missing (`core.never_milder`). `failure` is the error that kept a part of the text from
     being judged: the severity is then the least that the text is. `decoded` names the kinds of disguise that were
     undone before it was judged, for the log.
+
+    `by_small` is True for the smaller model of a cascade. Where its verdict has a `failure`, it was not sure, and
+    the larger model, which should have decided, could not.
     """
 
     target: Target
@@ -214,6 +217,7 @@ class Verdict:
     coverage: Coverage | None = None
     is_sure: bool = True
     decoded: tuple[str, ...] = ()
+    by_small: bool = False
 
     @property
     def may_lack_categories(self) -> bool:
@@ -222,8 +226,8 @@ class Verdict:
 
     @property
     def may_be_worse(self) -> bool:
-        """Whether a part of the text was not judged that could change the severity."""
-        return self.failure is not None and self.severity is not Severity.UNSAFE
+        """Whether something was not judged that could change the severity: a part of the text, or by a larger model."""
+        return self.failure is not None and (self.severity is not Severity.UNSAFE or self.by_small)
 
 
 @dataclass(frozen=True, slots=True)

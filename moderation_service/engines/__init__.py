@@ -12,6 +12,7 @@ from ..core.engine import Deadline, Engine
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from .cascade import EngineEvents
     from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
@@ -19,18 +20,28 @@ __all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_str
 
 
 def create_engine(
-    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+    settings: Settings,
+    *,
+    events: EngineEvents | None = None,
+    outgoing: Callable[[], bytes] | None = None,
+    sharers: Callable[[], int] | None = None,
 ) -> Engine:
     """The engine that the settings name; `events` is told how its servers are doing.
 
     `outgoing` gives header lines that verdict calls to a model server carry besides their own, such as `traceparent`.
+    `sharers` says how many processes are known to ask the same servers; without it there is no bound on the calls of
+    each (`upstream_replica_calls`), as for a command that has them to itself.
 
     Each is imported only when it is used. Raises ConfigurationError.
     """
     if settings.engine == "vllm":
         from .vllm import create
 
-        return create(settings, events=events, outgoing=outgoing)
+        return create(settings, events=events, outgoing=outgoing, sharers=sharers)
+    if settings.engine == "cascade":
+        from . import cascade
+
+        return cascade.create(settings, events=events, outgoing=outgoing, sharers=sharers)
     if settings.engine == "stream":
         from . import stream
 

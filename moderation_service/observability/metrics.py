@@ -6,15 +6,19 @@ when the module is first imported; `moderation_service.server.gunicorn_app` sets
 
 from __future__ import annotations
 
+import enum
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
+from ..core.cascade import Up
 from ..core.moderator import Check
-from ..core.verdict import Coverage, Decision
+from ..core.verdict import Coverage, Decision, Severity
 from ..errors import ModerationError
 from .process_metrics import ProcessCollector
 from .request_context import request_context
@@ -30,6 +34,7 @@ _CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client
 
 METRIC_NAMES = (
     "moderation_build_info",
+    "moderation_ready",
     "moderation_requests_total",
     "moderation_request_seconds",
     "moderation_decisions_total",
@@ -51,6 +56,11 @@ METRIC_NAMES = (
     "moderation_upstream_seconds",
     "moderation_upstream_failures_total",
     "moderation_upstream_ejected",
+    "moderation_cascade_decisions_total",
+    "moderation_cascade_up_total",
+    "moderation_cascade_compared_total",
+    "moderation_cluster_memory_failures_total",
+    "moderation_cluster_memory_away",
     "moderation_rewards_total",
     "moderation_app_requests_total",
     "moderation_app_decisions_total",
@@ -120,6 +130,16 @@ class Metrics:
                                           ["upstream", "reason"], **make)  # fmt: skip
         self._upstream_ejected = Gauge("upstream_ejected", "Workers that have taken this model server out of use.",
                                        ["upstream"], multiprocess_mode="livesum", **make)  # fmt: skip
+        self._cascade = Counter("cascade_decisions", "Verdicts of the engine cascade, by the model that decided.",
+                                ["decided_by"], **make)  # fmt: skip
+        self._cascade_up = Counter("cascade_up", "Texts that the small model did not decide, by why.", ["reason"],
+                                   **make)  # fmt: skip
+        self._compared = Counter("cascade_compared", "Texts that both models of a cascade judged.",
+                                 ["texts", "small", "large"], **make)  # fmt: skip
+        self._cluster_failures = Counter("cluster_memory_failures", "Calls to the cluster memory without a result.",
+                                         ["reason"], **make)  # fmt: skip
+        self._cluster_away = Gauge("cluster_memory_away", "Workers that do without the cluster memory.",
+                                   multiprocess_mode="livesum", **make)  # fmt: skip
         self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
         self._app_requests = Counter("app_requests", "Requests of apps, let in or not.", ["app", "result"], **make)
         self._app_decisions = Counter("app_decisions", "Decisions made for apps.", ["app", "action"], **make)
@@ -229,6 +249,26 @@ class Metrics:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
 
+    def cascade_decided(self, by_small: bool) -> None:
+        """A text got its verdict from one of the two models of the engine `cascade`."""
+        self._cascade.labels("small" if by_small else "large").inc()
+
+    def cascade_went_up(self, reason: Up) -> None:
+        """A text goes to the larger model."""
+        self._cascade_up.labels(reason.value).inc()
+
+    def cascade_compared(self, how: enum.Enum, small: Severity, large: Severity) -> None:
+        """Both models judged a text."""
+        self._compared.labels(how.value, small.value, large.value).inc()
+
+    def cluster_failed(self, reason: str) -> None:
+        """A call to the cluster memory failed, or gave a value that is none of ours."""
+        self._cluster_failures.labels(reason).inc()
+
+    def cluster_away(self, is_away: bool) -> None:
+        """This worker does without the cluster memory, or uses it again."""
+        self._cluster_away.set(int(is_away))
+
     def _call_timer(self, timer: Histogram, label: str) -> Histogram:
         child = self._call_children.get((timer, label))
         if child is None:
@@ -295,14 +335,32 @@ class Metrics:
         self._chats_open.dec()
         self._chats.labels(ended).inc()
 
-    def render(self) -> bytes:
-        """All metrics in Prometheus' text format, summed over the workers."""
+    def render(self, *, is_ready: bool | None = None) -> bytes:
+        """All metrics in Prometheus' text format, summed over the workers; `is_ready` is None where it is not known."""
+        ready = CollectorRegistry()
+        if is_ready is not None:
+            # Made for this answer only: kept with the others, it would be summed up over the workers too.
+            ready.register(_Ready(is_ready))
+        return generate_latest(ready) + self._rendered()
+
+    def _rendered(self) -> bytes:
         if not _is_multiprocess():
             return generate_latest(self._registry)
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
         return generate_latest(registry)
+
+
+class _Ready(Collector):
+    """Whether a verdict can be had, as the process knows that answers."""
+
+    def __init__(self, is_ready: bool) -> None:
+        self._is_ready = is_ready
+
+    def collect(self) -> Iterator[Metric]:
+        text = "1 while a verdict can be had, 0 while /readyz says no."
+        yield GaugeMetricFamily("moderation_ready", text, value=int(self._is_ready))
 
 
 def _is_multiprocess() -> bool:

@@ -14,12 +14,13 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from ..config.extras import install_command
+from ..core.cascade import Sureness
 from ..core.conversation import Conversation
-from ..core.engine import Deadline, Engine
+from ..core.engine import Deadline, Engine, SurenessEngine
 from ..core.verdict import Detail, Verdict
 from ..errors import ConfigurationError, ModerationError
 
-__all__ = ["TracedEngine", "Tracing", "create_tracing"]
+__all__ = ["Tracing", "create_tracing", "traced"]
 
 _SERVICE_NAME = "moderation-service"
 _FLUSH_S = 2.0
@@ -131,7 +132,7 @@ class Tracing:
         self._pid = os.getpid()
 
 
-class TracedEngine:
+class _TracedEngine:
     """Another engine, with a span around every call."""
 
     def __init__(self, engine: Engine, tracing: Tracing, *, is_remote: bool) -> None:
@@ -153,14 +154,9 @@ class TracedEngine:
         self, conversations: Sequence[Conversation], *, detail: Detail = Detail.FULL, deadline: Deadline | None = None
     ) -> list[Verdict | ModerationError]:
         """What the other answers."""
-        with self._tracing.begin_call(is_remote=self._is_remote) as span:
-            try:
-                answers = self._engine.judge(conversations, detail=detail, deadline=deadline)
-            except ModerationError as error:
-                self._describe(span, [error] * len(conversations), detail)
-                raise
-            self._describe(span, answers, detail)
-            return answers
+        return self._spanned(
+            conversations, detail, lambda: self._engine.judge(conversations, detail=detail, deadline=deadline)
+        )
 
     def check_ready(self) -> None:
         """Ask the other."""
@@ -169,6 +165,18 @@ class TracedEngine:
     def close(self) -> None:
         """Close the other."""
         self._engine.close()
+
+    def _spanned(
+        self, conversations: Sequence[Conversation], detail: Detail, call: Callable[[], list[Verdict | ModerationError]]
+    ) -> list[Verdict | ModerationError]:
+        with self._tracing.begin_call(is_remote=self._is_remote) as span:
+            try:
+                answers = call()
+            except ModerationError as error:
+                self._describe(span, [error] * len(conversations), detail)
+                raise
+            self._describe(span, answers, detail)
+            return answers
 
     def _describe(self, span: Any, answers: Sequence[Verdict | ModerationError], detail: Detail) -> None:
         errors = [answer for answer in answers if not isinstance(answer, Verdict)]
@@ -182,3 +190,32 @@ class TracedEngine:
         span.set_attributes(attributes)
         if errors:
             self._tracing.mark_failed(span, errors[0].type)
+
+
+class _TracedSurenessEngine(_TracedEngine):
+    """The same for an engine to which the rules of a check make a difference."""
+
+    def __init__(self, engine: Engine, others: SurenessEngine, tracing: Tracing, *, is_remote: bool) -> None:
+        super().__init__(engine, tracing, is_remote=is_remote)
+        self._others = others
+
+    def judge_with(
+        self, conversations: Sequence[Conversation], sureness: Sureness, *, detail: Detail, deadline: Deadline
+    ) -> list[Verdict | ModerationError]:
+        """What the other answers."""
+        return self._spanned(
+            conversations,
+            detail,
+            lambda: self._others.judge_with(conversations, sureness, detail=detail, deadline=deadline),
+        )
+
+    def suffices(self, verdict: Verdict, sureness: Sureness) -> bool:
+        """What the other says."""
+        return self._others.suffices(verdict, sureness)
+
+
+def traced(engine: Engine, tracing: Tracing, *, is_remote: bool) -> Engine:
+    """The engine with a span around every call."""
+    if isinstance(engine, SurenessEngine):
+        return _TracedSurenessEngine(engine, engine, tracing, is_remote=is_remote)
+    return _TracedEngine(engine, tracing, is_remote=is_remote)

@@ -187,6 +187,8 @@ class _Server(BaseApplication):  # type: ignore[misc]
             self._service.tracing.close()
         if self._service is not None and self._service.webhooks is not None:
             self._service.webhooks.close()
+        if self._service.cluster is not None:
+            self._service.cluster.close()
 
     def _on_ready(self, arbiter: object) -> None:
         _keep_memory_shared()

@@ -32,9 +32,9 @@ _MAX_ANSWERS = 64
 class CallMemory:
     """Questions and the progress of their answers, by caller and call id. Safe under threads and across workers."""
 
-    def __init__(self, store: SharedStore) -> None:
+    def __init__(self, store: SharedStore, *, key: bytes | None = None) -> None:
         self._store = store
-        self.key = os.urandom(32)
+        self.key = key or os.urandom(32)
         """The key of `growing.Progress`, made before the workers are forked, so that all of them agree."""
 
     def put_question(self, caller: str | None, call_id: str | None, question: Question) -> None:

@@ -179,6 +179,14 @@ class Client:
         lengths = [len(piece) for piece in pieces]
         return lengths if sum(lengths) == len(text.encode()) else None
 
+    def context_tokens(self, *, model: str, timeout_s: float) -> int | None:
+        """The context length that vLLM tells beside a text's tokens, also where a router's list of models has none.
+
+        Raises UpstreamFailure.
+        """
+        asked = {"model": model, "prompt": " Safe", "add_special_tokens": False}
+        return _count(self._tokenized(asked, timeout_s=timeout_s).get("max_model_len"))
+
     def label_ids(self, labels: tuple[str, ...], *, model: str, timeout_s: float) -> list[int] | None:
         """The ids of the first tokens of these labels, with a space in front; None if the server can't tell."""
         asked = {
@@ -317,8 +325,11 @@ def _served_model(entry: object) -> ServedModel | None:
         return None
     meta = entry.get("meta")
     context = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
-    known = isinstance(context, int) and not isinstance(context, bool) and context > 0
-    return ServedModel(entry["id"], entry.get("owned_by"), context if known else None)
+    return ServedModel(entry["id"], entry.get("owned_by"), _count(context))
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
 
 
 def _piece(token: object) -> object:

@@ -128,9 +128,11 @@ class ConnectionPool:
         except BaseException:
             connection.close()
             raise
-        self._give_back(connection)
         assert reader.status is not None
-        return reader.status, reader.headers, reader.take()
+        found = reader.status, reader.headers, reader.take()
+        # Not before all is read: from here on another thread may use the connection, and its reader with it.
+        self._give_back(connection)
+        return found
 
     def _take(self) -> _Connection | None:
         """An idle connection that still looks alive."""

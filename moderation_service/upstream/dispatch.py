@@ -69,13 +69,15 @@ class Dispatch(Generic[AnyServer]):
 
         failure: UpstreamFailure | None = None
         for _ in range(len(self._replicas.replicas) + 1):
+            left_s = deadline.remaining_s()
+            if left_s <= 0:
+                break
             replica = self._replicas.choose(without=tried)
             if replica is None and failure is not None and failure.kind is FailureKind.CLOSED:
                 replica = self._replicas.choose()
-            left_s = deadline.remaining_s()
-            if replica is None and not tried and left_s > 0:
+            if replica is None and not tried:
                 replica = self._replicas.recalled(timeout_s=left_s)
-            if replica is None or left_s <= 0:
+            if replica is None:
                 break
             tried.add(replica)
             timeout_s = min(self._timeout_s, left_s)
@@ -146,9 +148,8 @@ class Dispatch(Generic[AnyServer]):
         timeout_s: float,
         with_verdict: bool,
     ) -> _Result:
-        """One call on one server, noted in its record. Raises UpstreamFailure or PromptTooLong."""
+        """One call on a chosen server, noted in its record. Raises UpstreamFailure or PromptTooLong."""
         started = monotonic()
-        self._replicas.begun(replica)
         try:
             result = ask(replica.server, timeout_s)
         except PromptTooLong:

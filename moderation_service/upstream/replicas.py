@@ -1,4 +1,4 @@
-"""Which of several servers is asked: the one with the fewest calls under way that is not known to be out of order.
+"""Which of several servers is asked: the least busy one (`pace`) that is not known to be out of order.
 
 A server that fails is *ejected*: no request goes to it. A thread then asks it real questions again and again, one
 harmless and one harmful, and the first right verdicts bring it back, so no user's request is spent on trying. The
@@ -17,9 +17,10 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from ..errors import EngineUnavailable, FailureReason
+from ..errors import EngineUnavailable, FailureReason, Overloaded
 from ..observability.logs import log_event
 from .client import FailureKind, UpstreamFailure
+from .pace import Pace, slow_answers_of_best
 
 __all__ = ["Replica", "ReplicaSet", "Server", "UpstreamEvents", "probe_pauses", "resting"]
 
@@ -30,6 +31,8 @@ _log = logging.getLogger("moderation.upstream")
 _PROBE_FIRST_S, _PROBE_LAST_S = 1.0, 2.0
 # How long a call that tries a server after its rest keeps others from doing the same.
 _TRIAL_S = 1.0
+# How long a call waits while every server has as many as it may have.
+_PLACE_S = 0.5
 # One refused connection is proof, and so is a wrong verdict; other failures may be the request's own bad luck.
 _FAILURES_TO_EJECT = 3
 _PROOFS = frozenset({FailureKind.CONNECT, FailureKind.MISJUDGES})
@@ -90,6 +93,7 @@ class Replica(Generic[AnyServer]):
         self.is_proven = False
         self.last_ok: float | None = None
         self.last_chosen = 0
+        self.pace = Pace()
         self.rests_until: float | None = None
         """Until when it asked to be left alone; stays set until it has answered after that."""
         self.next_trial: float | None = None
@@ -110,13 +114,18 @@ class ReplicaSet(Generic[AnyServer]):
         timeout_s: float,
         events: UpstreamEvents | None = None,
         clock: Callable[[], float] = monotonic,
+        most: Callable[[], int] | None = None,
     ) -> None:
+        """`most` says how many calls each server may have under way from here, which may change."""
         self.replicas = tuple(replicas)
         """Those there are now."""
         self._timeout_s = timeout_s
         self._events = events
         self._clock = clock
         self._lock = threading.Lock()
+        self._most = most
+        self._place = threading.Condition(self._lock)
+        self._waiting = 0
         self._turn = 0
         self._stopping = threading.Event()
         self._recalling = threading.Lock()
@@ -142,17 +151,52 @@ class ReplicaSet(Generic[AnyServer]):
             self._events.upstream_ejected(replica.label, False)
 
     def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
-        """The least busy server in use; of equals, the one that waited longest. None if there is none."""
+        """The least busy server in use; of equals, the one that waited longest. None if there is none.
+
+        It has a call under way from now on, until `ended`. Where all in use have as many as they may have, one is
+        waited for. Raises Overloaded when that takes too long.
+        """
         with self._lock:
-            able = [one for one in self.replicas if not one.is_ejected and one not in without and not self._rests(one)]
+            able = self._able(without)
+            most = None if self._most is None else self._most()
+            if most is not None and able:
+                able = self._with_place(able, most, without)
             if not able:
                 return None
-            chosen = min(able, key=lambda one: (one.outstanding, one.last_chosen)) if len(able) > 1 else able[0]
+            chosen = self._least_busy(able) if len(able) > 1 else able[0]
             if chosen.rests_until is not None:
                 chosen.next_trial = self._clock() + _TRIAL_S
             self._turn += 1
             chosen.last_chosen = self._turn
+            chosen.outstanding += 1
             return chosen
+
+    def _least_busy(self, able: Sequence[Replica[AnyServer]]) -> Replica[AnyServer]:
+        others_s, turn = slow_answers_of_best(one.pace for one in able), self._turn
+        return min(
+            able,
+            key=lambda one: (one.pace.load(one.outstanding, others_s, turn - one.last_chosen), one.last_chosen),
+        )
+
+    def _able(self, without: Collection[Replica[AnyServer]]) -> list[Replica[AnyServer]]:
+        return [one for one in self.replicas if not one.is_ejected and one not in without and not self._rests(one)]
+
+    def _with_place(
+        self, able: list[Replica[AnyServer]], most: int, without: Collection[Replica[AnyServer]]
+    ) -> list[Replica[AnyServer]]:
+        """Those that may have one more call; the lock is held, but not while one is waited for. Raises Overloaded."""
+        ends_at = monotonic() + _PLACE_S
+        while not (free := [one for one in able if one.outstanding < most]) and able:
+            self._waiting += 1
+            try:
+                has_ended = self._place.wait(max(0.0, ends_at - monotonic()))
+            finally:
+                self._waiting -= 1
+            able = self._able(without)
+            if not has_ended and able and not any(one.outstanding < most for one in able):
+                message = f"The model servers already have {most} calls each from here, their limit."
+                raise Overloaded(message, retry_after_s=1.0)
+        return free
 
     def pause_s(self) -> float | None:
         """In how many seconds the first of the servers in use may be asked; None unless all of them rest."""
@@ -165,15 +209,12 @@ class ReplicaSet(Generic[AnyServer]):
     def _rests(self, replica: Replica[AnyServer]) -> bool:
         return replica.rests_until is not None and replica.pause_s(self._clock()) > 0
 
-    def begun(self, replica: Replica[AnyServer]) -> None:
-        """A call is under way; to be followed by `ended`, whatever becomes of it."""
-        with self._lock:
-            replica.outstanding += 1
-
     def ended(self, replica: Replica[AnyServer]) -> None:
         """A call is over."""
         with self._lock:
             replica.outstanding -= 1
+            if self._waiting:
+                self._place.notify()
 
     def succeeded(
         self, replica: Replica[AnyServer], seconds: float, *, outcome: str = "ok", with_verdict: bool = True
@@ -185,6 +226,8 @@ class ReplicaSet(Generic[AnyServer]):
             replica.rests_until = replica.next_trial = None
         if with_verdict:
             replica.last_ok = self._clock()
+            if len(self.replicas) > 1:
+                replica.pace.note(seconds)
         if self._events is not None:
             self._events.upstream_called(replica.label, outcome, seconds)
 
@@ -238,7 +281,7 @@ class ReplicaSet(Generic[AnyServer]):
         return is_in_use and replica.last_ok is not None and self._clock() - replica.last_ok < within_s
 
     def recalled(self, *, timeout_s: float) -> Replica[AnyServer] | None:
-        """A server that is out of use for a wrong verdict only, if it judges rightly now; None if there is none.
+        """Chooses a server that is out of use for a wrong verdict only, if it judges rightly now; None if none does.
 
         Such a server answers at once, so a request can wait for that. One thread asks; others do without.
         """
@@ -251,6 +294,8 @@ class ReplicaSet(Generic[AnyServer]):
                 finally:
                     self._recalling.release()
                 self._take_back(replica)
+                with self._lock:
+                    replica.outstanding += 1
                 return replica
         return None
 
@@ -271,6 +316,8 @@ class ReplicaSet(Generic[AnyServer]):
             raise
         replica.is_proven = True
         self.succeeded(replica, self._clock() - started)
+        # These were several questions; and what was before it went away says nothing.
+        replica.pace = Pace()
 
     def close(self) -> None:
         """Stop probing and close all connections."""

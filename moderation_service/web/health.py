@@ -44,6 +44,7 @@ def blueprint(service: Service, readiness: Readiness) -> Blueprint:
 
     @routes.get("/metrics")
     def metrics() -> Response:
-        return Response(service.metrics.render(), content_type=service.metrics.content_type)
+        rendered = service.metrics.render(is_ready=readiness.glance())
+        return Response(rendered, content_type=service.metrics.content_type)
 
     return routes

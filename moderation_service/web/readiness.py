@@ -6,13 +6,13 @@ import threading
 from collections.abc import Callable
 from time import monotonic
 
-from ..errors import EngineUnavailable
+from ..errors import EngineUnavailable, ModerationError
 
 __all__ = ["Readiness"]
 
 _PERIOD_S = 2.0
 # While somebody asks more often than this, the answer is kept up to date.
-_INTEREST_S = 60.0
+_INTEREST_S = 150.0
 _PATIENCE_S = 4.0
 
 
@@ -54,6 +54,17 @@ class Readiness:
         if error is not None:
             raise error.with_traceback(None)
         return None
+
+    def glance(self) -> bool | None:
+        """Whether a verdict can be had, without waiting; None if that is not known yet, as for the first who asks."""
+        if self._is_watched:
+            self._want()
+            return self._error is None if self._known.is_set() else None
+        try:
+            self._check()
+        except ModerationError:
+            return False
+        return True
 
     def close(self) -> None:
         """Stop watching; the thread ends after the check it is at."""

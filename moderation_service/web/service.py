@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from .. import __version__
 from ..chat.item_memory import ItemMemory
+from ..cluster.parts import ClusterParts
 from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
@@ -17,18 +18,17 @@ from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
 from ..core.moderator import Check, Moderator, Observer, Outcome
 from ..core.policy import Policies
-from ..core.verdict_cache import VerdictCache
+from ..core.verdict_cache import Fingerprint
 from ..engines import Engine, create_engine, create_fallback, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
 from ..observability.propagation import outgoing_lines
 from ..observability.request_context import request_context
-from ..observability.tracing import TracedEngine, Tracing, create_tracing
+from ..observability.tracing import Tracing, create_tracing, traced
 from ..store.choice import store_address
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
-from ..streaming.shared_store import SharedStore
 from ..wires.native import NativeLimits
 from .api_keys import ApiKeys, load_api_keys, warn_of_readers
 from .callers import Callers
@@ -38,6 +38,7 @@ from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
+    from ..cluster.memory import ClusterMemory
     from ..engines.stream import StreamEngine
     from ..observability.webhooks import Webhooks
     from ..store.database import Database
@@ -66,6 +67,8 @@ class Service:
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
     webhooks: Webhooks | None = None
+    cluster: ClusterMemory | None = None
+    """What is shared with other gateways, where there are some."""
     store: Store | None = None
     """The database of records."""
     hashes: KeyedHashes = field(kw_only=True)
@@ -127,17 +130,20 @@ def build_service(
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
+    parts = ClusterParts.of(settings, version=__version__, events=metrics)
     if engine is None:
-        engine, fallback = create_engine(settings, events=metrics, outgoing=outgoing), create_fallback(settings)
+        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members)
+        fallback = create_fallback(settings)
     stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
     if tracing is not None:
-        engine = TracedEngine(engine, tracing, is_remote=settings.engine != "lite")
-        fallback = fallback and TracedEngine(fallback, tracing, is_remote=False)
+        engine = traced(engine, tracing, is_remote=settings.engine != "lite")
+        fallback = fallback and traced(fallback, tracing, is_remote=False)
     escalator = _escalator(settings, policies, metrics)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
-        cache=VerdictCache(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
+        cache=parts.verdicts(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
+        fingerprint=Fingerprint(parts.key("fingerprint")),
         record=audit,
         observers=observers if store is None else [*observers, store.recorder],
         after=escalator,
@@ -149,18 +155,22 @@ def build_service(
         metadata_bytes=settings.max_metadata_bytes,
     )
     # Here, because the workers are forked from the process that makes the service.
-    calls = CallMemory(SharedStore(size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s))
+    calls = CallMemory(
+        parts.store("call", size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s),
+        key=parts.key("progress"),
+    )
     metrics.configured(slots=settings.workers * settings.threads, policies=[policy.name for policy in policies])
     relay = Relay(
         moderator,
         stream,
         # Made here, before the workers are forked: any of them can go on with what another one began.
-        key=secrets.token_bytes(32),
+        key=parts.key("relay") or secrets.token_bytes(32),
         deadline_s=settings.deadline_s,
     )
     kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
-    items = ItemMemory(SharedStore(size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
-    seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else secrets.token_bytes(32)
+    items = ItemMemory(parts.store("item", size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
+    seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else None
+    seal_key = seal_key or parts.key("chat seal") or secrets.token_bytes(32)
     hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
     wants_users = escalator is not None or store is not None
     return Service(
@@ -177,6 +187,7 @@ def build_service(
         seal_key=seal_key,
         tracing=tracing,
         webhooks=webhooks,
+        cluster=parts.memory,
         store=store,
         hashes=hashes,
         escalator=escalator,

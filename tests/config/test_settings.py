@@ -92,8 +92,8 @@ def test_every_setting_can_be_given_in_the_file_and_in_the_environment(file: Pat
             text = value = setting.choices[-1]
         elif setting.maximum is not None and setting.maximum < 1024 and setting.kind is int:
             text, value = "3", 3
-        elif setting.maximum is not None and setting.maximum <= 1 and setting.kind is float:
-            text, value = "0.25", 0.25  # a share
+        elif setting.maximum is not None and setting.maximum < 2.5 and setting.kind is float:
+            text, value = "0.5", 0.5
         if setting.is_list:
             text, value = f"{text}, {text}", (value, value)
         values[setting.name] = (text, value)

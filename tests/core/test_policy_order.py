@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from moderation_service.core.policy import (
     BUILT_IN,
+    Bounds,
     LiteBlocks,
     OnFailure,
     Policy,
@@ -112,6 +114,25 @@ def test_showing_text_before_it_is_judged_is_milder() -> None:
     assert why_milder(BALANCED, shows) is None
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "is_milder"),
+    [
+        (Bounds(), Bounds(), False),
+        (Bounds(0.9, 0.7), Bounds(0.9, 0.6), False),
+        (Bounds(0.8), Bounds(0.9), True),
+        (Bounds(unsafe=0.8), Bounds(unsafe=0.9), True),
+        (Bounds(0.9), Bounds(), True),
+        (Bounds(), Bounds(0.9), True),
+    ],
+)
+def test_who_lets_a_small_model_decide_sooner_is_milder(ours: Bounds, theirs: Bounds, is_milder: bool) -> None:
+    choice, default = (
+        replace(BALANCED, rules={target: replace(BALANCED.rules[target], cascade=bounds) for target in Target})
+        for bounds in (ours, theirs)
+    )
+    assert (why_milder(choice, default) is not None) is is_milder
+
+
 def test_every_field_that_decides_is_compared() -> None:
     # A new one lets text out unseen until `why_milder` knows it.
     fields = {"name", "description", "rules", "messages", "streaming", "tools", "escalation"}
@@ -119,7 +140,7 @@ def test_every_field_that_decides_is_compared() -> None:
     beside = {"keep_text", "retention_days", "shadow"}
     assert {one.name for one in dataclasses.fields(Policy)} == fields | beside
     assert {one.name for one in dataclasses.fields(ToolRules)} == {"glob", "call", "result"}
-    compared = {"actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks"}
+    compared = {"actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks", "cascade"}
     assert {one.name for one in dataclasses.fields(Rules)} == compared
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from time import monotonic
 
@@ -69,3 +70,29 @@ def test_an_address_that_cannot_be_is_one_that_cannot_be_reached() -> None:
     with pytest.raises(BrokenConnection) as caught:
         pool.exchange(GET, timeout_s=1, max_body_bytes=LIMIT)
     assert caught.value.stage is Stage.CONNECT
+
+
+def test_a_connection_that_is_taken_the_moment_it_is_given_back_mixes_no_replies(upstream) -> None:
+    class Contested(ConnectionPool):
+        """Another caller takes the connection before the first one can do anything else."""
+
+        others: list[bytes] = []
+
+        def _give_back(self, connection, **options) -> None:
+            super()._give_back(connection, **options)
+            if not self.others:
+                self.others.append(b"")
+                self.others[0] = self.exchange(asking("other"), timeout_s=5, max_body_bytes=LIMIT)[2]
+
+    def asking(name: str) -> bytes:
+        return f"GET /{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+
+    upstream.behave = lambda request: reply(200, {"path": request.path})
+    pool = Contested(upstream.url, size=4, connect_timeout_s=2.0)
+    try:
+        status, headers, body = pool.exchange(asking("first"), timeout_s=5, max_body_bytes=LIMIT)
+    finally:
+        pool.close()
+    assert (status, json.loads(body), json.loads(pool.others[0])) == (200, {"path": "/first"}, {"path": "/other"})
+    assert headers[b"content-length"] == b"18"
+    assert upstream.connections == 1

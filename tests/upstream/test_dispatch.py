@@ -307,3 +307,25 @@ def test_those_who_ask_whether_a_server_is_back_do_not_do_it_in_step(seed: int) 
     assert found != compared
     assert 0.5 <= found[0] <= 1.0
     assert all(1.0 <= pause <= 2.0 for pause in found[1:])
+
+
+def test_a_server_that_is_plainly_slower_gets_hardly_any_calls_until_it_is_well(fleet) -> None:
+    replicas = fleet(3).replicas
+    seconds = {"a": 0.04, "b": 0.05, "c": 0.6}
+
+    def asked(turns: int) -> int:
+        """How many of so many calls go to `c`, four at a time."""
+        chosen = 0
+        for _ in range(turns // 4):
+            four = [replicas.choose() for _ in range(4)]
+            chosen += sum(one.label == "c" for one in four)
+            for one in four:
+                replicas.ended(one)
+                replicas.succeeded(one, seconds[one.label])
+        return chosen
+
+    asked(40)
+    assert asked(2000) <= 8
+    seconds["c"] = 0.04
+    asked(1000)
+    assert 250 < asked(1000) < 420

@@ -83,6 +83,12 @@ def test_the_metrics_served_are_exactly_those_that_are_documented() -> None:
     assert {name for name in served if not name.endswith("_created")} == set(METRIC_NAMES)
 
 
+@pytest.mark.parametrize(("not_ready", "value"), [(None, "1.0"), (EngineUnavailable("Down."), "0.0")])
+def test_whether_a_verdict_can_be_had_is_a_metric(not_ready: ModerationError | None, value: str) -> None:
+    client = make_client(engine=FakeEngine(not_ready=not_ready))
+    assert f"\nmoderation_ready {value}\n" in client.get("/metrics").text
+
+
 def test_requests_are_counted_by_route_and_status() -> None:
     client = make_client()
     client.get("/metrics")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
+from fake_guard_server import wait_until
 
 from moderation_service.errors import EngineUnavailable
 from moderation_service.web.readiness import Readiness
@@ -85,3 +86,23 @@ def test_a_bug_in_the_check_is_not_the_end_of_it() -> None:
         for _ in range(4):
             assert check.done.acquire(timeout=30)
         readiness.ask()
+
+
+def test_a_glance_waits_for_nothing_and_makes_it_known_for_the_next_one() -> None:
+    check = Check()
+    with watched(check) as readiness:
+        assert readiness.glance() is None
+        check.permits.release()
+        assert wait_until(lambda: readiness.glance() is True)
+        check.error = EngineUnavailable("down")
+        check.permits.release()
+        assert wait_until(lambda: readiness.glance() is False)
+
+
+def test_without_a_watch_a_glance_asks() -> None:
+    check = Check()
+    readiness = Readiness(check)
+    check.permits.release(2)
+    assert readiness.glance() is True
+    check.error = EngineUnavailable("down")
+    assert readiness.glance() is False

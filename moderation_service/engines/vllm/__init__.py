@@ -9,17 +9,31 @@ from ...errors import ConfigurationError
 from ...upstream.replicas import UpstreamEvents
 from .engine import UpstreamOptions, VllmEngine
 
-__all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create"]
+__all__ = ["UpstreamEvents", "UpstreamOptions", "VllmEngine", "create", "upstream_options"]
 
 
 def create(
-    settings: Settings, *, events: UpstreamEvents | None = None, outgoing: Callable[[], bytes] | None = None
+    settings: Settings,
+    *,
+    events: UpstreamEvents | None = None,
+    outgoing: Callable[[], bytes] | None = None,
+    sharers: Callable[[], int] | None = None,
 ) -> VllmEngine:
     """The engine as the settings describe it. Raises ConfigurationError when they name no server."""
     if not settings.upstreams:
         raise ConfigurationError("upstreams: engine vllm needs the address of at least one server.")
+    return VllmEngine(upstream_options(settings, outgoing=outgoing, sharers=sharers), events=events)
+
+
+def upstream_options(
+    settings: Settings,
+    *,
+    outgoing: Callable[[], bytes] | None = None,
+    sharers: Callable[[], int] | None = None,
+) -> UpstreamOptions:
+    """Where the servers of `upstreams` are, and how they are used; see `create_engine` for `sharers`."""
     urls = [ServersUrl(url) for url in settings.upstreams]
-    options = UpstreamOptions(
+    return UpstreamOptions(
         urls=tuple(url.base for url in urls if not url.is_resolved),
         names=tuple(url.base for url in urls if url.is_resolved),
         api_key=settings.upstream_api_key,
@@ -32,5 +46,14 @@ def create(
         connect_timeout_s=settings.upstream_connect_timeout_s,
         timeout_s=settings.upstream_timeout_s,
         outgoing=outgoing,
+        most_per_replica=_most_per_replica(settings, sharers),
     )
-    return VllmEngine(options, events=events)
+
+
+def _most_per_replica(settings: Settings, sharers: Callable[[], int] | None) -> Callable[[], int] | None:
+    """This process's part of the calls that a server may have; None where nobody else shares it, or without a bound."""
+    calls = settings.upstream_replica_calls
+    if not calls or sharers is None:
+        return None
+    known = settings.workers * settings.cluster_pods
+    return lambda: max(1, calls // max(known, sharers()))

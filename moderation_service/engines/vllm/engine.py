@@ -49,7 +49,8 @@ class UpstreamOptions:
 
     `names` are URLs whose host stands for several servers, each at an address of its own; `lookup_pause_s` is the least
     and the most time between two lookups.
-    `outgoing` gives more header lines for a verdict call, each with its line end.
+    `outgoing` gives more header lines for a verdict call, each with its line end. `most_per_replica` says how many
+    calls one server may have under way from this process.
     """
 
     urls: tuple[str, ...]
@@ -65,6 +66,7 @@ class UpstreamOptions:
     connect_timeout_s: float = 2.0
     timeout_s: float = 15.0
     outgoing: Callable[[], bytes] | None = None
+    most_per_replica: Callable[[], int] | None = None
 
 
 class VllmEngine:
@@ -132,7 +134,7 @@ class _Process:
         self._options = options
         self.fanout = FanOut(slots=options.concurrency, per_request=options.fanout)
         replicas = [_replica(url, options) for url in options.urls]
-        self.replicas = ReplicaSet(replicas, timeout_s=options.timeout_s, events=events)
+        self.replicas = ReplicaSet(replicas, timeout_s=options.timeout_s, events=events, most=options.most_per_replica)
         self._resolver: Resolver[GuardServer] | None = None
         if options.names:
             self._resolver = Resolver(

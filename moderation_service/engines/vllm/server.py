@@ -23,7 +23,7 @@ from ...core.verdict import Detail, Scores, Severity, Target
 from ...errors import EngineAnswerInvalid, EngineUnavailable
 from ...observability.logs import log_event
 from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
-from ...upstream.dialects import AUTO, DIALECTS, Dialect, detect
+from ...upstream.dialects import AUTO, DIALECTS, Dialect, Tokenizer, detect
 from ...upstream.discovery import Discovery, seconds_left
 from .rendering import ANSWER_BEGINNING, Rendering, learn
 
@@ -202,7 +202,7 @@ class GuardServer(Discovery[Facts]):
         self._label_comes_late = False
         served = self._choose_model(self._client.models(timeout_s=seconds_left(ends_at)))
         dialect = detect(served.owned_by) if self._dialect == AUTO else DIALECTS[self._dialect]
-        context = self._context_tokens or served.context_tokens or self._assumed_context(served.name, dialect)
+        context = self._context_tokens or served.context_tokens or self._told_context(served.name, dialect, ends_at)
         facts = Facts(served.name, dialect, context, 0, self._label_ids(served.name, dialect, ends_at))
         body = _request(chat_messages(_QUESTION), facts, max_tokens=MAX_ANSWER_TOKENS)
         try:
@@ -217,6 +217,19 @@ class GuardServer(Discovery[Facts]):
             overhead = _DEFAULT_OVERHEAD_TOKENS
         facts = replace(facts, overhead_tokens=overhead, label_ids=label_ids)
         return replace(facts, rendering=self._rendering(facts, judged, ends_at))
+
+    def _told_context(self, model: str, dialect: Dialect, ends_at: float) -> int:
+        """The context where the list of models has none, as behind a router: asked in another way, or assumed."""
+        if dialect.tokenizer is Tokenizer.VLLM or (self._dialect == AUTO and dialect is DIALECTS["openai"]):
+            try:
+                told = self._client.context_tokens(model=model, timeout_s=seconds_left(ends_at))
+            except UpstreamFailure as failure:
+                if failure.kind not in _CANNOT:
+                    raise
+            else:
+                if told is not None:
+                    return told
+        return self._assumed_context(model, dialect)
 
     def _assumed_context(self, model: str, dialect: Dialect) -> int:
         """The context where neither the server nor the settings tell it; said once, because it matters.

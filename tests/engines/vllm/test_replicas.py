@@ -8,12 +8,14 @@ from email.utils import format_datetime
 from time import monotonic
 
 import pytest
-from fake_guard_server import BREAD, Hang, Send, answering, guard, reply
+from fake_guard_server import BREAD, Hang, Send, answering, completion, guard, reply, wait_until
 
+from moderation_service.config.settings import Settings
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.engine import Deadline
 from moderation_service.core.verdict import Severity, Verdict
-from moderation_service.errors import EngineUnavailable
+from moderation_service.engines.vllm import upstream_options
+from moderation_service.errors import EngineUnavailable, Overloaded
 
 SAFE = Conversation.of(prompt=BREAD)
 # Far more than a test may take: what comes is not there because a time was over.
@@ -155,6 +157,86 @@ def test_a_reply_that_llhttp_takes_and_we_do_not_is_an_error(upstream, engine_fo
         assert engine.judge([SAFE])[0].type == "engine_answer_invalid"
 
 
+class Busy:
+    """Answers when it is let, and counts how many questions it has at once."""
+
+    def __init__(self) -> None:
+        self.go_on = threading.Event()
+        self.most = self.now = 0
+        self._lock = threading.Lock()
+
+    def __call__(self, request):
+        with self._lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        assert self.go_on.wait(30)
+        with self._lock:
+            self.now -= 1
+        return guard(request)
+
+
+def test_a_server_never_has_more_calls_than_it_may_have_and_others_wait_for_a_place(
+    upstream, second, engine_for
+) -> None:
+    engine = engine_for(upstream, second, most_per_replica=lambda: 3)
+    known(engine)
+    one, other = Busy(), Busy()
+    upstream.behave, second.behave = answering(one), answering(other)
+    found: list[object] = []
+    threads = [threading.Thread(target=lambda: found.extend(engine.judge([SAFE]))) for _ in range(16)]
+    for thread in threads:
+        thread.start()
+    assert wait_until(lambda: one.now + other.now == 6)
+    one.go_on.set()
+    other.go_on.set()
+    for thread in threads:
+        thread.join()
+    assert [type(each) for each in found] == [Verdict] * 16
+    assert (one.most, other.most) == (3, 3)
+
+
+def test_who_finds_no_place_for_half_a_second_is_refused_and_the_bound_may_change(upstream, engine_for) -> None:
+    bound = [1]
+    engine = engine_for(upstream, most_per_replica=lambda: bound[0])
+    known(engine)
+    busy = Busy()
+    upstream.behave = answering(busy)
+    first = threading.Thread(target=lambda: engine.judge([SAFE]))
+    first.start()
+    assert wait_until(lambda: busy.now == 1)
+    started = monotonic()
+    [found] = engine.judge([SAFE])
+    assert isinstance(found, Overloaded)
+    assert (found.status, found.retry_after_s) == (429, 1.0)
+    assert 0.4 < monotonic() - started < 5
+    bound[0] = 2
+    second = threading.Thread(target=lambda: engine.judge([SAFE]))
+    second.start()
+    assert wait_until(lambda: busy.now == 2)
+    busy.go_on.set()
+    for thread in (first, second):
+        thread.join()
+    assert isinstance(engine.judge([SAFE])[0], Verdict)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sharers", "bound"),
+    [
+        ({}, 1, 32),
+        ({"workers": 4, "cluster_pods": 4}, 1, 4),
+        ({"workers": 4}, 40, 1),
+        ({"workers": 1, "upstream_replica_calls": 10}, 3, 3),
+        ({"workers": 256, "cluster_pods": 100}, 1, 1),
+        ({"upstream_replica_calls": 0}, 1, None),
+        ({}, None, None),
+    ],
+)
+def test_the_bound_is_shared_out_among_all_processes_that_are_known(settings, sharers, bound) -> None:
+    known = None if sharers is None else lambda: sharers
+    most = upstream_options(Settings(engine="vllm", **settings), sharers=known).most_per_replica
+    assert (most and most()) == bound
+
+
 @pytest.mark.parametrize(("dialect", "is_cut_unseen"), [("vllm", False), ("sglang", False), ("ollama", True)])
 def test_a_context_that_nobody_told_is_said_once(
     upstream, engine_for, caplog: pytest.LogCaptureFixture, dialect: str, is_cut_unseen: bool
@@ -173,6 +255,33 @@ def test_a_context_that_nobody_told_is_said_once(
     assert [(one.message, one.fields["context"], one.fields["is_cut_unseen"]) for one in caplog.records] == [
         ("context_assumed", 4096, is_cut_unseen)
     ]
+
+
+def routed(request, *, owner: str = "a router"):
+    """A server behind a router that tells only the name of the model."""
+    if request.path == "/v1/models":
+        return reply(200, {"data": [{"id": "guard", "owned_by": owner}]})
+    if request.path == "/tokenize" and request.body.get("prompt") == " Safe":
+        return reply(200, {"count": 1, "max_model_len": 600, "tokens": [1057]})
+    if request.path != "/v1/chat/completions":
+        return guard(request)
+    is_response = request.body["messages"][-1]["role"] == "assistant"
+    return completion("Safety: Safe\nCategories: None" + "\nRefusal: No" * is_response)
+
+
+@pytest.mark.parametrize("owner", ["vllm", "a router"])
+def test_a_context_that_the_list_of_models_does_not_tell_is_asked_for(upstream, engine_for, caplog, owner: str) -> None:
+    upstream.behave = lambda request: routed(request, owner=owner)
+    [found] = engine_for(upstream).judge([Conversation.of(prompt="Bread is good. " * 60)])
+    assert isinstance(found, Verdict)
+    assert found.windows > 1, "the context is what was told, not what is assumed"
+    assert not caplog.records
+
+
+def test_a_server_of_the_plain_api_is_asked_nothing_else(upstream, engine_for) -> None:
+    upstream.behave = routed
+    known(engine_for(upstream, dialect="openai"))
+    assert {one.path for one in upstream.requests} == {"/v1/models", "/v1/chat/completions"}
 
 
 def test_a_context_that_the_settings_or_the_server_tell_is_not_worth_a_word(upstream, engine_for, caplog) -> None:

@@ -1,0 +1,89 @@
+"""How often the two models of a cascade agree: counted where both judged, and for a sample where one was enough.
+
+Without the sample the agreement would be known only of the texts that the small model was not sure of. What is sampled
+is judged behind the caller's back, one text at a time and at most as many waiting as `_MAX_WAITING`: when the larger
+model is busy, the sample gets smaller and nobody waits.
+"""
+
+from __future__ import annotations
+
+import enum
+import threading
+from queue import Full, Queue
+from typing import Protocol
+
+from ...core.cascade import Up
+from ...core.conversation import Conversation
+from ...core.engine import Deadline, Engine
+from ...core.verdict import Detail, Severity, Verdict
+
+__all__ = ["CascadeEvents", "Compared", "Sample"]
+
+_MAX_WAITING = 16
+_DEADLINE_S = 30.0
+
+
+class Compared(enum.Enum):
+    """Why both models judged a text; a label of metrics."""
+
+    UP = "up"
+    """The small one was not sure."""
+    SAMPLE = "sample"
+    """The small one was sure, and the text was drawn."""
+
+
+class CascadeEvents(Protocol):
+    """Told who decides and how both judged, for metrics."""
+
+    def cascade_decided(self, by_small: bool) -> None:
+        """A text got its verdict from the small model, or from the larger one."""
+
+    def cascade_went_up(self, reason: Up) -> None:
+        """A text goes to the larger model."""
+
+    def cascade_compared(self, how: Compared, small: Severity, large: Severity) -> None:
+        """Both models judged a text."""
+
+
+class Sample:
+    """Texts that the small model decided, judged by the larger one too. Belongs to one process.
+
+    Its thread begins with the first text and ends with `close`.
+    """
+
+    def __init__(self, large: Engine, events: CascadeEvents) -> None:
+        self._large = large
+        self._events = events
+        self._waiting: Queue[tuple[Conversation, Severity] | None] = Queue(_MAX_WAITING)
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._is_closed = False
+
+    def offer(self, conversation: Conversation, severity: Severity) -> None:
+        """Have it judged when there is time; it is left out when too many wait already."""
+        try:
+            self._waiting.put_nowait((conversation, severity))
+        except Full:
+            return
+        if self._thread is None:
+            with self._lock:
+                if self._thread is None and not self._is_closed:
+                    self._thread = threading.Thread(target=self._run, name="cascade sample", daemon=True)
+                    self._thread.start()
+
+    def close(self) -> None:
+        """End the thread after the text that it is at; what waits is left out."""
+        with self._lock:
+            self._is_closed = True
+        while not self._waiting.empty():
+            self._waiting.get_nowait()
+        self._waiting.put_nowait(None)
+        if self._thread is not None:
+            self._thread.join(timeout=2.0)
+
+    def _run(self) -> None:
+        while (one := self._waiting.get()) is not None and not self._is_closed:
+            conversation, severity = one
+            [judged] = self._large.judge([conversation], detail=Detail.SEVERITY, deadline=Deadline.after(_DEADLINE_S))
+            if isinstance(judged, Verdict) and not judged.may_be_worse:
+                self._events.cascade_compared(Compared.SAMPLE, severity, judged.severity)
