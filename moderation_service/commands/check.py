@@ -89,6 +89,9 @@ def _readable(decision: Mapping[str, Any]) -> str:
         lines.append(
             f"  coverage  {decision['coverage']}: the engine knows this language {_KNOWN[decision['coverage']]}"
         )
+    if "list_entry" in decision:
+        by = decision["list_entry"]
+        lines.append(f"  list      {by['list']}, entry {by['id']}" + (f": {by['reason']}" if by["reason"] else ""))
     if decision["refusal"] is not None:
         lines.append(f"  refusal   {'yes' if decision['refusal'] else 'no'}")
     if decision["message"]:

@@ -10,6 +10,7 @@ from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
 from .adapt import adapt_command
 from .annotate import annotate_command
+from .apps import apps_group
 from .bench import bench_command
 from .benchmark import benchmark_group
 from .calibrate import calibrate_command
@@ -19,6 +20,7 @@ from .console import console_group
 from .download import download_command
 from .eval import eval_command
 from .filter import filter_command
+from .lists import lists_group
 from .mcp import mcp_command
 from .options import CONTEXT
 from .policies import policies_group
@@ -71,6 +73,8 @@ for _command in (
     benchmark_group,
     bench_command,
     policies_group,
+    apps_group,
+    lists_group,
     reviews_group,
     records_group,
     config_group,

@@ -15,7 +15,7 @@ __all__ = ["CONTEXT", "JUDGING", "load", "setting_options"]
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 """On every command and not only on the group: a command that was once run without it forgets `-h`."""
-JUDGING = ("engine", "default_policy", "policies_file", "deadline_s")
+JUDGING = ("engine", "default_policy", "policies_file", "lists_file", "answers_file", "deadline_s")
 """The settings of commands that judge without a server."""
 
 _F = TypeVar("_F", bound=Callable[..., Any])

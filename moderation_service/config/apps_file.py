@@ -5,6 +5,7 @@ A key stands there as its hash, or as the name of a variable or file that has it
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Collection, Mapping
@@ -14,10 +15,10 @@ from pathlib import Path
 import yaml
 
 from ..core.app import DEFAULT_END_USER, MAX_KEYS, App, AppKey, Door, Limits, key_digest
-from ..errors import ConfigurationError
+from ..errors import ConfigurationError, InvalidRequest
 from .yaml_file import YamlReader, compose_file
 
-__all__ = ["APP_FIELDS", "KEY", "MAX_APPS", "MOST", "NAME", "load_apps", "parse_moment"]
+__all__ = ["APP_FIELDS", "KEY", "MAX_APPS", "MOST", "NAME", "load_apps", "parse_moment", "read_app"]
 
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 """The name of an app and the label of a key."""
@@ -33,6 +34,7 @@ _LIMIT_FIELDS = ("per_second", "per_minute", "per_day", "at_once")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(r"header:[A-Za-z0-9-]{1,64}|[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
 _MAX_PLACES = 8
+_NO_FILE = Path("app")
 _BOOLS = {"true": True, "false": False}
 
 
@@ -42,6 +44,19 @@ def load_apps(path: Path, *, policies: Collection[str], environ: Mapping[str, st
     Raises ConfigurationError.
     """
     return tuple(_Reader(path, policies, os.environ if environ is None else environ).read())
+
+
+def read_app(name: str, content: Mapping[str, object], *, policies: Collection[str] | None) -> App:
+    """An app without keys from fields such as the file has. With `policies` None, names of policies are not checked.
+
+    Raises InvalidRequest that names the field.
+    """
+    node = yaml.compose(json.dumps(content), Loader=yaml.SafeLoader)
+    assert node is not None, "JSON is never an empty document"
+    try:
+        return _Reader(_NO_FILE, policies, {}).app(name, node, has_keys=False)
+    except ConfigurationError as error:
+        raise InvalidRequest(str(error).removeprefix(f"{_NO_FILE}:1: ")) from None
 
 
 def parse_moment(text: str) -> float | None:
@@ -59,7 +74,7 @@ def parse_moment(text: str) -> float | None:
 class _Reader(YamlReader):
     """One file of apps being read."""
 
-    def __init__(self, path: Path, policies: Collection[str], environ: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, policies: Collection[str] | None, environ: Mapping[str, str]) -> None:
         super().__init__(path)
         self._policies = policies
         self._environ = environ
@@ -78,13 +93,14 @@ class _Reader(YamlReader):
             self._fail(fields["apps"], "`apps` has no app in it")
         if len(found) > MAX_APPS:
             self._fail(fields["apps"], f"`apps` may have {MAX_APPS} apps")
-        return [self._app(name, node) for name, node in found.items()]
+        return [self.app(name, node, has_keys=True) for name, node in found.items()]
 
-    def _app(self, name: str, node: yaml.Node) -> App:
+    def app(self, name: str, node: yaml.Node, *, has_keys: bool) -> App:
         if not NAME.fullmatch(name):
             self._fail(node, f"app name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
-        fields = self._mapping(node, what=f"app {name!r}", known=APP_FIELDS)
-        if "keys" not in fields:
+        known = APP_FIELDS if has_keys else tuple(one for one in APP_FIELDS if one not in ("keys", "enabled"))
+        fields = self._mapping(node, what=f"app {name!r}", known=known)
+        if has_keys and "keys" not in fields:
             self._fail(node, f"app {name!r} needs `keys`")
         policies = self._policies_of(fields["policies"]) if "policies" in fields else None
         policy = self._policy(fields["policy"], what="`policy`") if "policy" in fields else None
@@ -96,7 +112,7 @@ class _Reader(YamlReader):
         return App(
             name=name,
             description=self._scalar(fields["description"], what="`description`") if "description" in fields else "",
-            keys=self._keys(name, fields["keys"]),
+            keys=self._keys(name, fields["keys"]) if has_keys else (),
             policy=policy,
             policies=policies,
             doors=self._doors(fields["doors"]) if "doors" in fields else None,
@@ -152,7 +168,7 @@ class _Reader(YamlReader):
 
     def _policy(self, node: yaml.Node, *, what: str) -> str:
         name = self._scalar(node, what=what)
-        if name not in self._policies:
+        if self._policies is not None and name not in self._policies:
             self._fail(node, f"{what}: there is no policy {name!r}; there are {', '.join(sorted(self._policies))}")
         return name
 

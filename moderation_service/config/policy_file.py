@@ -7,7 +7,7 @@ that was written, so that the language code `no` is not turned into False.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,7 +39,10 @@ _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncover
 _KEPT_FIELDS = ("keep_text", "retention_days")
 _ESCALATION_FIELDS = ("after_blocks", "within_minutes", "action", "for_minutes")
 _SHOWN_FIELDS = ("description", "extends", "message", "streaming")
-_POLICY_FIELDS = (*_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation", "shadow")
+_POLICY_FIELDS = (
+    *_SHOWN_FIELDS, *_RULE_FIELDS, "prompt", "response", "tools", *_KEPT_FIELDS, "escalation", "shadow",
+    "lists", "answers",
+)  # fmt: skip
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
@@ -49,18 +52,20 @@ _MAX_BLOCKS, _MAX_MINUTES = 20, 7 * 24 * 60
 # Each costs a comparison for every call of a tool, and policies are compared by all pairs of them.
 _MAX_GLOBS = 64
 _MAX_GLOB_CHARS = 128
+_MAX_LISTS = 16
 # Each is asked of every verdict.
 _MAX_SHADOWS = 4
 
 
-def load_policies(path: Path | None, *, default: str) -> Policies:
+def load_policies(path: Path | None, *, default: str, lists: Collection[str] | None = None) -> Policies:
     """The built-in policies and those of the file, which may replace built-in ones.
 
-    Raises ConfigurationError with file, line and reason, or when `default` is none of them.
+    `lists` are the names that a policy may name; None for any. Raises ConfigurationError with file, line and reason, or
+    when `default` is none of them.
     """
     policies = dict(BUILT_IN)
     if path is not None:
-        policies.update(_Reader(path).read())
+        policies.update(_Reader(path, lists).read())
     if default not in policies:
         known = ", ".join(sorted(policies))
         raise ConfigurationError(f"default_policy: there is no policy {default!r}; there are {known}.")
@@ -70,8 +75,9 @@ def load_policies(path: Path | None, *, default: str) -> Policies:
 class _Reader(YamlReader):
     """One file of policies being read."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lists: Collection[str] | None) -> None:
         super().__init__(path)
+        self._lists = lists
         self._shadows: dict[str, yaml.Node] = {}
 
     def read(self) -> dict[str, Policy]:
@@ -130,13 +136,52 @@ class _Reader(YamlReader):
         tools = base.tools
         if "tools" in fields:
             tools = self._tools(fields["tools"], rules, inherited=base.tools)
+        lists = base.lists
+        if "lists" in fields:
+            lists = self._named_lists(fields["lists"])
         if "shadow" in fields:
             self._shadows[name] = fields["shadow"]
         keep_text, days = self._kept(fields, base)
         escalation = base.escalation
         if "escalation" in fields:
             escalation = self._escalation(fields["escalation"])
-        return Policy(name, description, rules, messages, streaming, tuple(tools), keep_text, days, escalation)
+        return Policy(
+            name,
+            description,
+            rules,
+            messages,
+            streaming,
+            tuple(tools),
+            keep_text,
+            days,
+            escalation,
+            lists=lists,
+            answers=self._answers(fields, base),
+        )
+
+    def _answers(self, fields: Mapping[str, yaml.Node], base: Policy) -> dict[Category, Mapping[str, str]]:
+        """The messages for categories, those of the base where the file has none."""
+        found = dict(base.answers)
+        if "answers" in fields:
+            for key, node in self._mapping(fields["answers"], what="`answers`").items():
+                if key not in _CATEGORIES:
+                    self._fail(node, f"unknown category {key!r}; the categories are {', '.join(_CATEGORIES)}")
+                found[_CATEGORIES[key]] = self._messages(node, what=f"`answers.{key}`")
+        return found
+
+    def _named_lists(self, node: yaml.Node) -> tuple[str, ...]:
+        """One name, or several."""
+        nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        if len(nodes) > _MAX_LISTS:
+            self._fail(node, f"`lists` may name {_MAX_LISTS} lists")
+        found: dict[str, None] = {}
+        for one in nodes:
+            name = self._scalar(one, what="`lists`")
+            if self._lists is not None and name not in self._lists:
+                known = f"there are {', '.join(sorted(self._lists))}" if self._lists else "`lists_file` names none"
+                self._fail(one, f"`lists`: there is no list {name!r}; {known}")
+            found[name] = None
+        return tuple(found)
 
     def _escalation(self, node: yaml.Node) -> Escalation | None:
         """`off`, or all four fields."""
@@ -262,22 +307,22 @@ class _Reader(YamlReader):
             return self._choice(fields[target.value], OnFailure, what=f"`on_failure.{target.value}`")
         return self._choice(node, OnFailure, what="`on_failure`")
 
-    def _messages(self, node: yaml.Node) -> dict[str, str]:
+    def _messages(self, node: yaml.Node, *, what: str = "`message`") -> dict[str, str]:
         if isinstance(node, yaml.ScalarNode):
-            return {"en": self._message(node)}
+            return {"en": self._message(node, what)}
         messages: dict[str, str] = {}
-        for language, value in self._mapping(node, what="`message`").items():
+        for language, value in self._mapping(node, what=what).items():
             if not _LANGUAGE.fullmatch(language):
-                self._fail(value, f"`message`: {language!r} is no language tag such as en or zh-CN")
+                self._fail(value, f"{what}: {language!r} is no language tag such as en or zh-CN")
             if language.lower() in messages:
-                self._fail(value, f"`message` has the language {language.lower()!r} twice")
-            messages[language.lower()] = self._message(value)
+                self._fail(value, f"{what} has the language {language.lower()!r} twice")
+            messages[language.lower()] = self._message(value, what)
         if not messages:
-            self._fail(node, "`message` needs a text, or at least one language with its text")
+            self._fail(node, f"{what} needs a text, or at least one language with its text")
         return messages
 
-    def _message(self, node: yaml.Node) -> str:
-        text = self._scalar(node, what="`message`").strip()
+    def _message(self, node: yaml.Node, what: str) -> str:
+        text = self._scalar(node, what=what).strip()
         if not text or len(text) > _MAX_MESSAGE_CHARS:
-            self._fail(node, f"`message` must have 1 to {_MAX_MESSAGE_CHARS} characters")
+            self._fail(node, f"{what} must have 1 to {_MAX_MESSAGE_CHARS} characters")
         return text

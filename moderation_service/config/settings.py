@@ -19,6 +19,7 @@ from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
 from .cluster_settings import ClusterSettings
 from .console_settings import ConsoleSettings
+from .list_settings import ListSettings
 from .review_settings import ReviewSettings
 from .setting import ENV_PREFIX, Secret, ServersUrl, Setting, Url
 from .setting import declare as _declare
@@ -63,6 +64,7 @@ class Settings(
     WebhookSettings,
     StreamSettings,
     ChatSettings,
+    ListSettings,
     CascadeSettings,
     ClusterSettings,
 ):

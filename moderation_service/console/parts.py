@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
+from ..core.app import App
 from ..core.keyed_hash import KeyedHashes
 from ..core.moderator import Moderator
 from ..core.policy import Policies
@@ -14,6 +15,8 @@ from ..core.policy import Policies
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
+    from ..engines.answers import PreparedAnswers
+    from ..engines.lists import Lists
     from ..store.database import Database
 
 __all__ = ["Parts"]
@@ -35,5 +38,15 @@ class Parts:
     """The id of a request, as the log knows it."""
     check_engine: Callable[[], None]
     """Raises ModerationError where no verdict can be had now; returns at once."""
+    apps: Callable[[], Sequence[App]]
+    """The apps that are let in now, those of the apps file too."""
+    app_requests: Callable[[], Mapping[tuple[str, str], float]]
+    """Requests of apps since the service started, by app and result (`moderation_app_requests_total`)."""
     before_reload: Settings | None = None
     """The settings before the last reload; None when there was none."""
+    lists: Lists | None = None
+    """The lists that texts are compared with."""
+    refresh_lists: Callable[[], object] | None = None
+    """Has a change of the lists in this process at once. Raises StoreUnavailable."""
+    answers: PreparedAnswers | None = None
+    """The prepared answers; None for none."""

@@ -73,7 +73,7 @@ class Window(enum.Enum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """How many requests an app may make; None for as many as it likes. An item of a batch counts as one."""
+    """How many requests an app may make; None for as many as it likes. Each text of a request counts as one."""
 
     per_second: int | None = None
     per_minute: int | None = None

@@ -42,6 +42,8 @@ class Standing:
     blocks: tuple[tuple[float, str], ...] = ()
     action: Action | None = None
     until: float = 0.0
+    since: float = 0.0
+    """When what runs now was begun last."""
 
     def action_at(self, now: float) -> Action | None:
         """What happens at least to what they send now; None if nothing more than the policy says."""
@@ -59,12 +61,13 @@ class Standing:
         running = self.action_at(now)
         # One that goes on is never made shorter or milder by the next.
         action = max(rule.action, running or rule.action, key=lambda one: one.rank)
-        return Standing((), action, max(until, self.until if running else until))
+        return Standing((), action, max(until, self.until if running else until), now)
 
     def encode(self) -> bytes:
         """As bytes, for memories that workers or machines share."""
         action = None if self.action is None else self.action.value
-        return json.dumps({"blocks": self.blocks, "action": action, "until": self.until}).encode()
+        content = {"blocks": self.blocks, "action": action, "until": self.until, "since": self.since}
+        return json.dumps(content).encode()
 
     @classmethod
     def decode(cls, raw: bytes | None) -> Standing:
@@ -74,7 +77,7 @@ class Standing:
             return NOTHING
         blocks = tuple((float(at), str(text)) for at, text in found["blocks"])
         action = None if found["action"] is None else Action(found["action"])
-        return cls(blocks, action, float(found["until"]))
+        return cls(blocks, action, float(found["until"]), float(found["since"]))
 
 
 NOTHING = Standing()

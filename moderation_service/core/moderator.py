@@ -14,9 +14,12 @@ from .cascade import Sureness
 from .conversation import Conversation
 from .engine import Deadline, Engine, SurenessEngine
 from .languages import written_in
+from .list_rules import listings, settled
+from .listing import Listing, ListSource, listed_verdict
 from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
-from .verdict import Action, Decision, Detail, Verdict
+from .prepared_answer import AnswerSource
+from .verdict import Action, Category, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
 from .what_if import Judged, would_act
 
@@ -37,6 +40,7 @@ class Check:
 
     `languages` are the end user's, best first, for the message shown when blocked; without any it is in the language
     of the judged text, or of the prompt that a response answers. `metadata` is the caller's, for the audit record only.
+    `is_open`: more text will follow behind the judged one.
     """
 
     conversation: Conversation
@@ -44,16 +48,17 @@ class Check:
     detail: Detail = Detail.FULL
     languages: Sequence[str] = ()
     metadata: Mapping[str, object] = field(default_factory=dict)
+    is_open: bool = False
 
     @property
     def rules(self) -> Rules:
         """The rules that it is decided by."""
         return self.policy.rules_for(self.conversation.target, self.conversation.tool)
 
-    def message(self) -> str:
-        """The text for the end user if this is blocked."""
+    def message(self, categories: Sequence[Category] = ()) -> str:
+        """The text for the end user if this is blocked for these categories."""
         chat = self.conversation
-        return self.policy.message(self.languages or written_in(chat.messages[-1].content, chat.prompt))
+        return self.policy.message(self.languages or written_in(chat.messages[-1].content, chat.prompt), categories)
 
 
 def _detail(check: Check) -> Detail:
@@ -101,6 +106,7 @@ class Moderator:
     """Decides checks. Safe to use from many threads.
 
     `fallback` is the engine for policies whose fail mode is `lite`; None when `engine` is the embedded one already.
+    `lists` are those that policies name, `answers` what is shown to certain questions when they are blocked.
     `after` has the last word on a decision, before it is written down; it must not raise.
     """
 
@@ -110,6 +116,8 @@ class Moderator:
         engine: Engine,
         cache: VerdictCache,
         fallback: Engine | None = None,
+        lists: ListSource | None = None,
+        answers: AnswerSource | None = None,
         fingerprint: Fingerprint | None = None,
         record: Record | None = None,
         observers: Sequence[Observer] = (),
@@ -121,6 +129,8 @@ class Moderator:
         self.cache = cache
         # Not None only for an engine to which the rules of a check make a difference.
         self._by_sureness = engine if isinstance(engine, SurenessEngine) else None
+        self._lists = lists
+        self._answers = answers
         self._fingerprint = fingerprint or Fingerprint()
         self._record = record
         self._observers = tuple(observers)
@@ -133,10 +143,18 @@ class Moderator:
         deadline = Deadline(monotonic() + self._deadline_s)
         prints = [self._fingerprint.of(check.conversation) for check in checks]
         details = [_detail(check) for check in checks]
-        found = self._judge(checks, details, prints, deadline)
+        listed = None if self._lists is None else listings(self._lists, checks)
+        if listed is None:
+            found = self._judge(checks, details, prints, deadline)
+        else:
+            found = self._judge_unlisted(checks, details, prints, deadline, listed)
         outcomes: list[Outcome] = []
-        for check, fingerprint, one in zip(checks, prints, found, strict=True):
+        for index, (check, fingerprint, one) in enumerate(zip(checks, prints, found, strict=True)):
             outcome = self._decide_one(check, one, (perf_counter() - started) * 1000.0)
+            if listed is not None and (listing := listed[index]) is not None:
+                outcome = settled(
+                    check, outcome, listing, judge=lambda rest: self._judge_rest(rest, deadline), message=self.message
+                )
             outcomes.append(self._recorded(check, outcome, fingerprint))
         return outcomes
 
@@ -152,11 +170,33 @@ class Moderator:
             raise outcome
         return outcome
 
+    def message(self, check: Check, verdict: Verdict | None) -> str:
+        """The text for the end user if this is blocked: an answer prepared for the question, else the policy's."""
+        prepared = None
+        if self._answers is not None:
+            prepared = self._answers.find(check.policy.name, check.conversation.prompt)
+        return prepared or check.message(() if verdict is None else verdict.categories)
+
+    def held_from(self, check: Check) -> int:
+        """The offset in the judged text from which on it may become a list's hit with what follows; its length if none.
+
+        Up to there an open text may be shown, if it is allowed.
+        """
+        text = check.conversation.messages[-1].content
+        if self._lists is None or not (names := self._lists.names(check.policy)):
+            return len(text)
+        return self._lists.held_from(names, text)
+
+    def is_listed(self, check: Check) -> bool:
+        """Whether a list blocks a text, so that no engine would be asked."""
+        found = None if self._lists is None else listings(self._lists, [check])
+        return found is not None and found[0] is not None and found[0].block is not None
+
     def unrecorded(self, engine: Engine) -> Moderator:
         """The same with this engine, and nothing of it written down, counted or remembered: to try things out."""
         other = copy.copy(self)
         other.engine, other.cache = engine, VerdictCache(size=0, ttl_s=1)
-        other._record, other._observers = None, ()
+        other._record, other._observers, other._after = None, (), None
         return other
 
     def check_ready(self) -> None:
@@ -184,6 +224,34 @@ class Moderator:
             else:
                 observer.failed(check, outcome)
         return outcome
+
+    def _judge_unlisted(
+        self,
+        checks: Sequence[Check],
+        details: Sequence[Detail],
+        prints: Sequence[bytes],
+        deadline: Deadline,
+        listed: Sequence[Listing | None],
+    ) -> list[_Found]:
+        """What a block entry stands in is decided by it; the rest is judged."""
+        found: list[_Found | None] = [None] * len(checks)
+        for index, listing in enumerate(listed):
+            if listing is not None and listing.block is not None:
+                found[index] = _Found(listed_verdict(listing.block, checks[index].conversation.target))
+        rest = [index for index, one in enumerate(found) if one is None]
+        if rest:
+            chosen = [checks[index] for index in rest]
+            judged = self._judge(
+                chosen, [details[index] for index in rest], [prints[index] for index in rest], deadline
+            )
+            for index, one in zip(rest, judged, strict=True):
+                found[index] = one
+        return [one for one in found if one is not None]
+
+    def _judge_rest(self, check: Check, deadline: Deadline) -> Outcome:
+        """The decision on what a list leaves of a text."""
+        (found,) = self._judge([check], [_detail(check)], [self._fingerprint.of(check.conversation)], deadline)
+        return self._decide_one(check, found, 0.0)
 
     def _judge(
         self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline
@@ -294,7 +362,7 @@ class Moderator:
             verdict=verdict,
             action=action,
             policy=check.policy.name,
-            message=check.message() if action is Action.BLOCK else None,
+            message=self.message(check, verdict) if action is Action.BLOCK else None,
             engine=engine,
             model=model,
             degraded=degraded,

@@ -257,6 +257,10 @@ class Policy:
     """What is done about end users who are blocked again and again."""
     shadow: Sequence[Policy] = ()
     """Policies whose action on each text is noted beside this one's, and never taken."""
+    lists: tuple[str, ...] = ()
+    """The names of the lists that its texts are compared with."""
+    answers: Mapping[Category, Mapping[str, str]] = field(default_factory=dict)
+    """What is shown in place of the message for a category, by language."""
 
     def for_tool(self, tool: str) -> ToolRules | None:
         """The rules of its own that this tool has, if any."""
@@ -271,19 +275,22 @@ class Policy:
         """What to do with a text of this verdict."""
         return self.rules[verdict.target].action(verdict)
 
-    def message(self, languages: Sequence[str] = ()) -> str:
+    def message(self, languages: Sequence[str] = (), categories: Sequence[Category] = ()) -> str:
         """The text for a blocked end user, in the first of their languages (BCP 47 tags) that the policy has.
 
         `zh-Hant-TW` finds `zh-hant-tw`, then `zh-hant`, then `zh` (RFC 4647, section 3.4). Otherwise English, otherwise
-        the first message of the policy.
+        the first message of the policy. Of the `categories` that were found the first with an answer of its own counts,
+        but the plain message goes before an answer in a language that the user did not ask for.
         """
-        for tag in languages:
-            wanted = tag.lower()
-            while wanted:
-                if wanted in self.messages:
-                    return self.messages[wanted]
-                wanted = wanted.rpartition("-")[0]
-        return self.messages.get("en") or next(iter(self.messages.values()))
+        for category in categories:
+            if category in self.answers:
+                answers = self.answers[category]
+                found = _in_language(answers, languages)
+                if found is not None:
+                    return found
+                if _in_language(self.messages, languages) is None:
+                    return _usual(answers)
+        return _in_language(self.messages, languages) or _usual(self.messages)
 
     @cached_property
     def version(self) -> str:
@@ -299,12 +306,16 @@ class Policy:
         rules = {target.value: self.rules[target].to_json() for target in Target}
         shown = {"message": dict(self.messages), "streaming": self.streaming.value}
         tools = {"tools": {one.glob: one.to_json() for one in self.tools}}
+        lists = {"lists": list(self.lists)} if self.lists else {}
+        by_category = {category.value: dict(texts) for category, texts in self.answers.items()}
+        answers = {"answers": by_category} if by_category else {}
         kept = {"keep_text": self.keep_text.value, "retention_days": self.retention_days}
         beside = {
             "escalation": self.escalation and self.escalation.to_json(),
             "shadow": [one.name for one in self.shadow],
         }
-        return {"name": self.name, "description": self.description, **rules, **shown, **tools, **kept, **beside}
+        about = {"name": self.name, "description": self.description}
+        return {**about, **rules, **shown, **tools, **kept, **beside, **lists, **answers}
 
 
 class Policies:
@@ -344,6 +355,20 @@ class Policies:
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def _in_language(messages: Mapping[str, str], languages: Sequence[str]) -> str | None:
+    for tag in languages:
+        wanted = tag.lower()
+        while wanted:
+            if wanted in messages:
+                return messages[wanted]
+            wanted = wanted.rpartition("-")[0]
+    return None
+
+
+def _usual(messages: Mapping[str, str]) -> str:
+    return messages.get("en") or next(iter(messages.values()))
 
 
 def _actions_json(actions: Actions) -> dict[str, str]:

@@ -30,6 +30,9 @@ def why_milder(choice: Policy, default: Policy) -> str | None:
     reason = _why_milder_for_tools(choice, default)
     if reason is not None:
         return reason
+    if set(choice.lists) != set(default.lists):
+        # A list may block and allow, and what is in it changes: lists can't be compared.
+        return f"`{choice.name}` has other lists."
     if default.escalation is not None and _is_milder(choice.escalation, default.escalation):
         return f"`{choice.name}` does less about end users who are blocked again and again."
     if _STREAMING[choice.streaming] < _STREAMING[default.streaming]:

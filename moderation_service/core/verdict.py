@@ -16,6 +16,7 @@ __all__ = [
     "Coverage",
     "Decision",
     "Detail",
+    "ListedBy",
     "PartRead",
     "Scores",
     "Severity",
@@ -231,13 +232,25 @@ class Verdict:
 
 
 @dataclass(frozen=True, slots=True)
+class ListedBy:
+    """The entry of a list by which a decision is what it is: `side` is block or allow, `span` where it was found."""
+
+    list_name: str
+    entry: str
+    side: str
+    reason: str
+    span: Span
+
+
+@dataclass(frozen=True, slots=True)
 class Decision:
     """What the caller should do, and why.
 
     `verdict` is None when no verdict could be had and the policy's fail mode decided; then `degraded` is true, and
     `reason` says what the engine's failure was, in a word of `errors.FailureReason`.
-    `message` is the policy's text for the end user, present only when `action` is block. `shadow` is what each of the
-    policy's shadow policies would have done, in their order; None where that can't be known.
+    `message` is the policy's text for the end user, present only when `action` is block. `listed_by` is the entry of a
+    list that made the action, where one did. `shadow` is what each of the policy's shadow policies would have done, in
+    their order; None where that can't be known.
     """
 
     id: str
@@ -256,6 +269,7 @@ class Decision:
     """Where the action is stricter than the text alone would have it, because its end user was blocked again and again:
     until when that goes on, in seconds since 1970."""
     shadow: tuple[Action | None, ...] = ()
+    listed_by: ListedBy | None = None
 
     @property
     def allowed(self) -> bool:

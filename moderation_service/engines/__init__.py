@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..config.extras import install_command
 from ..config.settings import Settings
 from ..core.engine import Deadline, Engine
+from ..core.list_entry import Entry
+from ..core.prepared_answer import PreparedAnswer
 from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from .answers import PreparedAnswers
     from .cascade import EngineEvents
+    from .lists import Lists
+    from .lite.engine import LiteEngine
     from .stream import StreamEngine
     from .vllm import UpstreamEvents
 
-__all__ = ["Deadline", "Engine", "create_engine", "create_fallback", "create_stream"]
+__all__ = ["Deadline", "Engine", "create_answers", "create_engine", "create_fallback", "create_lists", "create_stream"]
 
 
 def create_engine(
@@ -71,6 +77,25 @@ def create_stream(
     return stream.create(settings, events=events, outgoing=outgoing)
 
 
+def create_lists(lists: Mapping[str, Iterable[Entry]], *, wanted_by: str = "lists_file") -> Lists:
+    """What compares texts with these lists. Raises ConfigurationError, also where its libraries are not installed."""
+    try:
+        from .lists import Lists
+    except ImportError as error:
+        needed = f"{wanted_by}: {error.name} is not installed. To install it: {install_command('console')}"
+        raise ConfigurationError(needed) from None
+    return Lists(lists)
+
+
+def create_answers(answers: Sequence[PreparedAnswer], settings: Settings) -> PreparedAnswers | None:
+    """What finds prepared answers; None for none. Near copies are told by the embedded engine."""
+    if not answers:
+        return None
+    from .answers import PreparedAnswers
+
+    return PreparedAnswers(answers, likeness=lambda text, other: _lite(*_adapted(settings)).likeness(text, other))
+
+
 def _adapted(settings: Settings) -> tuple[Path | None, int]:
     """The file that changes the embedded engine, and when it was written: a reload takes a new one."""
     path = settings.lite_adapted
@@ -83,7 +108,7 @@ def _adapted(settings: Settings) -> tuple[Path | None, int]:
 
 
 @functools.lru_cache(maxsize=1)
-def _lite(adapted: Path | None, written_at_ns: int) -> Engine:
+def _lite(adapted: Path | None, written_at_ns: int) -> LiteEngine:
     """One for the whole process: a reload would need room for its weights a second time."""
     from .lite.engine import LiteEngine
 

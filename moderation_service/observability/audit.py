@@ -94,6 +94,7 @@ def _fields(check: Check, outcome: Outcome, fingerprint: bytes) -> dict[str, obj
         "span": None if verdict is None or verdict.span is None else [verdict.span.start, verdict.span.end],
         "coverage": None if verdict is None or verdict.coverage is None else verdict.coverage.value,
         "cached": outcome.cached,
+        **({} if outcome.listed_by is None else {"list_entry": outcome.listed_by.entry}),
         "text_hash": fingerprint.hex(),
         **({} if outcome.escalated_until is None else {"escalated": True}),
     }

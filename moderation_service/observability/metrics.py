@@ -17,6 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 
 from ..core.cascade import Up
+from ..core.listing import ENGINE as LISTS
 from ..core.moderator import Check
 from ..core.verdict import Coverage, Decision, Severity
 from ..errors import ModerationError
@@ -49,6 +50,7 @@ METRIC_NAMES = (
     "moderation_degraded_total",
     "moderation_read_in_part_total",
     "moderation_uncovered_total",
+    "moderation_list_hits_total",
     "moderation_cache_hits_total",
     "moderation_cache_misses_total",
     "moderation_engine_seconds",
@@ -118,6 +120,7 @@ class Metrics:
                                      ["engine", "part"], **make)  # fmt: skip
         self._uncovered = Counter("uncovered", "Decisions on a text whose language the engine knows in part or not.",
                                   ["engine", "coverage"], **make)  # fmt: skip
+        self._listed = Counter("list_hits", "Decisions whose action an entry of a list made.", ["list", "side"], **make)
         self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
         self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
         self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
@@ -213,7 +216,10 @@ class Metrics:
         app = request_context.get().app
         if app is not None:
             self._of_app(self._app_decisions, app, decision.action.value).inc()
-        (self._hits if decision.cached else self._misses).inc()
+        if decision.listed_by is not None:
+            self._listed.labels(decision.listed_by.list_name, decision.listed_by.side).inc()
+        if verdict is None or verdict.engine != LISTS:
+            (self._hits if decision.cached else self._misses).inc()
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
         for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):
@@ -335,21 +341,31 @@ class Metrics:
         self._chats_open.dec()
         self._chats.labels(ended).inc()
 
+    def app_requests(self) -> Mapping[tuple[str, str], float]:
+        """How many requests of apps were let in or not, by app and result, over all workers."""
+        found = {}
+        for metric in self._collected().collect():
+            for sample in metric.samples if metric.name == f"{_PREFIX}_app_requests" else ():
+                if sample.name.endswith("_total"):
+                    found[sample.labels["app"], sample.labels["result"]] = sample.value
+        return found
+
     def render(self, *, is_ready: bool | None = None) -> bytes:
         """All metrics in Prometheus' text format, summed over the workers; `is_ready` is None where it is not known."""
         ready = CollectorRegistry()
         if is_ready is not None:
             # Made for this answer only: kept with the others, it would be summed up over the workers too.
             ready.register(_Ready(is_ready))
-        return generate_latest(ready) + self._rendered()
+        return generate_latest(ready) + generate_latest(self._collected())
 
-    def _rendered(self) -> bytes:
+    def _collected(self) -> CollectorRegistry:
+        """What all workers have counted."""
         if not _is_multiprocess():
-            return generate_latest(self._registry)
+            return self._registry
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
-        return generate_latest(registry)
+        return registry
 
 
 class _Ready(Collector):

@@ -21,7 +21,7 @@ from .. import __version__
 from ..config.settings import Settings
 from ..errors import ConfigurationError, ModerationError
 from ..observability.logs import log_event, logging_config
-from ..store.choice import FLUSH_S
+from ..store.choice import AUTO, FLUSH_S, OFF
 from ..web.api_keys import check_exposure, load_api_keys
 from .run_folder import RunFolder, make_run_folder, remove_leftovers
 from .terminal import Terminal
@@ -51,7 +51,8 @@ def serve(
 
     Raises ConfigurationError for settings that can't work and for a port that is taken.
     """
-    check_exposure(settings, load_api_keys(settings))
+    if settings.store.value in (AUTO, OFF):
+        check_exposure(settings, load_api_keys(settings))
     check_port_is_free(settings)
     prepare_process()
     given = os.environ.get(_METRICS_DIR)
@@ -152,7 +153,6 @@ class _Server(BaseApplication):  # type: ignore[misc]
         try:
             # The port is open already, and others know it; what matters for its exposure is where it is.
             settings = replace(self._reread(), host=self._settings.host, port=self._settings.port)
-            check_exposure(settings, load_api_keys(settings))
             app = self._make_app(settings)
         except (ConfigurationError, ModerationError) as error:
             log_event(_log, logging.ERROR, "reload_refused", reason=str(error))
@@ -174,8 +174,11 @@ class _Server(BaseApplication):  # type: ignore[misc]
         metrics = Metrics(version=__version__) if self._service is None else self._service.metrics
         before = None if self._service is None else self._service.settings
         store = open_service_store(settings, metrics)
-        self._service = build_service(settings, metrics=metrics, store=store)
-        return create_app(service=self._service, before_reload=before)
+        service = build_service(settings, metrics=metrics, store=store, earlier=self._service)
+        # With all keys, those of apps in the database too; a mistake leaves the earlier service as it was.
+        check_exposure(settings, service.keys)
+        self._service = service
+        return create_app(service=service, before_reload=before)
 
     def _on_worker_exit(self, arbiter: object, worker: object) -> None:
         if self._service is None:

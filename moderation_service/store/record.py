@@ -191,7 +191,10 @@ def _changed(outcome: Decision | ModerationError) -> tuple[str | None, int | Non
     if not isinstance(outcome, Decision):
         return None, None, None
     escalated = outcome.action.rank if outcome.escalated_until is not None else None
-    return None, None, escalated
+    by = outcome.listed_by
+    if by is None:
+        return None, None, escalated
+    return f"{by.list_name}/{by.entry}", outcome.action.rank, escalated
 
 
 def _kept(check: Check, policy: Policy, action: int) -> tuple[str, list[tuple[str, str]], int] | None:

@@ -50,7 +50,7 @@ def judge_resent(
     open_rounds = [(one, one.piece) for one in rounds if one.piece is not None]
     rulings = judge.of([piece for _, piece in open_rounds])
     for (one, piece), ruling in zip(open_rounds, rulings, strict=True):
-        one.settle(piece, ruling)
+        one.settle(piece, ruling, open_from=judge.open_from(piece))
     return [one.result() for one in rounds]
 
 
@@ -70,13 +70,13 @@ class _Round:
         self._answer.flush()
         self.piece: Piece | None = self._answer.next_piece()
 
-    def settle(self, piece: Piece, ruling: Ruling | ModerationError) -> None:
+    def settle(self, piece: Piece, ruling: Ruling | ModerationError, *, open_from: int) -> None:
         if isinstance(ruling, ModerationError):
             self._outcome = ruling
             return
         self._outcome = ruling.decision
         if not ruling.is_blocked:
-            ruling = replace(ruling, cleared=max(piece.start, self._complete()))
+            ruling = replace(ruling, cleared=max(piece.start, min(open_from, self._complete())))
         self._answer.settle(piece, ruling)
         self._progress = self._answer.progress(self._text, key=self._key)
 

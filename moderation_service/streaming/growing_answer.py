@@ -331,7 +331,7 @@ class GrowingAnswer:
         highest = seen + (len(_head(pending[seen:], pacing.largest_bytes)) or 1)
         if not pacing.at_boundaries:
             return highest, 0
-        lowest = min(len(_head(pending, least - 1)) + 1, highest)
+        lowest = min(max(len(_head(pending, least - 1)), seen) + 1, highest)
         ends = [match.end() for match in BOUNDARY.finditer(pending, 0, highest) if match.end() >= lowest]
         if ends:
             return ends[-1], 0

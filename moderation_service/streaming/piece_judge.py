@@ -48,12 +48,30 @@ class AnswerJudge:
                 rulings.append(Ruling(piece.end))
                 continue
             outcome = next(outcomes)
-            rulings.append(outcome if isinstance(outcome, ModerationError) else Ruling.of(piece, outcome))
+            if isinstance(outcome, ModerationError):
+                rulings.append(outcome)
+            else:
+                ruling = Ruling.of(piece, outcome)
+                rulings.append(replace(ruling, cleared=self.clearable(piece, ruling.cleared)))
         return rulings
+
+    def clearable(self, piece: Piece, end: int) -> int:
+        """So much of a piece, up to offset `end`, as can't become a hit of a list with what follows."""
+        return end if piece.is_last or piece.is_flushed else min(end, self.open_from(piece))
+
+    def open_from(self, piece: Piece) -> int:
+        """The offset from which on a piece may become a hit of a list with what follows; its end if none of it."""
+        held_from = self.moderator.held_from(self.check(piece)) - len(piece.before)
+        return max(piece.start, piece.start + held_from)
+
+    def is_listed(self, piece: Piece) -> bool:
+        """Whether a list blocks a piece, whatever an engine would say."""
+        return self.moderator.is_listed(self.check(piece))
 
     def check(self, piece: Piece) -> Check:
         """The check of a piece; what a tool is told has the rules of that tool."""
         conversation = self.question.answered(piece.text)
         if piece.tool is not None:
             conversation = replace(conversation, tool=piece.tool)
-        return Check(conversation, self.policy, self.detail, self.languages, self.metadata)
+        is_open = not (piece.is_last or piece.is_flushed)
+        return Check(conversation, self.policy, self.detail, self.languages, self.metadata, is_open)

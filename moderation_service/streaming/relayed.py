@@ -17,8 +17,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
-from ..core.languages import written_in
-from ..core.moderator import Moderator
+from ..core.moderator import Check, Moderator
 from ..core.policy import Policy
 from ..core.question import Question
 from ..core.verdict import Action, Category, Severity, Target, Verdict
@@ -154,7 +153,7 @@ class Relay:
             stop=answer.is_blocked,
             safe_up_to=answer.cleared,
             flagged_at=found.begin,
-            message=self._message(asked) if action is Action.BLOCK else None,
+            message=self._message(asked, verdict) if action is Action.BLOCK else None,
             by_token=by_token,
             engine=engine.name,
             model=engine.model,
@@ -163,9 +162,9 @@ class Relay:
             latency_ms=(perf_counter() - started) * 1000.0,
         )
 
-    @staticmethod
-    def _message(asked: RelayedText) -> str:
-        return asked.policy.message(asked.languages or written_in(asked.text, asked.question.turns[-1].content))
+    def _message(self, asked: RelayedText, verdict: Verdict) -> str:
+        check = Check(asked.question.answered(asked.text), asked.policy, languages=asked.languages)
+        return self._moderator.message(check, verdict)
 
     def _resumed(self, asked: RelayedText, topic: str) -> tuple[GrowingAnswer, _Memory]:
         """The answer where the state left it, or from its beginning."""

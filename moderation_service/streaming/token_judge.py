@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING
 
@@ -115,6 +115,12 @@ class TokenJudge:
         return self._blocked
 
     def _rule(self, piece: Piece) -> Ruling:
+        if self._pieces.is_listed(piece):
+            return self._pieces(piece)
+        ruling = self._rule_by_tokens(piece)
+        return replace(ruling, cleared=self._pieces.clearable(piece, ruling.cleared))
+
+    def _rule_by_tokens(self, piece: Piece) -> Ruling:
         started = perf_counter()
         new = self._waiting + piece.new[self._given - piece.start :]
         self._waiting, self._given = "", piece.end

@@ -91,7 +91,8 @@ class Callers:
 
     def __bool__(self) -> bool:
         """Whether a key is needed at all."""
-        return bool(self._known.all_keys)
+        # An app that is switched off, or has lost its keys, must not open the service to everybody.
+        return bool(self._plain) or bool(self._known.apps)
 
     @property
     def apps(self) -> Sequence[App]:

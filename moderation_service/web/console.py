@@ -46,6 +46,11 @@ def register_console(app: Flask, service: Service, readiness: Readiness, before_
         check_host=AllowedHosts.of_console(service.settings).check,
         request_id=lambda environ: RequestState.of(environ).request_id,
         check_engine=readiness.ask,
+        apps=lambda: service.keys.apps,
+        app_requests=service.metrics.app_requests,
         before_reload=before_reload,
+        lists=service.lists,
+        refresh_lists=None if service.live_lists is None else service.live_lists.refresh,
+        answers=service.answers,
     )
     app.register_blueprint(blueprint(parts))

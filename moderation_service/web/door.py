@@ -88,7 +88,9 @@ class Door:
         self.settings: Settings = service.settings
         self._keys = service.keys
         self._store = service.store
+        self._following = service.following
         self._hashes = service.hashes
+        self._live_lists = service.live_lists
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
@@ -104,9 +106,17 @@ class Door:
         self._readiness.watch()
         if self._store is not None:
             self._store.open()
+        if self._following is not None:
+            self._following.open()
+        if self._live_lists is not None:
+            self._live_lists.open()
 
     def close(self, *, within_s: float) -> None:
         """Write down what is not written yet; before the process ends."""
+        if self._following is not None:
+            self._following.close(within_s)
+        if self._live_lists is not None:
+            self._live_lists.close()
         if self._store is not None:
             self._store.close(within_s)
 

@@ -6,15 +6,9 @@ How they stand lies in memory that the workers share, and in Valkey or Redis for
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import logging
-import os
-import tempfile
-import threading
-import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from time import time
 from typing import Any, Protocol
@@ -26,6 +20,7 @@ from ..observability.logs import log_event
 from ..observability.request_context import request_context
 from ..streaming.shared_store import SharedStore
 from .cluster_limits import Breaker
+from .process_lock import ProcessLock
 
 __all__ = ["ClusterStandings", "Escalated", "EscalationEvents", "Escalator", "SharedStandings", "Standings"]
 
@@ -79,10 +74,9 @@ class SharedStandings:
 
     def __init__(self) -> None:
         self._store = SharedStore(size_bytes=_SIZE_BYTES, ttl_s=_TTL_S, clock=time)
-        self._threads = threading.Lock()
-        self._lock_file, path = tempfile.mkstemp(prefix="moderation-standings-")
-        os.unlink(path)  # noqa: PTH108 (the descriptor is all that is needed of it)
-        self.close = weakref.finalize(self, os.close, self._lock_file)
+        # Two blocks at once count as two.
+        self._alone = ProcessLock()
+        self.close = self._alone.close
 
     def get(self, name: str) -> Standing:
         """See `Standings`."""
@@ -90,20 +84,10 @@ class SharedStandings:
 
     def change(self, name: str, change: Change) -> Standing:
         """See `Standings`."""
-        with self._alone():
+        with self._alone:
             changed = change(self.get(name))
             self._store.put(name.encode(), changed.encode())
         return changed
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        """Two blocks at once count as two. The lock is the kernel's and ends with the process that holds it."""
-        with self._threads:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
 
 
 # Replaces a value if it is still the one that was read.
@@ -188,7 +172,7 @@ class Escalator:
         now, name = self._clock(), _name(user, check.policy.name)
         action = self._standings.get(name).action_at(now)
         # Of a failure nobody but the service is to blame.
-        if decision.action is Action.BLOCK and decision.verdict is not None and not decision.degraded:
+        if decision.action is Action.BLOCK and not decision.degraded:
             text = fingerprint.hex()[:16]
             standing = self._standings.change(name, lambda one: one.after_block(rule, now=now, text=text))
             if not standing.blocks and standing.action_at(now) is not None:
@@ -200,9 +184,13 @@ class Escalator:
         until = self._standings.get(name).until
         return replace(decision, action=action, message=message, escalated_until=until)
 
-    def undo(self, end_user: str, policy: str) -> None:
-        """Forget what this end user did under a policy."""
-        self._standings.change(_name(end_user, policy), lambda _: NOTHING)
+    def undo(self, end_user: str, policy: str, *, begun_before: int) -> None:
+        """Forget what this end user did under a policy, unless that is later than this moment (in milliseconds)."""
+
+        def undone(standing: Standing) -> Standing:
+            return NOTHING if standing.since * 1000 <= begun_before else standing
+
+        self._standings.change(_name(end_user, policy), undone)
 
     def _begin(self, check: Check, user: str, standing: Standing, now: float) -> None:
         rule, action = check.policy.escalation, standing.action

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from ..core.moderator import Outcome
 from ..core.question import Question
+from ..core.verdict import Decision
 from ..errors import ModerationError
 from ..streaming.cumulative_stream import ResentAnswer, judge_resent
+from ..streaming.growing_answer import Piece
 from ..streaming.piece_judge import AnswerJudge
 from ..wires import litellm
 from ..wires.litellm import GuardrailRequest
@@ -70,10 +72,22 @@ def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestStat
     answers = judge_resent(asked.texts, remembered, judge, key=calls.key)
     outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
     state.fields = {**log_fields(outcomes), "question_known": known is not None}
-    reply = json_reply(litellm.render_answers(asked, answers, question=question), headers=reply_headers(outcomes))
+    message = _message(service, asked, answers, judge)
+    reply = json_reply(litellm.render_answers(asked, answers, message=message), headers=reply_headers(outcomes))
     if asked.soft_block or not _is_blocked(answers):
         calls.put_progress(caller, asked.call_id, question, policy.name, [answer.progress for answer in answers])
     return reply
+
+
+def _message(service: Service, asked: GuardrailRequest, answers: Sequence[ResentAnswer], judge: AnswerJudge) -> str:
+    """What is shown in place of a blocked answer."""
+    blocked = next((answer for answer in answers if answer.is_blocked), None)
+    decision = blocked.outcome if blocked is not None else None
+    # In a stream the same with every call: LiteLLM ends one whose new text does not begin with the old.
+    if not asked.soft_block and isinstance(decision, Decision) and decision.message is not None:
+        return decision.message
+    text = "" if blocked is None else blocked.text
+    return service.moderator.message(judge.check(Piece("", text, 0, is_last=True)), None)
 
 
 def _is_blocked(answers: Sequence[ResentAnswer]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Literal
 
@@ -14,9 +15,11 @@ from mcp.server.transport_security import TransportSecuritySettings
 from pydantic import BaseModel
 
 from .. import __version__
+from ..core.app import Door
 from ..core.loopback import is_loopback
 from ..core.moderator import Check
 from ..errors import EngineError, ModerationError, Overloaded, Unauthorized
+from ..observability.request_context import RequestContext, request_context
 from ..wires import mcp_tools
 from .api_keys import sent_key
 from .callers import Callers
@@ -131,19 +134,44 @@ class _Keyed:
         self._app, self._keys = app, keys
 
     async def __call__(self, scope: MutableMapping[str, Any], receive: Any, send: Any) -> None:
-        if scope["type"] != "http" or self._knows(scope["headers"]):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
-        body = json.dumps(native_error(Unauthorized(hint))).encode()
-        headers = [(b"content-type", b"application/json"), (b"www-authenticate", b'Bearer realm="moderation-service"')]
-        await send({"type": "http.response.start", "status": Unauthorized.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        leave: Callable[[], None] | None = None
+        try:
+            name = self._name(scope["headers"])
+            known = self._keys.app_of(name)
+            app = None if known is None else known.app.name
+            request_context.set(RequestContext(None, name, app, Door.MCP.value))
+            if known is not None:
+                leave = self._keys.admit(known, Door.MCP).leave
+        except ModerationError as error:
+            await _refuse(error, send)
+            return
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if leave is not None:
+                leave()
 
-    def _knows(self, headers: list[tuple[bytes, bytes]]) -> bool:
+    def _name(self, headers: list[tuple[bytes, bytes]]) -> str:
+        """The name of the key that was sent. Raises Unauthorized."""
         sent = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in headers}
         key = sent_key(sent.get("authorization"), sent.get("x-api-key"))
-        return key is not None and self._keys.identify(key) is not None
+        name = None if key is None else self._keys.identify(key)
+        if name is None:
+            raise Unauthorized("Send a key as `Authorization: Bearer ...` or `X-API-Key`.")
+        return name
+
+
+async def _refuse(error: ModerationError, send: Any) -> None:
+    headers = [(b"content-type", b"application/json")]
+    if isinstance(error, Unauthorized):
+        headers.append((b"www-authenticate", b'Bearer realm="moderation-service"'))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", str(max(1, math.ceil(error.retry_after_s))).encode()))
+    await send({"type": "http.response.start", "status": error.status, "headers": headers})
+    await send({"type": "http.response.body", "body": json.dumps(native_error(error)).encode()})
 
 
 def _decide(service: Service, check: Check) -> Any:

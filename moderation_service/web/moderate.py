@@ -95,6 +95,8 @@ def log_fields(outcomes: Sequence[Outcome]) -> Mapping[str, object]:
             "degraded": one.degraded,
             "cached": one.cached,
         }
+        if one.listed_by is not None:
+            fields["list_entry"] = one.listed_by.entry
         if one.escalated_until is not None:
             fields["escalated"] = True
         return fields | oddities(outcomes) if one.reason or (one.verdict and _is_odd(one.verdict)) else fields

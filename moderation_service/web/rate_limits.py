@@ -1,29 +1,24 @@
 """Counts the requests of apps, exactly, over all workers of this machine.
 
 The counters lie in anonymous memory that is mapped before the workers are forked. One lock guards it: a counter that
-two workers read and then write would let both have the last request. It is the kernel's lock on a file, which ends with
-the process that holds it, so that a worker that is killed leaves nothing locked.
+two workers read and then write would let both have the last request.
 
 Windows are fixed: one begins with the first request in it. Nothing is charged for a request that is refused.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import hashlib
 import mmap
 import os
 import struct
-import tempfile
-import threading
-import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Protocol
 
 from ..core.app import Window
+from .process_lock import ProcessLock
 
 __all__ = ["Counted", "Counters", "SharedCounters", "Windows", "nearest"]
 
@@ -76,10 +71,8 @@ class SharedCounters:
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         self._memory = mmap.mmap(-1, _ROWS_AT + _ROWS * _ROW_BYTES)
         self._clock = clock
-        self._threads = threading.Lock()
-        self._lock_file, path = tempfile.mkstemp(prefix="moderation-limits-")
-        os.unlink(path)  # noqa: PTH108 (the descriptor is all that is needed of it)
-        self.close = weakref.finalize(self, os.close, self._lock_file)
+        self._alone = ProcessLock()
+        self.close = self._alone.close
         self._places: dict[str, tuple[bytes, int]] = {}
         self._slot: tuple[int, int] | None = None
 
@@ -87,7 +80,7 @@ class SharedCounters:
         """See `Counters`."""
         if not windows:
             return None
-        with self._alone():
+        with self._alone:
             now, row = self._clock(), self._row(app)
             found = [(window, most, *self._used(row, window, now)) for window, most in windows]
             for window, most, used, begun in found:
@@ -99,7 +92,7 @@ class SharedCounters:
 
     def enter(self, app: str, most: int) -> bool:
         """See `Counters`."""
-        with self._alone():
+        with self._alone:
             row = self._row(app)
             total = _PID.unpack_from(self._memory, row + _TOTAL_AT)[0]
             if total >= most:
@@ -111,7 +104,7 @@ class SharedCounters:
 
     def leave(self, app: str) -> None:
         """See `Counters`."""
-        with self._alone():
+        with self._alone:
             row = self._row(app)
             self._add(row, _PID.unpack_from(self._memory, row + _TOTAL_AT)[0], -1)
 
@@ -125,15 +118,6 @@ class SharedCounters:
     def _used(self, row: int, window: Window, now: float) -> tuple[int, float]:
         used, begun = _WINDOW.unpack_from(self._memory, row + _PLACES[window])
         return (used, begun) if used and now < begun + window.value else (0, now)
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        with self._threads:
-            fcntl.lockf(self._lock_file, fcntl.LOCK_EX)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._lock_file, fcntl.LOCK_UN)
 
     def _row(self, app: str) -> int:
         """Where this app's row begins. It is found again if another app has got its place in the meantime."""

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..chat.item_memory import ItemMemory
 from ..cluster.parts import ClusterParts
+from ..config.answer_file import read_answers
 from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
+from ..core.app import App
 from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
 from ..core.moderator import Check, Moderator, Observer, Outcome
 from ..core.policy import Policies
+from ..core.prepared_answer import PreparedAnswer
 from ..core.verdict_cache import Fingerprint
-from ..engines import Engine, create_engine, create_fallback, create_stream
+from ..engines import Engine, create_answers, create_engine, create_fallback, create_stream
 from ..errors import ConfigurationError
 from ..observability.audit import AuditFile
 from ..observability.metrics import Metrics
@@ -35,10 +38,14 @@ from .callers import Callers
 from .cluster_limits import ClusterCounters, connect
 from .end_users import EndUsers
 from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
+from .following import Following
+from .lists import open_lists
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
     from ..cluster.memory import ClusterMemory
+    from ..engines.answers import PreparedAnswers
+    from ..engines.lists import Lists, LiveLists
     from ..engines.stream import StreamEngine
     from ..observability.webhooks import Webhooks
     from ..store.database import Database
@@ -66,6 +73,12 @@ class Service:
     seal_key: bytes
     """Marks sealed data that is handed out."""
     tracing: Tracing | None = None
+    lists: Lists | None = None
+    """What texts are compared with, where `lists_file` is set or there is a database."""
+    live_lists: LiveLists | None = None
+    """Keeps the lists of the database up to date."""
+    answers: PreparedAnswers | None = None
+    """Prepared answers, where `answers_file` is set."""
     webhooks: Webhooks | None = None
     cluster: ClusterMemory | None = None
     """What is shared with other gateways, where there are some."""
@@ -76,6 +89,11 @@ class Service:
 
     escalator: Escalator | None = None
     """Where a policy has an `escalation`."""
+    counters: SharedCounters | None = None
+    standings: SharedStandings | None = None
+    """What the workers count together; the next service goes on with it."""
+    following: Following | None = None
+    """Apps and what else people change in the database."""
     end_users: EndUsers | None = None
     """Where it matters for whom a request is."""
 
@@ -109,21 +127,30 @@ def build_service(
     metrics: Metrics | None = None,
     tracing: Tracing | None = None,
     store: Store | None = None,
+    earlier: Service | None = None,
 ) -> Service:
     """Make a service; `engine` and `fallback` replace what the settings name, for tests and benchmarks.
 
-    `metrics` are those of the service that this one takes over from; it goes on counting. `tracing` replaces what the
-    settings say of traces. `store` is the database of records, which whoever runs the processes opens with
-    `open_service_store`.
+    `metrics` are those of the service that this one takes over from, which is `earlier`; it goes on counting. `tracing`
+    replaces what the settings say of traces. `store` is the database of records, which whoever runs the processes opens
+    with `open_service_store`.
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
-    policies = load_policies(settings.policies_file, default=settings.default_policy)
+    lists, live_lists = open_lists(settings, None if store is None else store.database)
+    policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
     keys = load_api_keys(settings)
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)
     metrics = metrics or Metrics(version=__version__)
-    callers = _callers(settings, keys, policies, metrics)
+    apps: Sequence[App] = ()
+    if settings.apps_file is not None:
+        apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    counters = earlier.counters if earlier is not None else None
+    if counters is None and (apps or store is not None):
+        # Made here, before the workers are forked.
+        counters = SharedCounters()
+    callers = _callers(settings, keys, apps, policies, metrics, counters)
     audit = _audit_file(settings, metrics)
     observers: list[Observer] = [metrics]
     webhooks = _webhooks(settings, metrics, observers)
@@ -138,10 +165,16 @@ def build_service(
     if tracing is not None:
         engine = traced(engine, tracing, is_remote=settings.engine != "lite")
         fallback = fallback and traced(fallback, tracing, is_remote=False)
-    escalator = _escalator(settings, policies, metrics)
+    standings = earlier.standings if earlier is not None else None
+    if standings is None and any(policy.escalation is not None for policy in policies):
+        standings = SharedStandings()
+    escalator = _escalator(settings, metrics, standings)
+    answers = create_answers(_answers(settings, policies), settings)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
+        lists=lists,
+        answers=answers,
         cache=parts.verdicts(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         fingerprint=Fingerprint(parts.key("fingerprint")),
         record=audit,
@@ -172,6 +205,12 @@ def build_service(
     seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else None
     seal_key = seal_key or parts.key("chat seal") or secrets.token_bytes(32)
     hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
+    following = None
+    if store is not None:
+        following = Following(store.database, callers, escalator, in_file=apps)
+        following.refresh_or_go_on()
+        # A file that is open over a fork would lose its locks.
+        store.database.close()
     wants_users = escalator is not None or store is not None
     return Service(
         settings=settings,
@@ -190,7 +229,13 @@ def build_service(
         cluster=parts.memory,
         store=store,
         hashes=hashes,
+        lists=lists,
+        live_lists=live_lists,
+        answers=answers,
         escalator=escalator,
+        counters=counters,
+        standings=standings,
+        following=following,
         end_users=EndUsers(hashes) if wants_users else None,
     )
 
@@ -207,24 +252,34 @@ def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     return open_store(address, settings, events=metrics)
 
 
-def _callers(settings: Settings, keys: ApiKeys, policies: Policies, metrics: Metrics) -> Callers:
-    """Who may ask. The counters are made here, before the workers are forked."""
-    if settings.apps_file is None:
-        return Callers(keys, policies=policies, events=metrics)
-    apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
-    counters: Counters = SharedCounters()
-    if settings.limits_store is not None:
-        counters = ClusterCounters(connect(settings.limits_store.value), local=counters, events=metrics)
+def _answers(settings: Settings, policies: Policies) -> Sequence[PreparedAnswer]:
+    if settings.answers_file is None:
+        return ()
+    return read_answers(settings.answers_file, policies=[policy.name for policy in policies])
+
+
+def _callers(
+    settings: Settings,
+    keys: ApiKeys,
+    apps: Sequence[App],
+    policies: Policies,
+    metrics: Metrics,
+    local: SharedCounters | None,
+) -> Callers:
+    """Who may ask."""
+    counters: Counters | None = local
+    if local is not None and settings.limits_store is not None:
+        counters = ClusterCounters(connect(settings.limits_store.value), local=local, events=metrics)
     return Callers(keys, policies=policies, events=metrics, apps=apps, counters=counters)
 
 
-def _escalator(settings: Settings, policies: Policies, metrics: Metrics) -> Escalator | None:
-    """What is done about repeat offenders; None where no policy does anything. Made before the workers are forked."""
-    if all(policy.escalation is None for policy in policies):
+def _escalator(settings: Settings, metrics: Metrics, local: SharedStandings | None) -> Escalator | None:
+    """What is done about repeat offenders; None where no policy does anything."""
+    if local is None:
         return None
-    standings: Standings = SharedStandings()
+    standings: Standings = local
     if settings.limits_store is not None:
-        standings = ClusterStandings(connect(settings.limits_store.value), local=standings)
+        standings = ClusterStandings(connect(settings.limits_store.value), local=local)
     return Escalator(standings, events=metrics)
 
 

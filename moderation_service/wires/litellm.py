@@ -21,7 +21,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..core.conversation import Limits, Message, Role, check_text
-from ..core.languages import written_in
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policies, Policy
 from ..core.question import Question
@@ -104,15 +103,11 @@ def render_request(outcomes: Sequence[Outcome]) -> dict[str, object]:
     return {"action": "NONE"}
 
 
-def render_answers(
-    asked: GuardrailRequest, answers: Sequence[ResentAnswer], *, question: Question
-) -> dict[str, object]:
-    """The reply to a response; `question` is what is known of what it answers.
+def render_answers(asked: GuardrailRequest, answers: Sequence[ResentAnswer], *, message: str) -> dict[str, object]:
+    """The reply to a response; `message` is shown in place of a blocked one.
 
     LiteLLM is told to keep back what is not cleared yet; it does so in one of its stream modes, until the stream ends.
     """
-    said = (answer.text for answer in answers if answer.is_blocked)
-    message = asked.policy.message(asked.languages or written_in(*said, question.turns[-1].content))
     is_blocked = any(answer.is_blocked for answer in answers)
     if is_blocked and not asked.soft_block:
         return _blocked(message)

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from ..core.conversation import Conversation, Limits
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policies
-from ..core.verdict import Decision, Detail
+from ..core.verdict import Decision, Detail, ListedBy
 from ..errors import InvalidRequest, ModerationError, TooLarge
 
 __all__ = [
     "NativeLimits",
     "NativeRequest",
     "given",
+    "list_entry",
     "parse",
     "parse_options",
     "refuse_unknown",
@@ -194,10 +195,23 @@ def render(outcome: Outcome) -> dict[str, object]:
     reply["span"] = span and {"start": span.start, "end": span.end}
     reply["coverage"] = verdict and verdict.coverage and verdict.coverage.value
     reply["latency_ms"] = round(outcome.latency_ms, 3)
+    if outcome.listed_by is not None:
+        reply["list_entry"] = list_entry(outcome.listed_by)
     if outcome.escalated_until is not None:
         until = datetime.fromtimestamp(outcome.escalated_until, UTC)
         reply["escalated_until"] = until.isoformat(timespec="seconds").replace("+00:00", "Z")
     return reply
+
+
+def list_entry(listed_by: ListedBy) -> dict[str, object]:
+    """The entry of a list that made the action, as a reply names it."""
+    return {
+        "list": listed_by.list_name,
+        "id": listed_by.entry,
+        "side": listed_by.side,
+        "reason": listed_by.reason or None,
+        "span": {"start": listed_by.span.start, "end": listed_by.span.end},
+    }
 
 
 def render_batch(outcomes: Sequence[Outcome]) -> dict[str, object]:

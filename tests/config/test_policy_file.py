@@ -263,7 +263,7 @@ def test_a_file_with_control_characters_is_refused(file: Path) -> None:
 
 RULE_FIELDS = "actions, categories, thresholds, on_failure, on_uncovered, lite_blocks, cascade"
 SHOWN, KEPT = "description, extends, message, streaming", "keep_text, retention_days"
-FIELDS = f"{SHOWN}, {RULE_FIELDS}, prompt, response, tools, {KEPT}, escalation, shadow"
+FIELDS = f"{SHOWN}, {RULE_FIELDS}, prompt, response, tools, {KEPT}, escalation, shadow, lists, answers"
 CATEGORIES = ", ".join(category.value for category in Category)
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from app_files import headers
 from apps import client_of, make_service
+from processes import environment
 
+from moderation_service.commands.apps import apps_group
 from moderation_service.config import apps_file
 from moderation_service.config.apps_file import load_apps
 from moderation_service.config.policy_file import load_policies
@@ -55,3 +59,21 @@ def test_the_policy_shown_can_be_loaded(name: str, tmp_path: Path) -> None:
 def test_every_field_door_and_place_is_on_the_page(name: str) -> None:
     words = [*(door.value for door in Door), *apps_file.APP_FIELDS, *DEFAULT_END_USER]
     assert [word for word in words if f"`{word}`" not in page(name)] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_commands_shown_print_what_is_shown(name: str, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```console\n(.*?)```", page(name), re.DOTALL)
+    variables = environment(MODERATION_STORE=f"sqlite:///{tmp_path / 'moderation.db'}", PYTHONPATH=str(ROOT))
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        line, _, output = part.partition("\n")
+        command = line.replace("moderation-service", f"{sys.executable} -m moderation_service")
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=variables, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().rstrip() == output.rstrip()
+    assert (tmp_path / "blog.key").read_text().startswith("mod-")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_is_on_the_page(name: str) -> None:
+    assert [command for command in apps_group.commands if f"`{command}" not in page(name)] == []

@@ -17,7 +17,7 @@ from .blas import use_one_thread
 from .disguise import read_pinyin
 from .model import Judgement, LiteModel
 from .personal_data import PersonalData
-from .text import place_before_cleaning
+from .text import clean, place_before_cleaning
 
 __all__ = ["LiteEngine"]
 
@@ -69,6 +69,13 @@ class LiteEngine:
             raise EngineUnavailable(
                 "The lite engine judges a plainly harmful text as harmless: its weights are damaged."
             )
+
+    def likeness(self, text: str, other: str) -> float:
+        """How alike two texts are, up to 1: the cosine of the encoder's vectors. From 0.93 on one copies the other."""
+        if not (clean(text).strip() and clean(other).strip()):
+            return 0.0
+        one, two = self._model.vectors([text, other])
+        return float(one @ two)
 
     def close(self) -> None:
         """Nothing to let go of."""

@@ -9,7 +9,7 @@ docs/lite-model-card.md.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
@@ -366,6 +366,10 @@ class LiteModel:
         if not share:
             outputs[:, 0] = self._foreign_nets.outputs(vectors)[:, 0]
         return outputs
+
+    def vectors(self, texts: Sequence[str]) -> Floats:
+        """A vector of length 1 for each text, to compare texts with; each must have something in it."""
+        return self._encoder.encode([self._tokenizer.encode(clean(text)) for text in texts])
 
     def _embed(self, texts: list[str]) -> Floats:
         return net_inputs(self._encoder.encode([self._tokenizer.encode(text) for text in texts]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,8 @@ from typing import Any
 import anyio
 import httpx2
 import pytest
-from apps import make_service
+from app_files import FORUM, SHOP, headers, write_apps
+from apps import client_of, make_service
 from fakes import FakeEngine
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
@@ -18,7 +20,7 @@ from processes import free_port
 
 from moderation_service.core.policy import BUILT_IN
 from moderation_service.errors import EngineUnavailable
-from moderation_service.web.mcp_server import create_mcp_server
+from moderation_service.web.mcp_server import PATH, create_mcp_server, http_app
 
 pytestmark = pytest.mark.clients
 
@@ -124,3 +126,28 @@ def test_over_http_without_keys_the_names_of_others_are_refused(folder: Path, la
     url = f"http://127.0.0.1:{port}/mcp"
     assert ask(url, "explain_policy").structured_content["policy"] == "balanced"
     assert httpx2.post(url, json={}, headers={"Host": "rebound.example"}).status_code == 421
+
+
+def refusal(service: Any, key: str) -> tuple[int, dict[str, str], Any]:
+    """What streamable HTTP answers somebody with this key who is not let in."""
+    sent: list[Any] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    async def ask_once() -> None:
+        scope = {"type": "http", "method": "POST", "path": PATH, "headers": [(b"x-api-key", key.encode())]}
+        await http_app(service)(scope, None, send)
+
+    anyio.run(ask_once)
+    headers = {name.decode(): value.decode() for name, value in sent[0]["headers"]}
+    return sent[0]["status"], headers, json.loads(sent[1]["body"])["error"]
+
+
+def test_an_app_is_held_to_its_doors_and_limits_here_too(tmp_path: Path) -> None:
+    service = make_service(apps_file=write_apps(tmp_path, "doors: [moderate]", forum="limits: {per_day: 1}"))
+    status, _, error = refusal(service, SHOP)
+    assert (status, error["message"]) == (403, "The app of this key may not use the door `mcp`.")
+    assert client_of(service).post("/moderate", json={"prompt": "x"}, headers=headers(FORUM)).status_code == 200
+    status, told, error = refusal(service, FORUM)
+    assert (status, error["type"], told["retry-after"]) == (429, "rate_limited", "86400")

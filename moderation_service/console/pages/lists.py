@@ -1,0 +1,248 @@
+"""Lists: what stands in them, editing those of the database, and trying entries before they count."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from werkzeug.wrappers import Response
+
+from ...config.list_file import parse_list, write_csv
+from ...core.list_entry import Entry, Kind, Side, entry_of
+from ...core.listing import Listing
+from ...core.person import Role
+from ...core.verdict import Action, Category, Target
+from ...errors import ConfigurationError, InvalidRequest
+from ..marked import marked
+from ..page import Page, Visit
+
+if TYPE_CHECKING:
+    from ...engines.lists import Lists
+
+__all__ = ["page"]
+
+page = Page("lists", title="Lists", order=50)
+_PER_PAGE = 100
+_WEEK_MS = 7 * 24 * 3_600_000
+_FIELDS = ("kind", "side", "text", "exceptions", "targets", "action", "category", "reason", "expires")
+
+
+@page.get()
+def show(visit: Visit) -> Response:
+    """All lists, and the forms to make one and to try a text."""
+    return _overview(visit)
+
+
+@page.post("/test", role=Role.REVIEWER)
+def test(visit: Visit) -> Response:
+    """Which entries stand in a text."""
+    text = visit.form.get("text", "").replace("\r\n", "\n")
+    if not text.strip():
+        raise InvalidRequest("Write a text.", param="text")
+    lists = _lists(visit)
+    target = Target.RESPONSE if visit.form.get("target") == "response" else Target.PROMPT
+    return _overview(visit, tried=text, found=lists.find(sorted(lists), target, text))
+
+
+@page.post("/make", role=Role.ADMIN)
+def make(visit: Visit) -> Response:
+    """A new list in the database."""
+    from ...store.lists import make_list
+
+    name, policy = visit.form.get("name", "").strip(), visit.form.get("policy", "").strip() or None
+    if policy is not None and policy not in visit.parts.policies:
+        raise InvalidRequest("There is no policy of this name.", param="policy")
+    if name in _lists(visit):
+        raise InvalidRequest("There is a list of this name already.", param="name")
+    with visit.parts.database.write() as connection:
+        make_list(connection, name, policy=policy, actor=visit.person.name)
+    return _changed(visit, name, visit.text("The list was made."))
+
+
+@page.get("/<name>")
+def entries(visit: Visit) -> Response:
+    """The entries of a list."""
+    return _entries(visit)
+
+
+@page.get("/<name>/export.csv", role=Role.REVIEWER)
+def export(visit: Visit) -> Response:
+    """The list as a file."""
+    lines = "".join(write_csv(_known(visit)))
+    return visit.download(lines.encode(), name="list.csv", kind="text/csv")
+
+
+@page.post("/<name>/add", role=Role.REVIEWER)
+def add(visit: Visit) -> Response:
+    """One more entry; with `try` what it would have hit instead."""
+    from ...store.lists import add_entries
+
+    name = _own_name(visit)
+    entry = _entry(visit, name)
+    if visit.form.get("try"):
+        return _entries(visit, trial=_trial(visit, entry), form=dict(visit.form))
+    with visit.parts.database.write() as connection:
+        add_entries(connection, name, [entry], actor=visit.person.name)
+    return _changed(visit, name, visit.text("The entry was added."))
+
+
+@page.post("/<name>/import", role=Role.REVIEWER)
+def import_text(visit: Visit) -> Response:
+    """Many entries: a line each, or a CSV with its header."""
+    from ...store.lists import add_entries
+
+    name = _own_name(visit)
+    text = visit.form.get("rows", "").replace("\r\n", "\n")
+    is_csv = "text" in text.partition("\n")[0].split(",")
+    try:
+        found = parse_list(text, suffix=".csv" if is_csv else ".txt", name=name, source=visit.text("Line"))
+        _check(found)
+    except ConfigurationError as error:
+        raise InvalidRequest(str(error), param="rows") from None
+    if not found:
+        raise InvalidRequest("There is no entry in it.", param="rows")
+    with visit.parts.database.write() as connection:
+        add_entries(connection, name, found, actor=visit.person.name)
+    return _changed(visit, name, visit.text("{n} entries were added.", n=len(found)))
+
+
+@page.post("/<name>/remove", role=Role.REVIEWER)
+def remove(visit: Visit) -> Response:
+    """One entry less."""
+    from ...store.lists import remove_entry
+
+    name = _own_name(visit)
+    with visit.parts.database.write() as connection:
+        remove_entry(connection, name, visit.form.get("entry", ""), actor=visit.person.name)
+    return _changed(visit, name, visit.text("The entry was removed."))
+
+
+@page.post("/<name>/drop", role=Role.ADMIN)
+def drop(visit: Visit) -> Response:
+    """The list and all its entries are gone."""
+    from ...store.lists import remove_list
+
+    with visit.parts.database.write() as connection:
+        remove_list(connection, _own_name(visit), actor=visit.person.name)
+    _refresh(visit)
+    return visit.redirect("lists", said=visit.text("The list was removed."))
+
+
+def _lists(visit: Visit) -> Lists:
+    if visit.parts.lists is None:
+        raise InvalidRequest("The libraries for lists are not installed.", param="lists")
+    return visit.parts.lists
+
+
+def _known(visit: Visit) -> list[Entry]:
+    lists, name = _lists(visit), visit.arguments["name"]
+    if name not in set(lists):
+        _refresh(visit)
+    if name not in set(lists):
+        raise visit.missing()
+    return list(lists[name])
+
+
+def _stored(visit: Visit) -> dict[str, str | None]:
+    """The lists of the database, with the policy that each counts for."""
+    from ...store.lists import read_lists
+
+    with visit.parts.database.read() as connection:
+        return {one.name: one.policy for one in read_lists(connection)}
+
+
+def _own_name(visit: Visit) -> str:
+    """The name of a list that can be edited here."""
+    name = str(visit.arguments["name"])
+    if name not in _stored(visit):
+        raise visit.missing()
+    return name
+
+
+def _entry(visit: Visit, name: str) -> Entry:
+    fields: dict[str, object] = {field: visit.form.get(field, "") for field in _FIELDS}
+    if fields["side"] == Side.ALLOW.value:
+        fields["action"] = ""
+    entry = entry_of({**fields, "author": visit.person.name[:100]}, list_name=name)
+    try:
+        _check([entry])
+    except ConfigurationError as error:
+        raise InvalidRequest(str(error), param="text") from None
+    return entry
+
+
+def _check(found: Sequence[Entry]) -> None:
+    from ...engines.lists import bad_entries
+
+    for entry, reason in bad_entries(found):
+        raise ConfigurationError(f"{entry.origin}: {reason}." if entry.origin else f"{reason}.")
+
+
+def _trial(visit: Visit, entry: Entry) -> object:
+    from ...engines import create_lists
+    from ...store.list_trial import try_on_records
+    from ...store.trail import now_ms
+
+    alone = create_lists({entry.list_name: [entry]})
+    found = try_on_records(
+        visit.parts.database,
+        lambda target, text: alone.find([entry.list_name], target, text),
+        since=now_ms() - _WEEK_MS,
+    )
+    examples = [(one, marked(one.text, (one.hit.span.start, one.hit.span.end))) for one in found.examples]
+    return {"texts": found.texts, "hits": found.hits, "examples": examples}
+
+
+def _changed(visit: Visit, name: str, said: str) -> Response:
+    _refresh(visit)
+    return visit.redirect("lists", f"/{name}", said=said)
+
+
+def _refresh(visit: Visit) -> None:
+    """Have a change in this process at once; the others have it within seconds."""
+    if visit.parts.refresh_lists is not None:
+        visit.parts.refresh_lists()
+
+
+def _overview(visit: Visit, *, tried: str = "", found: Listing | None = None) -> Response:
+    lists, stored = _lists(visit), _stored(visit)
+    sizes = {name: len(lists[name]) for name in sorted({*lists, *stored}) if name in set(lists)}
+    policies = list(visit.parts.policies)
+    naming = {
+        name: [one.name for one in policies if name in one.lists or stored.get(name) == one.name] for name in sizes
+    }
+    hits = [] if found is None else [one for one in (found.block, found.flag, *found.allowed) if one is not None]
+    return visit.render(
+        "lists.html",
+        sizes=sizes,
+        stored=stored,
+        naming=naming,
+        policies=[one.name for one in policies],
+        tried=tried,
+        hits=[(hit, marked(tried, (hit.span.start, hit.span.end))) for hit in hits],
+    )
+
+
+def _entries(visit: Visit, *, trial: object = None, form: dict[str, str] | None = None) -> Response:
+    wanted = visit.query.get("q", "").strip()
+    found = [one for one in _known(visit) if wanted.casefold() in f"{one.text}\n{one.reason}\n{one.id}".casefold()]
+    first = visit.query.get("from", "0")
+    start = int(first) if first.isascii() and first.isdecimal() and len(first) < 8 else 0
+    name = visit.arguments["name"]
+    return visit.render(
+        "list.html",
+        name=name,
+        is_own=name in _stored(visit),
+        entries=found[start : start + _PER_PAGE],
+        count=len(found),
+        wanted=wanted,
+        newer=max(0, start - _PER_PAGE) if start else None,
+        older=start + _PER_PAGE if start + _PER_PAGE < len(found) else None,
+        kinds=[one.value for one in Kind],
+        sides=[one.value for one in Side],
+        actions=[Action.BLOCK.value, Action.FLAG.value],
+        targets=[one.value for one in Target],
+        categories=list(Category),
+        trial=trial,
+        form={name: (form or {}).get(name, "") for name in _FIELDS},
+    )

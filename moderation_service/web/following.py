@@ -1,0 +1,112 @@
+"""Keeps a process up to date with what people change in the database, without a question to it per request.
+
+Every two seconds one thread asks how often apps and escalations were changed, and reads anew what was. It also writes
+down escalations that began here. While the database is away, all goes on as it is.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from ..core.app import App
+from ..errors import ModerationError
+from ..observability.logs import log_event
+from .callers import Callers
+from .escalation import Escalator
+
+if TYPE_CHECKING:
+    from ..store.database import Database
+
+__all__ = ["Following"]
+
+_log = logging.getLogger("moderation.apps")
+_EVERY_S = 2.0
+_OVERLAP_MS = 60_000
+"""Clocks of several machines differ, and a change is seen when its transaction ends."""
+
+
+class Following:
+    """What one service takes from the database. `in_file` are the apps of the apps file, which come first."""
+
+    def __init__(
+        self, database: Database, callers: Callers, escalator: Escalator | None, *, in_file: Sequence[App]
+    ) -> None:
+        self._database = database
+        self._callers = callers
+        self._escalator = escalator
+        self._in_file = list(in_file)
+        self._seen: dict[str, int] = {}
+        self._since_ms = 0
+        self._ends = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def open(self) -> None:
+        """Begin; once per process."""
+        self._thread = threading.Thread(target=self._run, name="following", daemon=True)
+        self._thread.start()
+
+    def close(self, within_s: float) -> None:
+        """End, and write down what began."""
+        self._ends.set()
+        if self._thread is not None:
+            self._thread.join(within_s)
+
+    def refresh(self) -> None:
+        """Read what has changed, and write down what began. Raises StoreUnavailable."""
+        from ..store import apps, escalations
+        from ..store.database import revision_of
+        from ..store.trail import now_ms
+
+        self._write()
+        with self._database.read() as connection:
+            found = {subject: revision_of(connection, subject) for subject in (apps.SUBJECT, escalations.SUBJECT)}
+            if found[apps.SUBJECT] != self._seen.get(apps.SUBJECT, 0):
+                self._use([one.app for one in apps.load_apps(connection)])
+            if self._escalator is not None and found[escalations.SUBJECT] != self._seen.get(escalations.SUBJECT, 0):
+                begun = now_ms()
+                for one in escalations.undone_since(connection, self._since_ms):
+                    # Of one that was undone long ago, a later one may be running.
+                    self._escalator.undo(one.end_user, one.policy, begun_before=one.undone_at or 0)
+                self._since_ms = begun - _OVERLAP_MS
+        self._seen = found
+
+    def refresh_or_go_on(self) -> None:
+        """The same; with what is known, while the database is away."""
+        try:
+            self.refresh()
+        except ModerationError as error:  # it is away, or a newer version has written what this one does not know
+            log_event(_log, logging.WARNING, "apps_not_read", reason=error.message)
+
+    def _use(self, stored: Sequence[App]) -> None:
+        names = {app.name for app in self._in_file}
+        for app in stored:
+            if app.name in names:
+                log_event(_log, logging.WARNING, "app_in_file_too", app=app.name)
+        self._callers.replace([*self._in_file, *(app for app in stored if app.name not in names)])
+
+    def _write(self) -> None:
+        if self._escalator is None or not self._escalator.begun:
+            return
+        from ..store import escalations
+
+        waiting = list(self._escalator.begun)
+        rows = [
+            escalations.StoredEscalation(
+                *(0, one.app, one.end_user, one.policy, one.action, one.blocks),
+                *(int(one.at * 1000), int(one.until * 1000), None, None),
+            )
+            for one in waiting
+        ]
+        with self._database.write() as connection:
+            escalations.add(connection, rows)
+        for _ in waiting:
+            self._escalator.begun.popleft()
+
+    def _run(self) -> None:
+        while not self._ends.wait(_EVERY_S):
+            self.refresh_or_go_on()
+        if self._escalator is not None and self._escalator.begun:
+            self.refresh_or_go_on()

@@ -1,0 +1,177 @@
+"""Lists in the database: edits, their trail, services that have them at once, and dry runs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from processes import environment, running, until
+from sqlalchemy import select
+
+from moderation_service.commands.cli import cli
+from moderation_service.core.list_entry import Entry, entry_of
+from moderation_service.core.verdict import Target
+from moderation_service.engines.lists import Lists, LiveLists
+from moderation_service.errors import InvalidRequest, StoreUnavailable
+from moderation_service.store.database import Database
+from moderation_service.store.lists import (
+    EditedLists,
+    add_entries,
+    entries_of,
+    lists_revision,
+    make_list,
+    read_lists,
+    remove_entry,
+    remove_list,
+)
+from moderation_service.store.schema import decisions, trail
+
+
+def entry(text: str, **fields: Any) -> Entry:
+    return entry_of({"text": text, **fields}, list_name="own")
+
+
+def add(database: Database, *entries: Entry, policy: str | None = None) -> None:
+    with database.write() as connection:
+        if "own" not in {one.name for one in read_lists(connection)}:
+            make_list(connection, "own", policy=policy, actor="people:kim")
+        add_entries(connection, "own", entries, actor="people:kim")
+
+
+def test_what_is_added_is_there_and_in_the_trail(database: Database) -> None:
+    whole = entry("大麻", exceptions="大麻烦", category="pii", expires="2030-01-01", action="flag")
+    add(database, whole, entry("weed", id="w"))
+    add(database, entry("weed", id="w", reason="drugs"))
+    with database.read() as connection:
+        assert entries_of(connection, "own") == [whole, entry("weed", id="w", reason="drugs")]
+        rows = connection.execute(select(trail).order_by(trail.c.id)).all()
+    assert [(row.actor, row.action, row.subject) for row in rows] == [
+        ("people:kim", "list.make", "lists/own"),
+        ("people:kim", "list_entry.add", "lists/own"),
+        ("people:kim", "list_entry.add", "lists/own"),
+    ]
+    assert json.loads(rows[2].before)[0]["text"] == "weed"
+    assert json.loads(rows[2].after)[0]["reason"] == "drugs"
+
+
+def test_what_is_removed_is_gone_and_in_the_trail(database: Database) -> None:
+    add(database, entry("weed", id="w"), entry("grass", id="g"))
+    with database.write() as connection:
+        remove_entry(connection, "own", "w", actor="people:kim")
+    with database.read() as connection:
+        assert [one.id for one in entries_of(connection, "own")] == ["g"]
+    with database.write() as connection:
+        remove_list(connection, "own", actor="people:kim")
+    assert EditedLists(database)() == ({}, {})
+
+
+@pytest.mark.parametrize("name", ["", "Own List", "../x", "a" * 65, "'; drop table lists; --"])
+def test_a_name_that_is_none_is_refused(database: Database, name: str) -> None:
+    with database.write() as connection, pytest.raises(InvalidRequest):
+        make_list(connection, name, policy=None, actor="people:kim")
+
+
+def test_what_is_not_there_can_not_be_changed(database: Database) -> None:
+    with database.write() as connection:
+        with pytest.raises(InvalidRequest):
+            add_entries(connection, "none", [entry("x")], actor="people:kim")
+        make_list(connection, "own", policy=None, actor="people:kim")
+        with pytest.raises(InvalidRequest):
+            make_list(connection, "own", policy=None, actor="people:kim")
+        with pytest.raises(InvalidRequest):
+            remove_entry(connection, "own", "x' OR '1'='1", actor="people:kim")
+
+
+# Read by services
+
+
+def live(database: Database, lists: Lists) -> LiveLists:
+    return LiveLists(lists, revision=lambda: lists_revision(database), read=EditedLists(database))
+
+
+def block(lists: Lists, text: str, name: str = "own") -> str | None:
+    found = lists.find([name], Target.PROMPT, text)
+    return None if found is None or found.block is None else found.block.entry.id
+
+
+def test_a_change_is_read_and_nothing_is_read_without_one(database: Database) -> None:
+    lists = Lists({"files": [entry("bread", id="b")]})
+    kept = live(database, lists)
+    assert kept.refresh()
+    assert not kept.refresh()
+    add(database, entry("weed", id="w"), policy="strict")
+    assert kept.refresh()
+    assert block(lists, "weed") == "w"
+    with database.write() as connection:
+        remove_list(connection, "own", actor="people:kim")
+    assert kept.refresh()
+    assert (block(lists, "weed"), block(lists, "bread", "files")) == (None, "b")
+
+
+def test_a_list_of_a_file_goes_before_one_of_its_name_in_the_database(database: Database) -> None:
+    lists = Lists({"own": [entry("bread", id="file")]})
+    add(database, entry("weed", id="w"))
+    live(database, lists).refresh()
+    assert (block(lists, "weed"), block(lists, "bread")) == (None, "file")
+
+
+def test_a_database_that_is_away_leaves_the_lists_as_they_are(database: Database) -> None:
+    lists = Lists({})
+    add(database, entry("weed", id="w"))
+
+    def revision() -> int:
+        if away:
+            raise StoreUnavailable("Away.")
+        return lists_revision(database)
+
+    away = False
+    kept = LiveLists(lists, revision=revision, read=EditedLists(database))
+    kept.refresh()
+    away = True
+    with pytest.raises(StoreUnavailable):
+        kept.refresh()
+    assert block(lists, "weed") == "w"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[tuple[str, Database]]:
+    address = f"sqlite:///{tmp_path}/records.db"
+    database = Database(address)
+    yield address, database
+    database.close()
+
+
+def test_running_workers_have_an_edit_within_seconds_and_record_what_it_decided(
+    tmp_path: Path, store: tuple[str, Database]
+) -> None:
+    address, database = store
+    policies = tmp_path / "policies.yaml"
+    policies.write_text("policies:\n  balanced:\n    keep_text: all\n")
+    settings = {"MODERATION_STORE": address, "MODERATION_POLICIES_FILE": str(policies), "MODERATION_WORKERS": "2"}
+    words = tmp_path / "hotfix.csv"
+    words.write_text("id,text\nq,quokka\n")
+    with running(**settings) as service:
+
+        def judged() -> dict[str, Any]:
+            return service.request("POST", "/moderate", {"prompt": "I like a quokka."}).json
+
+        assert judged()["action"] == "allow"
+        runner = CliRunner(env=environment(**settings))
+        tried = runner.invoke(cli, ["lists", "import", str(words), "--policy", "balanced"])
+        assert tried.output == "hotfix: 1 entries.\n", tried.exception
+        until(lambda: all(judged()["action"] == "block" for _ in range(10)))
+        assert judged()["list_entry"]["list"] == "hotfix"
+        with database.write() as connection:
+            remove_entry(connection, "hotfix", "q", actor="people:kim")
+        until(lambda: all(judged()["action"] == "allow" for _ in range(10)))
+    done = runner.invoke(cli, ["lists", "try", str(words), "--examples", "1"])
+    first, second = done.output.splitlines()
+    assert first.startswith("Of ")
+    assert first.split()[1] == first.split()[4]
+    assert "BLOCK  'quokka' at 9, by hotfix/q" in second
+    with database.read() as connection:
+        assert set(connection.execute(select(decisions.c.list_entry)).scalars()) == {None, "hotfix/q"}
