@@ -93,10 +93,9 @@ _UNIT_DISCOUNT_GROWTH = {"en": 0.0, "zh": 0.4}
 # What the words of a response must reach, as the heads of prompts read them and discounted. Those heads know nothing of
 # how high the heads of responses score, so what they say is moved onto that scale.
 _WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
-# What a guessed reading is worth less: one character in five of pinyin is a wrong one, and wrong ones look odd.
-_DOUBT = {"pinyin": 0.6}
-# And a text as it stands that most probably stands backwards.
-_DOUBT_FORWARDS = 0.8
+# What a guessed reading is worth less, as one character in five of pinyin is a wrong one and wrong ones look odd; and
+# a text as it stands that most probably stands backwards.
+_DOUBT, _DOUBT_FORWARDS = {"pinyin": 0.6}, 0.8
 # Windows of a response that go through the encoder.
 _MOST_WINDOWS = 10
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
@@ -145,10 +144,6 @@ class Scored(NamedTuple):
     outputs: Floats
     windows: int
     place: tuple[int, int] | None = None
-
-    def less(self, doubt: float) -> "Scored":
-        """The same with a lower score."""
-        return self._replace(score=self.score - doubt) if doubt else self
 
 
 class PromptParts(NamedTuple):
@@ -206,7 +201,8 @@ class LiteModel:
 
         def judge(reading: str, doubt: float) -> Judgement:
             scored = self.score_prompt(reading, checkpoint=checkpoint)
-            return self._judgement("prompt", reading, scored.less(doubt), refusal=None, named=CATEGORIES)
+            doubted = scored._replace(score=scored.score - doubt)
+            return self._judgement("prompt", reading, doubted, refusal=None, named=CATEGORIES)
 
         return self._worst(cleaned, judge)
 
@@ -217,8 +213,9 @@ class LiteModel:
 
         def judge(reading: str, doubt: float) -> Judgement:
             refusal = self.refuses(reading)
-            scored = self.score_response(asked, reading, refusal=refusal, checkpoint=checkpoint).less(doubt)
-            return self._judgement("response", reading, scored, refusal=refusal, named=CATEGORIES[:-1])
+            scored = self.score_response(asked, reading, refusal=refusal, checkpoint=checkpoint)
+            doubted = scored._replace(score=scored.score - doubt)
+            return self._judgement("response", reading, doubted, refusal=refusal, named=CATEGORIES[:-1])
 
         return self._worst(clean(response), judge)
 
