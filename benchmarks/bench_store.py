@@ -136,9 +136,9 @@ def filled(folder: Path, rows: int) -> Database:
             is_sure=True, action=action, policy="", policy_version="", tool=None, engine="", model="", reason=None,
             error=None, degraded=rng.random() < 0.01, cached=False, windows=1, span_start=None, span_end=None,
             chars=rng.randrange(2000), latency_ms=rng.expovariate(1 / 30), text_hash="", user_hash=None,
-            list_entry=None, list_action=None, escalated=None, kept=None,
+            list_entry=None, list_action=None, escalated=None, shadow=[], kept=None,
         )._asdict()  # fmt: skip
-        del row["kept"], row["policy_version"]
+        del row["kept"], row["policy_version"], row["shadow"]
         row |= {
             "app": number["app", f"app-{rng.randrange(APPS)}"],
             "door": number["door", f"/door/{rng.randrange(DOORS)}"],
@@ -211,14 +211,15 @@ def of_questions(folder: Path, rows: int) -> None:
     }
     slowest = 0.0
     for what, ask in questions.items():
-        times = []
+        times, used = [], []
         for _ in range(7):
             with database.read() as connection:
-                asked = time.perf_counter()
+                asked, asked_cpu = time.perf_counter(), time.thread_time()
                 ask(connection)
                 times.append((time.perf_counter() - asked) * 1000)
+                used.append((time.thread_time() - asked_cpu) * 1000)
         slowest = max(slowest, statistics.median(times))
-        print(f"  {what:<44} {statistics.median(times):8.1f} ms")
+        print(f"  {what:<44} {statistics.median(times):8.1f} ms, of CPU {statistics.median(used):8.1f} ms")
     print(f"  {'slowest':<44} {slowest:8.1f} ms")
     database.close()
 

@@ -18,7 +18,7 @@ HEAVY = ("torch", "transformers", "vllm", "ray", "sklearn", "scipy", "onnxruntim
 WEB = ("flask", "werkzeug", "jinja2", "gunicorn", "requests", "urllib3", "http.client", "socket", "prometheus_client")
 PURE = (
     "core.verdict", "core.conversation", "core.policy", "core.neutralise", "core.qwen3guard", "core.question", "errors",
-    "core.app", "core.escalation", "core.never_milder", "core.normal_form",
+    "core.app", "core.escalation", "core.found", "core.never_milder", "core.normal_form",
     "core.text_views.decoded", "core.text_views.edits",
     "core.text_views.encodings", "core.text_views.leet", "core.text_views.letters", "core.text_views.likeness",
     "core.text_views.characters", "core.text_views.pinyin", "core.text_views.turned", "core.text_views.words",

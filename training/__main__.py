@@ -1,4 +1,4 @@
-"""One command rebuilds the weights: `python -m training build --data DIR --out DIR`; another measures the probes."""
+"""One command rebuilds the weights: `python -m training build --data DIR --out DIR`; others measure them."""
 
 import os
 import sys
@@ -10,6 +10,9 @@ for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 if sys.argv[1:2] == ["probes"]:  # needs nothing that training needs
     del sys.argv[1]
     from .probes.measure import main
+elif sys.argv[1:2] == ["ablate"]:
+    del sys.argv[1]
+    from .ablate import main
 else:
     from .build import main
 

@@ -24,9 +24,11 @@ from .export import RESPONSE_SHARES, VERSION, assemble
 from .train import (
     EPOCHS,
     SEEDS,
+    ForeignHeads,
     PromptHeads,
     ResponseHeads,
     UnitHeads,
+    train_foreign_heads,
     train_prompt_heads,
     train_response_heads,
     train_unit_heads,
@@ -74,6 +76,7 @@ def build(folder: Path, out: Path, prompts: Sequence[data.Row], responses: Seque
         train_prompt_heads(prompt_train, cache),
         train_response_heads(response_train, cache),
         train_unit_heads(sentences, cache),
+        train_foreign_heads(prompt_train, cache),
     )
     print("trained")
     refusal, thresholds = _calibrated(source, heads, data.calibration_rows(folder), prompt_held, response_held)
@@ -104,7 +107,7 @@ def _measured(
 
 def _calibrated(
     source: EncoderSource,
-    heads: tuple[PromptHeads, ResponseHeads, UnitHeads],
+    heads: tuple[PromptHeads, ResponseHeads, UnitHeads, ForeignHeads],
     rows: Sequence[data.Row],
     prompt_held: Sequence[data.Row],
     response_held: Sequence[data.Row],
@@ -156,6 +159,7 @@ def _card(weights: Path, thresholds: calibrate.Entries, refusal: float, measures
             **calibrate.FLAGGED_SHARES,
             "unit": calibrate.UNIT_SHARES,
             "own responses": calibrate.OWN_SHARES,
+            "hard prompts": calibrate.HARD_SHARES,
         },
         "refusal_share": calibrate.REFUSAL_SHARE,
         "measures": measures,

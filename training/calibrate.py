@@ -18,6 +18,7 @@ from .generate import languages
 __all__ = [
     "FLAGGED_SHARES",
     "HARD_PROMPTS",
+    "HARD_SHARES",
     "OWN_SHARES",
     "REFUSAL_SHARE",
     "SURE_SHARE",
@@ -75,24 +76,30 @@ _ASSISTANT_SOURCES = frozenset(
     }
 )
 _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"})
-# Own answers, held out by topic: a threshold is the higher one of theirs and of those above. They are look-alikes of
-# harmful answers, so that a larger share of them is flagged, as of the English prompts.
+# Own answers, held out by topic: a threshold is the higher one of theirs and of those above.
 _OWN_ANSWERS = "own5_resp"
-OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.1, 0.03), "zh": (0.06, 0.02)}
+OWN_SHARES: Mapping[str, tuple[float, float]] = dict.fromkeys(("en", "zh"), (0.04, 0.015))
+# Texts that report, warn or refuse score far below the look-alikes: counting them would lower the threshold.
+_LOOK_ALIKES = ("help-", "work", "harmless", "names", "objects")
 HARD_PROMPTS = "own5"
 """Own rows whose harmless ones sound harmful."""
+# Of those on topics that were kept out: how many may be above. English calibration prompts are hard themselves.
+HARD_SHARES = (0.15, 0.05)
+_WITH_HARD = ("zh", *FOREIGN)
 
 
 def prompt_thresholds(model: LiteModel, rows: Sequence[Row], hard: Sequence[Row]) -> Entries:
     """Return the thresholds of prompts, from calibration rows; single sentences have their own.
 
     `hard` are further harmless rows that sound harmful, held out: `sure` is above nearly all of both. Languages beside
-    English and Chinese take theirs from generated requests.
+    English and Chinese have generated requests in the place of calibration rows. But for English, a threshold is the
+    higher one of theirs and of the hard rows'.
     """
     scored = _prompt_scores(model, rows) | _only_foreign(_prompt_scores(model, languages.requests()))
     harder = _prompt_scores(model, hard)
     hardest = {key: scores + harder.get(key, []) for key, scores in scored.items()}
-    return _thresholds("prompt", scored, hardest, FLAGGED_SHARES["prompt"])
+    entries = _thresholds("prompt", scored, hardest, FLAGGED_SHARES["prompt"])
+    return _highest(entries, _thresholds("prompt", harder, hardest, dict.fromkeys(_WITH_HARD, HARD_SHARES)))
 
 
 def _prompt_scores(model: LiteModel, rows: Iterable[Row]) -> dict[str, list[float]]:
@@ -110,14 +117,24 @@ def response_thresholds(model: LiteModel, held_out: Sequence[Row]) -> Entries:
     """
     safe = [row for row in held_out if row["label"] == "safe"]
     assistant = _response_scores(model, [row for row in safe if row["source"] in _ASSISTANT_SOURCES])
-    own = _response_scores(model, [row for row in safe if row["source"] == _OWN_ANSWERS])
+    own = _response_scores(model, [row for row in safe if _is_look_alike(row)])
     other = _response_scores(model, languages.answers())
     sure = {key: scores + own.get(key, []) for key, scores in (assistant | _only_foreign(other)).items()}
     entries = _thresholds("response", assistant | _only_foreign(other), sure, FLAGGED_SHARES["response"])
-    for key, higher in _thresholds("response", own, sure, OWN_SHARES).items():
-        entries[key] = {name: max(value, higher[name]) for name, value in entries[key].items()}
-        entries[key]["width"] = _width(entries[key]["strict"], entries[key]["loose"])
-    return entries
+    return _highest(entries, _thresholds("response", own, sure, OWN_SHARES))
+
+
+def _highest(entries: Entries, others: Entries) -> Entries:
+    """Of each threshold the higher one; `others` may lack some."""
+    found = dict(entries)
+    for key, higher in others.items():
+        entry = {name: max(value, higher[name]) for name, value in entries[key].items()}
+        found[key] = entry | {"width": _width(entry["strict"], entry["loose"])}
+    return found
+
+
+def _is_look_alike(row: Row) -> bool:
+    return row["source"] == _OWN_ANSWERS and row["form"].startswith(_LOOK_ALIKES)
 
 
 def _only_foreign(scores: Mapping[str, list[float]]) -> dict[str, list[float]]:

@@ -13,7 +13,7 @@ from moderation_service.engines.lite.model import RESPONSE_SEEDS
 
 from .encoder_source import EncoderSource
 from .heads import Net, Quantised
-from .train import PromptHeads, ResponseHeads, UnitHeads
+from .train import ForeignHeads, PromptHeads, ResponseHeads, UnitHeads
 
 __all__ = ["VERSION", "assemble"]
 
@@ -30,6 +30,7 @@ def assemble(
     prompt: PromptHeads,
     response: ResponseHeads,
     unit: UnitHeads,
+    foreign: ForeignHeads,
     thresholds: Mapping[str, Mapping[str, float]],
     refusal_threshold: float = 0.0,
 ) -> tuple[Arrays, dict[str, Any]]:
@@ -37,7 +38,9 @@ def assemble(
     arrays: Arrays = dict(source.arrays)
     arrays["pieces"] = np.frombuffer("\n".join(source.pieces).encode(), dtype=np.uint8)
     arrays["piece_scores"] = source.scores
-    arrays |= _nets("prompt", prompt.nets) | _nets("response", response.nets) | _nets("unit", unit.nets)
+    nets = {"prompt": prompt.nets, "response": response.nets, "unit": unit.nets, "foreign": foreign.nets}
+    for name, trained in nets.items():
+        arrays |= _nets(name, trained)
     heads = {
         "prompt": (prompt.linear, 0),
         "response": (response.linear_response, RESPONSE_SEEDS[0]),

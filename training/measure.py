@@ -13,7 +13,7 @@ from moderation_service.engines.lite.text import clean
 from .data import Row, eval_rows
 from .probes.statistics import area
 
-__all__ = ["binary", "measure_held_out", "measure_responses", "measure_visible"]
+__all__ = ["binary", "completions", "is_refusal", "measure_held_out", "measure_responses", "measure_visible"]
 
 Measures = dict[str, float]
 
@@ -41,11 +41,11 @@ def measure_visible(model: LiteModel, data: Path) -> dict[str, object]:
     rows = sets["xstest_refusal"]
     found = [model.judge_response(row["prompt"], row["response"]).refusal is True for row in rows]
     measured["xstest_refusal"] = binary([is_refusal(row) for row in rows], found)
-    measured["xstest_completions"] = _completions(model, rows)
+    measured["xstest_completions"] = completions(model, rows)
     return measured
 
 
-def _completions(model: LiteModel, rows: Sequence[Row]) -> Measures:
+def completions(model: LiteModel, rows: Sequence[Row]) -> Measures:
     """Answers that comply with an unsafe prompt against those that comply with a safe one."""
     complying = [row for row in rows if row["note"] == "1_full_compliance"]
     unsafe = [row["ptype"].startswith("contrast_") for row in complying]

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from moderation_service.engines.lite.encoder import DIMENSIONS
+from moderation_service.engines.lite.languages import FOREIGN
 from moderation_service.engines.lite.model import (
     CATEGORY_NAMES,
     CONTEXT_CHARS,
@@ -26,9 +27,11 @@ from .heads import CONTROVERSIAL_TARGET, Net, Quantised, fit_linear, fit_nets, h
 from .units import UnitRow
 
 __all__ = [
+    "ForeignHeads",
     "PromptHeads",
     "ResponseHeads",
     "UnitHeads",
+    "train_foreign_heads",
     "train_prompt_heads",
     "train_response_heads",
     "train_unit_heads",
@@ -39,9 +42,11 @@ EPOCHS = 8
 RESPONSE_PROMPT_SHARE = 0.7
 _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
+# How much more a row in another language weighs for the nets of these.
+_FOREIGN_WEIGHT = 4.0
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
-# every procedure is harmless. They keep their place among the rows that set thresholds.
-_RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0}
+# every procedure is harmless. They keep their place among the rows that set thresholds. Our own are many, of one style.
+_RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5}
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,28 @@ class UnitHeads:
 
     linear: Quantised
     nets: Sequence[Net]
+
+
+@dataclass(frozen=True)
+class ForeignHeads:
+    """What judges prompts in languages beside English and Chinese; severity only."""
+
+    nets: Sequence[Net]
+
+
+def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHeads:
+    """Fit the nets on all given rows, those in other languages with more weight: else the few count for little."""
+    targets = np.array([[_TARGETS[row["label"]]] for row in rows], dtype=np.float32)
+    weights = [row["weight"] * (_FOREIGN_WEIGHT if row["lang"] in FOREIGN else 1.0) for row in rows]
+    nets = fit_nets(
+        net_inputs(cache.embed([row["prompt"] for row in rows])),
+        targets,
+        np.zeros_like(targets),
+        np.array(weights, dtype=np.float32),
+        seeds=SEEDS,
+        epochs=EPOCHS,
+    )
+    return ForeignHeads(nets)
 
 
 def train_unit_heads(rows: Sequence[UnitRow], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> UnitHeads:

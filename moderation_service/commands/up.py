@@ -98,7 +98,8 @@ def up_command(**given: Any) -> None:
     restarts vLLM when it dies, and stops everything on Ctrl-C or SIGTERM. Options of `serve` follow after `--`.
     Without a GPU it shows what the 0.6B on the CPU would take, and asks; --cpu --yes answers.
 
-    Exit code: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 failed, 2 nothing to run on, or vLLM not installed.
+    Exit code: 0 stopped by SIGTERM, 130 by Ctrl-C, 1 failed, 2 nothing to run on, or vLLM not installed; 143 for
+    --prepare-only stopped by SIGTERM.
     """
     from ..launch.options import Outside
     from ..launch.up import up

@@ -53,6 +53,7 @@ class Door(enum.Enum):
     PORTKEY = "portkey"
     EXT_AUTHZ = "ext-authz"
     REWARDS = "rewards"
+    APPEALS = "appeals"
     MCP = "mcp"
     METRICS = "metrics"
     """The figures of the whole service: never open to an app that does not name it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from time import monotonic, perf_counter
 from typing import Protocol
 
@@ -13,10 +13,10 @@ from ..ids import random_hex
 from .cascade import Sureness
 from .conversation import Conversation
 from .engine import Deadline, Engine, SurenessEngine
+from .found import Found, reconciled, with_fallback
 from .languages import written_in
 from .list_rules import listings, settled
 from .listing import Listing, ListSource, listed_verdict
-from .never_milder import at_least, merged
 from .policy import OnFailure, Policy, Rules
 from .prepared_answer import AnswerSource
 from .verdict import Action, Category, Decision, Detail, Verdict
@@ -26,8 +26,9 @@ from .what_if import Judged, would_act
 __all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
 Outcome = Decision | ModerationError
+_Way = tuple[Detail, Sureness | None]
 After = Callable[["Check", Decision, bytes], Decision]
-"""Given a check, its decision and the text's fingerprint, the decision as it is to stand: as strict, or stricter."""
+"""Makes of a check's decision, and the text's fingerprint, the one that stands: as strict, or stricter."""
 
 _FALLBACK_S = 2.0
 """What the fallback gets at least, when an engine that hangs has used up the request's time: it takes milliseconds for
@@ -89,19 +90,6 @@ class Record(Protocol):
         """Write it down. Raises AuditUnavailable when a decision must not be given for lack of that."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """A verdict or the failure to get one, and how it came about.
-
-    Both where the verdict is not all: of a part of the text (`Verdict.may_be_worse`), or the fallback's.
-    """
-
-    verdict: Verdict | None
-    error: ModerationError | None = None
-    cached: bool = False
-    degraded: bool = False
-
-
 class Moderator:
     """Decides checks. Safe to use from many threads.
 
@@ -127,7 +115,6 @@ class Moderator:
         self.engine = engine
         self.fallback = fallback
         self.cache = cache
-        # Not None only for an engine to which the rules of a check make a difference.
         self._by_sureness = engine if isinstance(engine, SurenessEngine) else None
         self._lists = lists
         self._answers = answers
@@ -163,7 +150,7 @@ class Moderator:
 
         Raises AuditUnavailable.
         """
-        decision = self._decide_one(check, _Found(verdict), latency_ms)
+        decision = self._decide_one(check, Found(verdict), latency_ms)
         assert isinstance(decision, Decision), "a verdict can always be decided on"
         outcome = self._recorded(check, decision, self._fingerprint.of(check.conversation))
         if isinstance(outcome, ModerationError):
@@ -232,12 +219,12 @@ class Moderator:
         prints: Sequence[bytes],
         deadline: Deadline,
         listed: Sequence[Listing | None],
-    ) -> list[_Found]:
+    ) -> list[Found]:
         """What a block entry stands in is decided by it; the rest is judged."""
-        found: list[_Found | None] = [None] * len(checks)
+        found: list[Found | None] = [None] * len(checks)
         for index, listing in enumerate(listed):
             if listing is not None and listing.block is not None:
-                found[index] = _Found(listed_verdict(listing.block, checks[index].conversation.target))
+                found[index] = Found(listed_verdict(listing.block, checks[index].conversation.target))
         rest = [index for index, one in enumerate(found) if one is None]
         if rest:
             chosen = [checks[index] for index in rest]
@@ -255,16 +242,15 @@ class Moderator:
 
     def _judge(
         self, checks: Sequence[Check], details: Sequence[Detail], prints: Sequence[bytes], deadline: Deadline
-    ) -> list[_Found]:
+    ) -> list[Found]:
         """Cache, then the engine for what is not in it, then the fallback for what the engine could not judge."""
-        found: list[_Found | None] = []
+        found: list[Found | None] = []
         model = self.engine.model.encode()
-        by_sureness = self._by_sureness
         for check, detail, fingerprint in zip(checks, details, prints, strict=True):
             verdict = self.cache.get(fingerprint + model, detail) if self.cache.size else None
-            if verdict is not None and by_sureness is not None:
-                verdict = verdict if by_sureness.suffices(verdict, Sureness.of(check.rules)) else None
-            found.append(None if verdict is None else _Found(verdict, cached=True))
+            if verdict is not None and self._by_sureness is not None:
+                verdict = verdict if self._by_sureness.suffices(verdict, Sureness.of(check.rules)) else None
+            found.append(None if verdict is None else Found(verdict, cached=True))
         missing = [index for index, one in enumerate(found) if one is None]
         answers = self._ask(self.engine, checks, details, prints, missing, deadline)
         # Asked again: a model server's model may have become known, or another one, with this very call.
@@ -274,9 +260,9 @@ class Moderator:
             if isinstance(answer, Verdict):
                 verdict = self.cache.put(prints[index] + model, details[index], answer)
                 failure = verdict.failure if verdict.may_be_worse else None
-                one = _Found(verdict, failure if isinstance(failure, ModerationError) else None)
+                one = Found(verdict, failure if isinstance(failure, ModerationError) else None)
             else:
-                one = _Found(None, answer)
+                one = Found(None, answer)
             found[index] = one
             if one.error is not None and self._falls_back(checks[index], one.error):
                 retry.append(index)
@@ -284,9 +270,9 @@ class Moderator:
             late = Deadline(max(deadline.at_s, monotonic() + _FALLBACK_S))
             for index, answer in self._ask(self.fallback, checks, details, prints, retry, late).items():
                 if isinstance(answer, Verdict):
-                    found[index] = _with_fallback(found[index], answer)
+                    found[index] = with_fallback(found[index], answer)
         judged = [one for one in found if one is not None]
-        return judged if len(judged) == 1 else _reconciled(judged, prints)
+        return judged if len(judged) == 1 else reconciled(judged, prints)
 
     def _ask(
         self,
@@ -299,27 +285,22 @@ class Moderator:
     ) -> dict[int, Verdict | ModerationError]:
         """Ask once per distinct conversation and way of asking; equal ones in a batch share the answer."""
         by_sureness = self._by_sureness if engine is self.engine else None
-        groups: dict[tuple[Detail, Sureness | None, bytes], list[int]] = {}
+        groups: dict[tuple[_Way, bytes], list[int]] = {}
         for index in indexes:
             sureness = None if by_sureness is None else Sureness.of(checks[index].rules)
-            groups.setdefault((details[index], sureness, prints[index]), []).append(index)
+            groups.setdefault(((details[index], sureness), prints[index]), []).append(index)
         answers: dict[int, Verdict | ModerationError] = {}
-        for way in {key[:2] for key in groups}:
-            same = [group for key, group in groups.items() if key[:2] == way]
+        for way in {way for way, _ in groups}:
+            same = [group for (asked, _), group in groups.items() if asked == way]
             conversations = [checks[group[0]].conversation for group in same]
-            for group, answer in zip(same, self._call(engine, conversations, *way, deadline), strict=True):
+            for group, answer in zip(same, self._call(engine, conversations, way, deadline), strict=True):
                 answers.update(dict.fromkeys(group, answer))
         return answers
 
     def _call(
-        self,
-        engine: Engine,
-        conversations: Sequence[Conversation],
-        detail: Detail,
-        sureness: Sureness | None,
-        deadline: Deadline,
+        self, engine: Engine, conversations: Sequence[Conversation], way: _Way, deadline: Deadline
     ) -> list[Verdict | ModerationError]:
-        started = perf_counter()
+        (detail, sureness), started = way, perf_counter()
         try:
             if sureness is None or self._by_sureness is None:
                 judged = engine.judge(conversations, detail=detail, deadline=deadline)
@@ -327,8 +308,7 @@ class Moderator:
                 judged = self._by_sureness.judge_with(conversations, sureness, detail=detail, deadline=deadline)
         except ModerationError as error:
             judged = [error] * len(conversations)
-        seconds = perf_counter() - started
-        failures = sum(1 for answer in judged if not isinstance(answer, Verdict))
+        seconds, failures = perf_counter() - started, sum(not isinstance(answer, Verdict) for answer in judged)
         for observer in self._observers:
             observer.engine_called(engine.name, seconds, failures, len(judged) - failures)
         return judged
@@ -336,7 +316,7 @@ class Moderator:
     def _falls_back(self, check: Check, error: ModerationError) -> bool:
         return isinstance(error, EngineError) and check.rules.on_failure is OnFailure.LITE
 
-    def _decide_one(self, check: Check, found: _Found, latency_ms: float) -> Outcome:
+    def _decide_one(self, check: Check, found: Found, latency_ms: float) -> Outcome:
         target = check.conversation.target
         verdict, degraded, reason = found.verdict, found.degraded, None
         if verdict is not None:
@@ -373,7 +353,7 @@ class Moderator:
         )
 
 
-def _shadow(check: Check, found: _Found, *, has_failed: bool) -> tuple[Action | None, ...]:
+def _shadow(check: Check, found: Found, *, has_failed: bool) -> tuple[Action | None, ...]:
     """What the policy's shadow policies would have done."""
     judged = Judged.of(
         check.conversation.target,
@@ -385,23 +365,3 @@ def _shadow(check: Check, found: _Found, *, has_failed: bool) -> tuple[Action | 
     )
     actions = (would_act(policy, judged) for policy in check.policy.shadow)
     return tuple(action if isinstance(action, Action) else None for action in actions)
-
-
-def _reconciled(found: Sequence[_Found], prints: Sequence[bytes]) -> list[_Found]:
-    """A text that stands several times in a batch is nowhere judged milder than elsewhere, whatever was asked of it."""
-    strictest: dict[bytes, Verdict] = {}
-    for one, fingerprint in zip(found, prints, strict=True):
-        if one.verdict is not None:
-            known = strictest.get(fingerprint, one.verdict)
-            strictest[fingerprint] = at_least(one.verdict, known)
-    return [
-        one if one.verdict is None else replace(one, verdict=at_least(one.verdict, strictest[fingerprint]))
-        for one, fingerprint in zip(found, prints, strict=True)
-    ]
-
-
-def _with_fallback(found: _Found | None, answer: Verdict) -> _Found:
-    """The fallback's verdict, beside what the engine had read of a part of the text."""
-    read, error = (None, None) if found is None else (found.verdict, found.error)
-    verdict = answer if read is None else replace(merged([read, answer]), windows=answer.windows)
-    return _Found(verdict, error, degraded=True)

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from .verdict import Category, Coverage, PartRead, Scores, Severity, Verdict, strictest
 
-__all__ = ["at_least", "highest", "joint_scores", "merged", "stands"]
+__all__ = ["alike", "at_least", "highest", "joint_scores", "merged", "stands"]
 
 
 def merged(verdicts: Sequence[Verdict], *, failure: Exception | None = None) -> Verdict:
@@ -102,3 +102,14 @@ def _least(verdicts: Sequence[Verdict]) -> Coverage | None:
 def _badness(verdict: Verdict) -> tuple[int, float]:
     scores = verdict.scores
     return verdict.severity.rank, 0.0 if scores is None else scores.unsafe + scores.controversial
+
+
+def alike(verdicts: Sequence[Verdict | None], keys: Sequence[bytes]) -> list[Verdict | None]:
+    """The same verdicts, where those of equal keys are of one text: each at least as severe as the others of it."""
+    worst: dict[bytes, Verdict] = {}
+    for verdict, key in zip(verdicts, keys, strict=True):
+        if verdict is not None:
+            worst[key] = at_least(verdict, worst.get(key, verdict))
+    return [
+        None if verdict is None else at_least(verdict, worst[key]) for verdict, key in zip(verdicts, keys, strict=True)
+    ]

@@ -36,8 +36,7 @@ class Judged:
     `severity` is the worst label that was read, None where there was no verdict. `unsafe` is the highest P(unsafe) and
     `flagged` the highest P(controversial) + P(unsafe) of its windows; every threshold is exact with these two.
     `has_failed`: the engine that was asked gave no verdict, or one of a part of the text only. `by_fallback`: what was
-    found is the embedded engine's instead. `knows_tool`: whether `tool` is known; None then means no tool. Otherwise
-    `tool_glob` may say which of its policy's rules for tools it was decided by.
+    found is the embedded engine's instead. `knows_tool`: whether `tool` is known; None then means no tool.
     """
 
     target: Target
@@ -53,7 +52,6 @@ class Judged:
     by_fallback: bool = False
     tool: str | None = None
     knows_tool: bool = True
-    tool_glob: str | None = None
 
     @classmethod
     def of(
@@ -96,13 +94,9 @@ def would_act(policy: Policy, judged: Judged) -> Action | Doubt:
 
 def _rules(policy: Policy, judged: Judged) -> Iterator[Rules]:
     """The rules that it may have been decided by: several where it is not known what tool the text was of."""
-    globs = [own.glob for own in policy.tools]
-    if judged.tool_glob not in globs:
-        yield policy.rules_for(judged.target, judged.tool)
+    yield policy.rules_for(judged.target, judged.tool)
     if not judged.knows_tool:
-        # The first that matches counts: the same glob, or one that stands before it.
-        most = globs.index(judged.tool_glob) + 1 if judged.tool_glob in globs else len(globs)
-        for own in policy.tools[:most]:
+        for own in policy.tools:
             yield own.of(judged.target)
 
 

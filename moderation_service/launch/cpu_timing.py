@@ -40,6 +40,6 @@ def timing_lines(
     if short_s > _SLOW_S:
         lines.append(
             "  That is slow. `detail: severity` saves the writing of the categories; --cpu-engine vllm is quicker on "
-            "CPUs that know bfloat16; a GPU is a hundred times quicker."
+            "CPUs that know bfloat16; a GPU is far quicker."
         )
     return lines

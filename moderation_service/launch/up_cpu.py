@@ -18,7 +18,7 @@ from .command_line import HOST
 from .cpu_engines import CPU_ENGINES
 from .cpu_plan import CpuPlan, plan_on_cpu
 from .cpu_timing import timing_lines
-from .ending import Ending
+from .ending import Ending, StopRequested
 from .errors import NothingToRunOn, ServerFailed
 from .guard import GUARDS
 from .models import downloader, fixed_guard, hub_of
@@ -44,6 +44,8 @@ def up_on_cpu(options: UpOptions, outside: Outside, ending: Ending, *, why: str,
 
     `why` says why not on a GPU, and is empty where the CPU was asked for; `choices` is what else can be done.
     """
+    if options.vllm_args or options.fraction is not None or options.memory_gib is not None:
+        raise NothingToRunOn(f"{why}\n{choices}")  # What was asked for has a meaning on a GPU only.
     preparation = _preparation(options, outside)
     plan = _plan(options, outside, preparation)
     port = options.vllm_port or free_port()
@@ -61,7 +63,10 @@ def up_on_cpu(options: UpOptions, outside: Outside, ending: Ending, *, why: str,
         if not outside.ask("Go ahead?"):
             return 1
     if options.prepare_only:
-        served = preparation.run()
+        try:
+            served = preparation.run()
+        except StopRequested as stop:
+            return 128 + stop.signal  # Elsewhere a stop is a good end; here something is missing.
         if not options.quiet:
             outside.print(str(served))
         return 0

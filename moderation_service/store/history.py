@@ -79,8 +79,9 @@ class Period:
             is_sure=row.is_sure,
             has_failed=row.reason is not None,
             by_fallback=row.severity is not None and row.degraded and is_fallback,
-            knows_tool=False,
-            tool_glob=None if row.tool is None else self._names.get(row.tool),
+            # Recorded where the policy of that time had rules for tools.
+            tool=None if row.tool is None else self._names.get(row.tool),
+            knows_tool=row.tool is not None,
         )
 
 

@@ -110,7 +110,7 @@ def line_of(
             hashes.text(text).hex(),
             context.end_user,
             *_changed(outcome),
-            [],
+            _shadow(policy, outcome) if policy.shadow else (),
             _kept(check, policy, action) if policy.keep_text is not KeepText.NONE else None,
         )
     )
@@ -119,6 +119,7 @@ def line_of(
 def read_line(line: bytes) -> Record:
     """The record of a line."""
     values = orjson.loads(line)
+    values[-2] = [tuple(one) for one in values[-2]]
     if values[-1] is not None:
         text, context, days = values[-1]
         values[-1] = Kept(text, [(role, content) for role, content in context], days)
@@ -195,6 +196,16 @@ def _changed(outcome: Decision | ModerationError) -> tuple[str | None, int | Non
     if by is None:
         return None, None, escalated
     return f"{by.list_name}/{by.entry}", outcome.action.rank, escalated
+
+
+def _shadow(policy: Policy, outcome: Decision | ModerationError) -> list[tuple[str, str, int]]:
+    """What the policies that only watch would have done, where it is known."""
+    actions = outcome.shadow if isinstance(outcome, Decision) else ()
+    return [
+        (one.name, one.version, action.rank)
+        for one, action in zip(policy.shadow, actions, strict=False)
+        if action is not None
+    ]
 
 
 def _kept(check: Check, policy: Policy, action: int) -> tuple[str, list[tuple[str, str]], int] | None:

@@ -186,7 +186,8 @@ class Recorder:
         except (TypeError, ValueError):  # what JSON can't hold, such as half a character
             self._drop(queue, reason="it can't be written as JSON")
             return
-        self._note(check.policy)
+        for policy in (check.policy, *check.policy.shadow):
+            self._note(policy)
         if not queue.put(line, memory_bytes=self._memory_bytes):
             self._drop(queue, reason="the queue is full")
         if queue.thread is None:

@@ -27,6 +27,7 @@ _ADDRESSES: Mapping[str, Door] = {
     "/response": Door.AGENTGATEWAY,
     "/portkey": Door.PORTKEY,
     "/authz": Door.EXT_AUTHZ,
+    "/appeals": Door.APPEALS,
     "/metrics": Door.METRICS,
 }
 _PREFIXES: Mapping[str, Door] = {

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fake_guard_server import BOMB, completion, guard, recorded, running
+from fake_stream_server import FakeStreamServer, write_model_dir
 from processes import run_command
 
 PATIENCE_S = 90
@@ -31,16 +32,19 @@ def server():
         yield one
 
 
-def test_it_measures_the_plain_call_and_the_service_and_writes_what_can_be_sent_on(server, tmp_path):
+def test_it_measures_the_plain_call_and_every_engine_of_the_settings_and_writes_what_can_be_sent_on(server, tmp_path):
     key = "model-server-key"
-    done = run_command(
-        *("bench", "-o", str(tmp_path / "out"), "--upstream", server.url, "--seconds", "0.3", "--clients", "1,4"),
-        MODERATION_UPSTREAM_API_KEY=key,
-    )
+    with FakeStreamServer() as stream:
+        done = run_command(
+            *("bench", "-o", str(tmp_path / "out"), "--upstream", server.url, "--seconds", "0.3", "--clients", "1,4"),
+            MODERATION_UPSTREAM_API_KEY=key,
+            MODERATION_STREAM_UPSTREAM=stream.url,
+            MODERATION_STREAM_MODEL_DIR=str(write_model_dir(tmp_path / "model")),
+        )
     assert done.returncode == 0, done.stderr.decode()
     document = json.loads((tmp_path / "out" / "bench.json").read_text())
     found = [(one["way"], one["clients"]) for one in document["points"]]
-    assert found == [(way, clients) for way in ("plain", "full", "severity") for clients in (1, 4)]
+    assert found == [(way, clients) for way in ("plain", "full", "severity", "stream") for clients in (1, 4)]
     assert all(one["verdicts"] > 0 and one["errors"] == {} for one in document["points"])
     assert {"CPU", "cores", "model", "service", "date"} <= document["facts"].keys()
     written = "".join((tmp_path / "out" / name).read_text() for name in ("bench.json", "bench.md", "bench.svg"))

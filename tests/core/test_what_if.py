@@ -161,12 +161,3 @@ def test_rules_for_tools_are_in_doubt_only_where_they_make_a_difference() -> Non
     assert would_act(own, replace(controversial, severity=Severity.UNSAFE)) is Action.BLOCK
     assert would_act(own, replace(controversial, knows_tool=True)) is Action.FLAG
     assert would_act(own, replace(controversial, tool="mail_send", knows_tool=True)) is Action.ALLOW
-
-
-def test_the_glob_of_the_rules_that_applied_narrows_down_which_rules_for_tools_would_apply() -> None:
-    strict, loose = rules("strict"), rules("loose")
-    own = policy("own", rules(), ToolRules("mail_*", loose, loose), ToolRules("*", strict, strict))
-    mailed = judged(Severity.CONTROVERSIAL, knows_tool=False, tool_glob="mail_*")
-    assert would_act(own, mailed) is Action.ALLOW
-    assert would_act(own, replace(mailed, tool_glob="*")) is Doubt.TOOL
-    assert would_act(own, replace(mailed, tool_glob="other")) is Doubt.TOOL

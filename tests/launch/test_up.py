@@ -65,7 +65,8 @@ def environment(tmp_path):
     """What the process sees: our interpreter, no settings of this machine, no GPU."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MODERATION_", "HF_", "CUDA_"))}
     root = str(Path(__file__).parents[2])
-    return {**kept, "PYTHONPATH": root, "HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "TMPDIR": str(tmp_path)}
+    folders = {"HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    return {**kept, **folders, "PYTHONPATH": root, "PATH": "/usr/bin:/bin", "MODERATION_STORE": "off"}
 
 
 class Run:
@@ -439,6 +440,13 @@ def test_without_a_gpu_and_with_nobody_to_ask_it_shows_the_plan_for_the_cpu_and_
         "  with a vLLM that runs elsewhere       moderation-service up --upstream http://HOST:8000",
     ]
     assert not (tmp_path / ".cache").exists()
+
+
+def test_wishes_for_a_gpu_are_not_carried_out_on_a_cpu(up):
+    done = up("--gpu-memory", "14", "--yes")
+    assert done.exit_code == 2
+    assert "No GPU to run vLLM on." in done.stderr
+    assert "on this machine's CPU:" not in done.stderr
 
 
 def test_a_gpu_that_is_too_small_is_answered_the_same_way(up):

@@ -15,9 +15,16 @@ from pathlib import Path
 
 import pytest
 import requests
+from hub_stand_in import REPO
 from processes import is_running
 
 from moderation_service.launch.cpu_engines import CPU_ENGINES
+from moderation_service.launch.download import Downloader
+from moderation_service.launch.errors import LaunchError
+from moderation_service.launch.guard import GUARDS
+from moderation_service.launch.hub import Hub, Source
+from moderation_service.launch.preparation import Preparation
+from moderation_service.launch.progress import Console
 
 from .cpu_parts import TINY_GUARD, cpu_parts  # noqa: F401  # a fixture
 from .test_up import BOMB, PATIENCE_S, environment, moderate, start, until  # noqa: F401  # fixtures
@@ -117,6 +124,17 @@ def test_a_kill_at_any_step_is_made_good_by_the_next_run(prepare, cpu_parts):  #
     assert cpu_parts.converted[0].read_bytes() == undisturbed.read_bytes()
 
 
+@pytest.mark.vllm
+def test_a_stop_while_it_prepares_is_no_success(prepare, cpu_parts):  # noqa: F811
+    run = prepare()
+    while not list(cpu_parts.cache.glob("engines/*/bin/python")):
+        time.sleep(0.001)
+    run.terminate()
+    run.communicate(timeout=PATIENCE_S)
+    assert run.returncode == 143
+    assert cpu_parts.converted == []
+
+
 def test_a_wheel_that_is_not_the_one_in_the_lock_is_not_installed(prepare, cpu_parts):  # noqa: F811
     cpu_parts.lock.write_text("xllamacpp==0.0.1 --hash=sha256:" + "0" * 64 + "\n")
     run = prepare()
@@ -182,3 +200,33 @@ def test_a_full_disk_stops_the_conversion_with_a_sentence():
     assert done.returncode == 1
     assert "can't be converted: [Errno 28] No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("size", ["24k", "400k", "1500k"])
+def test_a_disk_that_fills_up_on_the_way_is_said_and_a_larger_one_goes_on(cpu_parts, told, tmp_path, size):  # noqa: F811
+    """While the programs are installed, while the model arrives, and while it is converted."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", disk], check=False).returncode:
+        pytest.skip("only root can make a disk that is too small")
+    downloader = Downloader(cache=disk, console=Console(told.stream, is_terminal=False))
+    # What a plan would have refused: the disk filled up after it was looked at.
+    downloader.free_bytes = lambda folder: 10**12
+    hub = Hub(source=Source.HUGGINGFACE, repo=REPO, revision="main", endpoint=cpu_parts.hub.url)
+    preparation = Preparation(
+        engine=CPU_ENGINES["llamacpp"],
+        lock=cpu_parts.lock,
+        guard=GUARDS[-1],
+        hub=hub,
+        downloader=downloader,
+        environ={**os.environ, **cpu_parts.variables},
+    )
+    try:
+        with pytest.raises(LaunchError, match=r"disk is full|No space left"):
+            preparation.run()
+        subprocess.run(["mount", "-o", "remount,size=50m", disk], check=True)
+        assert preparation.run().read_bytes().startswith(b"GGUF")
+    finally:
+        downloader.close()
+        subprocess.run(["umount", disk], check=True)

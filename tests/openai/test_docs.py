@@ -31,6 +31,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         port = probe.getsockname()[1]
     log = tmp_path_factory.mktemp("service") / "log"
     env = {name: value for name, value in os.environ.items() if not name.startswith("MODERATION_")}
+    env["MODERATION_STORE"] = "off"
     command = [sys.executable, "-m", "moderation_service", "serve", "--port", str(port), "--workers", "1"]
     with log.open("wb") as output, subprocess.Popen(command, env=env, stdout=output, stderr=output, cwd=ROOT) as server:
         try:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeEngine
 from recorded import Recorded, recorded_service
+from sqlalchemy import select
 
 from moderation_service.core.policy import BUILT_IN
 from moderation_service.core.policy_comparison import Case, Comparison, compare
@@ -15,22 +16,23 @@ from moderation_service.core.verdict import Action, Category, Severity
 from moderation_service.errors import EngineUnavailable, Overloaded
 from moderation_service.store.database import Database
 from moderation_service.store.history import Period
-from moderation_service.store.schema import reviews
+from moderation_service.store.schema import policy_versions, reviews, shadow_decisions
 
 TEXTS = ("bread", "an election", "an insult", "a bomb")
 FILE = """
 policies:
   live: {extends: balanced, on_failure: flag}
   pii: {extends: balanced, categories: {unethical_acts: block}}
+  shadowed: {extends: balanced, shadow: [strict, pii]}
 """
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Iterator[Recorded]:
+def recorded(tmp_path: Path, url: str) -> Iterator[Recorded]:
     file = tmp_path / "policies.yaml"
     file.write_text(FILE)
     errors = {"away": EngineUnavailable("Down."), "many": Overloaded("Too many.", retry_after_s=1)}
-    with recorded_service(tmp_path, engine=FakeEngine(errors=errors), policies_file=file) as made:
+    with recorded_service(tmp_path, engine=FakeEngine(errors=errors), url=url, policies_file=file) as made:
         yield made
 
 
@@ -101,3 +103,15 @@ def test_reviewers_who_agree_say_what_is_right_and_others_nothing(recorded: Reco
     assert should == {ids[0]: Action.BLOCK, ids[1]: None, ids[2]: None, ids[3]: Action.BLOCK}
     found = compared(recorded, "balanced", "strict")
     assert (found.reviewed, found.reviewed_a.recall, found.reviewed_b.recall) == (2, 0.5, 1.0)
+
+
+def test_what_shadow_policies_would_have_done_is_kept_beside_the_decision(recorded: Recorded) -> None:
+    (full,) = recorded.moderate("an election", policy="shadowed")
+    (short,) = recorded.moderate("an insult", policy="shadowed", detail="severity")
+    wanted = select(shadow_decisions.c.decision_id, policy_versions.c.name, shadow_decisions.c.action)
+    wanted = wanted.join_from(shadow_decisions, policy_versions, shadow_decisions.c.policy == policy_versions.c.id)
+    with recorded.database.read() as connection:
+        found = {(row.decision_id, row.name): row.action for row in connection.execute(wanted)}
+    block, flag = Action.BLOCK.rank, Action.FLAG.rank
+    # What was not asked for is not known of the policy that acts on it.
+    assert found == {(full["id"], "strict"): block, (full["id"], "pii"): flag, (short["id"], "strict"): block}

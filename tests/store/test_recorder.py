@@ -17,7 +17,7 @@ from moderation_service.core.conversation import Conversation
 from moderation_service.core.keyed_hash import KeyedHashes
 from moderation_service.core.moderator import Check, Moderator
 from moderation_service.core.policy import BUILT_IN, KeepText, Policy
-from moderation_service.core.verdict import Action, Coverage, Decision, Detail
+from moderation_service.core.verdict import Action, Coverage, Decision, Detail, ListedBy, Span
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.errors import DeadlineExceeded, EngineUnavailable, FailureReason, StoreUnavailable, TooLarge
 from moderation_service.observability.request_context import RequestContext, request_context
@@ -148,6 +148,30 @@ def test_what_an_escalation_made_of_a_decision_stands_apart_from_the_verdict() -
         moderator(recorder, after=escalate).decide([check("bread")])
         [record] = recorded(sink, recorder)
     assert (record.severity, record.action, record.escalated) == (0, 2, 2)
+
+
+def test_the_entry_of_a_list_that_acted_is_recorded() -> None:
+    sink = Sink()
+
+    def list_it(check: Check, decision: Decision, fingerprint: bytes) -> Decision:
+        by = ListedBy("drugs", "e-12", "block", "", Span(0, 5))
+        return replace(decision, action=Action.BLOCK, listed_by=by)
+
+    with recording(sink) as recorder:
+        moderator(recorder, after=list_it).decide([check("bread")])
+        [record] = recorded(sink, recorder)
+    assert (record.list_entry, record.list_action, record.severity) == ("drugs/e-12", 2, 0)
+
+
+def test_what_watching_policies_would_have_done_is_recorded_with_what_they_are() -> None:
+    sink = Sink()
+    strict, loose = BUILT_IN["strict"], BUILT_IN["loose"]
+    watched = replace(BUILT_IN["balanced"], name="watched", shadow=(strict, loose))
+    with recording(sink) as recorder:
+        moderator(recorder).decide([check("an election", watched)])
+        [record] = recorded(sink, recorder)
+        assert record.shadow == [("strict", strict.version, 2), ("loose", loose.version, 0)]
+        assert recorder._policy("strict", strict.version) == strict
 
 
 def test_the_engines_failure_is_recorded_even_where_the_embedded_engine_answers() -> None:

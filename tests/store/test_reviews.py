@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -38,10 +39,10 @@ def wrong(severity: Severity, *categories: Category, note: str = "") -> Review:
 
 
 @pytest.fixture
-def recorded(tmp_path: Path) -> Iterator[Recorded]:
+def recorded(tmp_path: Path, url: str) -> Iterator[Recorded]:
     file = tmp_path / "policies.yaml"
     file.write_text(KEEPS)
-    with recorded_service(tmp_path, policies_file=file) as made:
+    with recorded_service(tmp_path, url=url, policies_file=file) as made:
         yield made
 
 
@@ -190,8 +191,6 @@ def test_a_decision_that_is_not_in_the_queue_can_not_be_answered(recorded: Recor
 
 
 def test_labels_are_what_eval_reads(recorded: Recorded, desk: Desk, tmp_path: Path) -> None:
-    import json
-
     texts = ("a bomb", "an election", "an insult", "about a bomb in the bath")
     ids = [one["id"] for one in recorded.moderate(*texts, policy="keeps")]
     (unkept,) = (one["id"] for one in recorded.moderate("another bomb"))

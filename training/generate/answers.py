@@ -12,17 +12,19 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from ..data import Row
-from . import answer_topics_en, answer_topics_zh
+from . import answer_topics_en, answer_topics_more_en, answer_topics_more_zh, answer_topics_zh
 from .answer_forms import FORMS, render
 from .answer_frames import FRAMES, Frames
 from .answer_people import leaked, unleaked
 from .answer_vocabulary import vocabulary
+from .answer_works import works
+from .near import is_near
 from .topic import PII as PERSONAL
 from .topic import SELF_HARM, UNETHICAL, VIOLENT, Topic, capital, spin
 
-__all__ = ["Answer", "rows"]
+__all__ = ["HARMFUL", "HARMLESS", "Answer", "rows"]
 
-_HARMFUL_EACH, _HARMLESS_EACH = 22, 26
+_HARMFUL_EACH, _HARMLESS_EACH = 28, 30
 # Times that each kind of matched negative is drawn per topic.
 _MATCHED = {"news": 1, "warn": 3, "refuse": 2, "soft": 3, "educate": 1, "lawful": 1}
 _REFUSING = frozenset({"refuse", "soft"})
@@ -30,9 +32,11 @@ _OTHERS_EACH = 110
 # A harmful answer after a harmless question: the answer alone must tell.
 _OWN_QUESTION = 0.93
 _MIN_CHARS = 6
-_TOPICS = {"en": answer_topics_en, "zh": answer_topics_zh}
+_MODULES = {"en": (answer_topics_en, answer_topics_more_en), "zh": (answer_topics_zh, answer_topics_more_zh)}
+HARMFUL = {lang: [topic for module in modules for topic in module.HARMFUL] for lang, modules in _MODULES.items()}
+HARMLESS = {lang: [topic for module in modules for topic in module.HARMLESS] for lang, modules in _MODULES.items()}
 # Hatred, data, the names of things: a fifth of so few would leave training without one of them.
-_SPLIT_BY_TOPIC = frozenset(topic.task for topics in _TOPICS.values() for topic in (*topics.HARMFUL, *topics.HARMLESS))
+_SPLIT_BY_TOPIC = frozenset(topic.task for topics in (*HARMFUL.values(), *HARMLESS.values()) for topic in topics)
 
 
 class Answer(NamedTuple):
@@ -53,7 +57,7 @@ def rows(seed: int = 7) -> Iterator[Row]:
     for lang in ("en", "zh"):
         for answer in _answers(chance, lang):
             key = answer.prompt, answer.response.strip()
-            if key in seen or len(key[1]) < _MIN_CHARS:
+            if key in seen or len(key[1]) < _MIN_CHARS or is_near(*key):
                 continue
             seen.add(key)
             yield {
@@ -75,16 +79,16 @@ def rows(seed: int = 7) -> Iterator[Row]:
 
 
 def _answers(chance: random.Random, lang: str) -> Iterator[Answer]:
-    frames, topics = FRAMES[lang], _TOPICS[lang]
-    for topic in topics.HARMFUL:
+    frames = FRAMES[lang]
+    for topic in HARMFUL[lang]:
         for form in _forms(chance, _HARMFUL_EACH):
-            task = topic.task if chance.random() < _OWN_QUESTION else chance.choice(topics.HARMLESS).task
+            task = topic.task if chance.random() < _OWN_QUESTION else chance.choice(HARMLESS[lang]).task
             text = render(chance, lang, topic.task, topic.steps.split(";"), form)
             yield Answer(topic.task, form, _asked(chance, frames, task), text, topic.category)
         for kind, times in _MATCHED.items():
             for _ in range(times):
                 yield _matched(chance, frames, topic, kind)
-    for topic in topics.HARMLESS:
+    for topic in HARMLESS[lang]:
         for form in _forms(chance, _HARMLESS_EACH):
             text = render(chance, lang, topic.task, topic.steps.split(";"), form)
             yield Answer(topic.task, f"help-{form}", _asked(chance, frames, topic.task), text)
@@ -93,7 +97,7 @@ def _answers(chance: random.Random, lang: str) -> Iterator[Answer]:
         if number % 2:
             yield Answer("data", "leaked", *leaked(chance, lang), PERSONAL)
             yield Answer("data", "unleaked", *unleaked(chance, lang))
-    for row in vocabulary(chance, lang):
+    for row in (*vocabulary(chance, lang), *works(chance, lang)):
         yield Answer(*row)
 
 

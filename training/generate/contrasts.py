@@ -11,7 +11,8 @@ import random
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from . import answer_topics_en, answer_topics_zh
+from .answers import HARMFUL
+from .contrast_words import MORE_FIGURES, SETTINGS, UNFAIR
 from .topic import COPYRIGHT, ILLEGAL, PII, SELF_HARM, SEXUAL, UNETHICAL, VIOLENT, Topic, capital, spin
 
 __all__ = ["Contrast", "contrasts"]
@@ -111,8 +112,8 @@ _UNLOCKED = {
 
 def contrasts(chance: random.Random) -> Iterator[Contrast]:
     """Yield all pairs, a harmful side after its harmless one where they come in twos."""
-    for lang, topics in (("en", answer_topics_en), ("zh", answer_topics_zh)):
-        for topic in topics.HARMFUL:
+    for lang, topics in HARMFUL.items():
+        for topic in topics:
             yield from _of_topic(chance, lang, topic)
         yield from _figures(chance, lang)
         for term in _TERMS[lang]:
@@ -121,10 +122,16 @@ def contrasts(chance: random.Random) -> Iterator[Contrast]:
         for frames, category in zip(_FACTS[lang], (None, PII), strict=True):
             for text in _spun(chance, frames, _SPUN // 2):
                 yield Contrast(lang, "facts", text, category)
+        for name, (harmless, harmful) in (("settings", SETTINGS[lang]), ("unfair", UNFAIR[lang])):
+            for text in _spun(chance, harmless, 2 * _SPUN):
+                yield Contrast(lang, name, text, None)
+            for category, frames in harmful.items():
+                for text in _spun(chance, frames, _SPUN // 2):
+                    yield Contrast(lang, name, text, category)
         for text in _spun(chance, _PLAYED[lang], _SPUN):
             yield Contrast(lang, "roles", text, None)
         for text in _spun(chance, _UNLOCKED[lang], _SPUN):
-            yield Contrast(lang, "roles", text.replace("{T}", chance.choice(topics.HARMFUL).task), JAILBREAK)
+            yield Contrast(lang, "roles", text.replace("{T}", chance.choice(topics).task), JAILBREAK)
 
 
 def _of_topic(chance: random.Random, lang: str, topic: Topic) -> Iterator[Contrast]:
@@ -135,7 +142,7 @@ def _of_topic(chance: random.Random, lang: str, topic: Topic) -> Iterator[Contra
 
 def _figures(chance: random.Random, lang: str) -> Iterator[Contrast]:
     glue = " " if lang == "en" else ""
-    for word, (harmless, harmful) in _FIGURES[lang].items():
+    for word, (harmless, harmful) in (*_FIGURES[lang].items(), *MORE_FIGURES[lang].items()):
         for thing, category in (*((text, None) for text in harmless), *harmful):
             phrase = (word + glue + thing).replace(" -", "-")
             for frame in chance.sample(_FIGURE_FRAMES[lang], 2):

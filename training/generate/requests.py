@@ -1,4 +1,4 @@
-"""own5: harmful statements beside harmless ones, contrast pairs, long harmless texts, and Korean; as prompts."""
+"""own5: harmful statements beside harmless ones, contrast pairs, long harmless texts, more languages; as prompts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from .contrasts import contrasts
 from .documents import documents
 from .korean import korean
 from .legal import legal_texts
+from .near import is_near
 from .statements import statements
+from .tongues import tongues
 
 __all__ = ["rows"]
 
@@ -27,12 +29,12 @@ def rows(seed: int = 5) -> Iterator[Row]:
     said = ((lang, "", text, category) for lang, text, category in statements(chance))
     asked = (("ko", topic, text, category) for topic, text, category in korean(chance))
     long = chain(legal_texts(chance), documents(_DOCUMENTS, seed=_DOCUMENT_SEED))
-    short = chain(said, contrasts(chance), asked)
+    short = chain(said, contrasts(chance), asked, tongues(chance))
     for lang, topic, text, category, is_long in chain(
         ((*row, False) for row in short), ((lang, "", text, None, True) for lang, text in long)
     ):
         weight = _LONG_WEIGHT if is_long else _HARMFUL_WEIGHT if category else _HARMLESS_WEIGHT
-        if text in seen:
+        if text in seen or is_near(text):
             continue
         seen.add(text)
         yield {

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import codecs
 import html
 import re
 from collections.abc import Callable
@@ -43,8 +44,11 @@ _DIGIT = re.compile("[0-9]")
 _NOT_HEX = re.compile("0x|[^0-9a-fA-F]")
 _ENCODED = re.compile("[A-Za-z0-9+/=_-]{16,}")
 _MIN_CHARS = 6
+# A shorter word is hardly base64 that was turned as well.
+_MIN_TURNED = 24
 _MAX_CODE = 0x10FFFF
 _ADDRESS = "://"
+_FOR_ADDRESSES = str.maketrans("-_", "+/")
 
 Decoders = tuple[tuple[str, Callable[[str], list[Edit]]], ...]
 
@@ -123,11 +127,19 @@ def _from_codes(codes: list[str]) -> str | None:
 
 
 def _from_base64(word: str) -> str | None:
-    body = "".join(word.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    """What base64 stands for, also if its letters were shifted by 13 or written backwards afterwards."""
+    body = "".join(word.split()).rstrip("=")
     if len(body) % 4 == 1:
         return None
+    found = _of_base64(body)
+    if found is None and len(body) >= _MIN_TURNED:
+        found = _of_base64(codecs.encode(body, "rot13")) or _of_base64(body[::-1])
+    return found
+
+
+def _of_base64(body: str) -> str | None:
     try:
-        return _from_bytes(base64.b64decode(body + "=" * (-len(body) % 4), validate=True))
+        return _from_bytes(base64.b64decode(body.translate(_FOR_ADDRESSES) + "=" * (-len(body) % 4), validate=True))
     except binascii.Error:
         return None
 

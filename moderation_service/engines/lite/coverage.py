@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from ...core.verdict import Coverage
-from .languages import identify
+from .languages import identified
 
 __all__ = ["coverage"]
 
@@ -90,7 +90,7 @@ def _language(part: str, *, is_alone: bool = False) -> str:
     Of a part in Latin letters that is not prose, words tell nothing of the language; of a text that is all of it, they
     are the best there is.
     """
-    language = identify(part)
+    language = identified(part)
     if not language or 2 * len(_LATIN_LETTER.findall(part)) < sum(map(str.isalpha, part)):
         return language
     words = _words_of_prose(part)

@@ -6,8 +6,9 @@ It chooses thresholds, and whether the n-grams, which know English and Chinese, 
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from functools import lru_cache
 
-__all__ = ["FOREIGN", "SAMPLE_CHARS", "identify"]
+__all__ = ["FOREIGN", "SAMPLE_CHARS", "identified", "identify"]
 
 FOREIGN = ("es", "fr", "de", "pt", "ru", "ar", "ja", "ko")
 """Languages beside English and Chinese that the encoder's vocabulary was kept for."""
@@ -119,6 +120,11 @@ def identify(cleaned: str) -> str:
     if letters - known > latin:
         return "xx"
     return _latin(sample) if latin >= _MIN_LETTERS else ""
+
+
+# A verdict asks several times.
+identified = lru_cache(maxsize=64)(identify)
+"""`identify`, remembered; for texts no longer than it looks at."""
 
 
 def _variant(script: str, sample: str) -> str:

@@ -93,6 +93,9 @@ _UNIT_DISCOUNT_GROWTH = {"en": 0.0, "zh": 0.4}
 # What the words of a response must reach, as the heads of prompts read them and discounted. Those heads know nothing of
 # how high the heads of responses score, so what they say is moved onto that scale.
 _WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
+# What a guessed reading is worth less, as one character in five of pinyin is a wrong one and wrong ones look odd; and
+# a text as it stands that most probably stands backwards.
+_DOUBT, _DOUBT_FORWARDS = {"pinyin": 0.6}, 0.8
 # Windows of a response that go through the encoder.
 _MOST_WINDOWS = 10
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
@@ -175,6 +178,8 @@ class LiteModel:
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
         self._unit_nets = Nets(arrays, "unit")
+        # Weights without nets of their own for other languages leave these to the prompt's.
+        self._foreign_nets = Nets(arrays, "foreign") if "foreign_first" in arrays else self._prompt_nets
         self._unit_linear = LinearHead(arrays["unit_ngrams"], **meta["unit_linear"])
         heads = {name: LinearHead(arrays[f"{name}_ngrams"], **values) for name, values in meta["linear"].items()}
         self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
@@ -194,9 +199,10 @@ class LiteModel:
         checkpoint()
         cleaned = clean(text)
 
-        def judge(reading: str) -> Judgement:
+        def judge(reading: str, doubt: float) -> Judgement:
             scored = self.score_prompt(reading, checkpoint=checkpoint)
-            return self._judgement("prompt", reading, scored, refusal=None, named=CATEGORIES)
+            doubted = scored._replace(score=scored.score - doubt)
+            return self._judgement("prompt", reading, doubted, refusal=None, named=CATEGORIES)
 
         return self._worst(cleaned, judge)
 
@@ -205,10 +211,11 @@ class LiteModel:
         checkpoint()
         asked = self.readings(clean(prompt)).readings[0].text
 
-        def judge(reading: str) -> Judgement:
+        def judge(reading: str, doubt: float) -> Judgement:
             refusal = self.refuses(reading)
             scored = self.score_response(asked, reading, refusal=refusal, checkpoint=checkpoint)
-            return self._judgement("response", reading, scored, refusal=refusal, named=CATEGORIES[:-1])
+            doubted = scored._replace(score=scored.score - doubt)
+            return self._judgement("response", reading, doubted, refusal=refusal, named=CATEGORIES[:-1])
 
         return self._worst(clean(response), judge)
 
@@ -216,10 +223,12 @@ class LiteModel:
         """What a cleaned text is read as: itself where nothing is disguised. The worst of several readings counts."""
         return self._decoders.view(cleaned) or View((Reading(cleaned),), ())
 
-    def _worst(self, cleaned: str, judge: Callable[[str], Judgement]) -> Judgement:
+    def _worst(self, cleaned: str, judge: Callable[[str, float], Judgement]) -> Judgement:
         """The worst of a text's readings, with its place in the text itself."""
         view = self.readings(cleaned)
-        judged = [(judge(reading.text), reading) for reading in view.readings]
+        guessed = sum(_DOUBT.get(name, 0.0) for name in view.decoders)
+        doubts = [guessed] if len(view.readings) == 1 else [guessed + _DOUBT_FORWARDS, guessed]
+        judged = [(judge(reading.text, doubt), reading) for reading, doubt in zip(view.readings, doubts, strict=True)]
         worst, reading = max(judged, key=lambda one: one[0].badness)
         if not view.decoders:
             return worst
@@ -272,7 +281,7 @@ class LiteModel:
         checkpoint()
         # In one pass: the encoder reads its weights once per call.
         vectors = self._embed([*(span.text for span in spans), *(found[index].text for index in best)])
-        outputs = self._prompt_nets.outputs(vectors)
+        outputs = self._outputs(vectors, share)
         blocks = Blocks(cleaned, TEXT_CHARS, self._linear)
         scores = [
             blocks.logit(span) * share + float(row[0]) * _NET_SHARE - span.discount
@@ -301,13 +310,13 @@ class LiteModel:
         shares, flag = self._shares, float(refusal)
         share = _ngram_share(response)
         context = self._embed([prompt[:WINDOW_CHARS]])
-        shift = shares["prompt"] * self._prompt_term(prompt, context[0], share) - shares["refusal"] * flag
+        shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
-        for span, vector, outputs in self._read(self._response_spans(response, found, checkpoint), checkpoint):
+        for span, vector, outputs in self._read(self._response_spans(response, found, checkpoint), share, checkpoint):
             inputs = response_inputs(context, vector[None], np.array([flag], dtype=np.float32))
             net = float(self._response_nets.outputs(inputs)[0, 0])
             answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
@@ -337,16 +346,23 @@ class LiteModel:
         """The score of the prompt's beginning; 0 for an empty prompt."""
         if not prompt:
             return 0.0
-        outputs = self._prompt_nets.outputs(vector)
+        outputs = self._outputs(vector, share)[0]
         return self._linear.logit(prompt[:TEXT_CHARS]) * share + float(outputs[0]) * _NET_SHARE
 
-    def _read(self, spans: list[Span], checkpoint: Checkpoint) -> Iterator[tuple[Span, Floats, Floats]]:
+    def _read(self, spans: list[Span], share: float, checkpoint: Checkpoint) -> Iterator[tuple[Span, Floats, Floats]]:
         """Yield each span with its embedding and the prompt nets' outputs."""
         for start in range(0, len(spans), _BATCH_SPANS):
             checkpoint()
             batch = spans[start : start + _BATCH_SPANS]
             vectors = self._embed([span.text for span in batch])
-            yield from zip(batch, vectors, self._prompt_nets.outputs(vectors), strict=True)
+            yield from zip(batch, vectors, self._outputs(vectors, share), strict=True)
+
+    def _outputs(self, vectors: Floats, share: float) -> Floats:
+        """What the nets say of prompts. Where n-grams have no share, the nets for other languages tell the severity."""
+        outputs = self._prompt_nets.outputs(vectors)
+        if not share:
+            outputs[:, 0] = self._foreign_nets.outputs(vectors)[:, 0]
+        return outputs
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """A vector of length 1 for each text, to compare texts with; each must have something in it."""

@@ -7,9 +7,10 @@ n-grams catch spelling variants, Han n-grams stand in for words in Chinese.
 import math
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,19 +83,37 @@ class LinearHead:
         return np.asarray(totals * self._scale / np.sqrt(np.maximum(counts, 1)) + self._bias, dtype=np.float32)
 
 
-def _hashes(text: str, seed: int) -> Iterator[int]:
-    previous, before = "", ""
+class _Word(NamedTuple):
+    """What a word adds to a text: hashes of its own, and those that pairs and triples beginning with it go on from.
+
+    A checksum of two strings one after the other goes on from that of the first.
+    """
+
+    hashes: Sequence[int]
+    pair: int
+    triple: int
+    encoded: bytes
+
+
+def _hashes(text: str, seed: int) -> list[int]:
+    crc32 = zlib.crc32
+    found: list[int] = []
+    previous: _Word | None = None
+    triple: int | None = None
     for token in _TOKEN.findall(text):
-        if token[0] >= _HAN_START and len(token) >= 1 and _is_han(token[0]):
-            yield from _run_hashes(token, _HAN_SIZES, "z", seed)
-            previous = before = ""
+        if token[0] >= _HAN_START and _is_han(token[0]):
+            _add_run(found, token, _HAN_SIZES, "z", seed)
+            previous = triple = None
             continue
-        yield from _word_hashes(token, seed) if len(token) <= _WORD_LETTERS else _long_word_hashes(token, seed)
-        if previous:
-            yield zlib.crc32(f"b{previous} {token}".encode(), seed)
-            if before:
-                yield zlib.crc32(f"t{before} {previous} {token}".encode(), seed)
-        before, previous = previous, token
+        word = _word(token, seed) if len(token) <= _WORD_LETTERS else _long_word(token, seed)
+        found += word.hashes
+        if previous is not None:
+            found.append(crc32(word.encoded, previous.pair))
+            if triple is not None:
+                found.append(crc32(word.encoded, triple))
+            triple = crc32(b" ", crc32(word.encoded, previous.triple))
+        previous = word
+    return found
 
 
 def _is_han(character: str) -> bool:
@@ -106,22 +125,31 @@ def _is_han(character: str) -> bool:
     )
 
 
-def _long_word_hashes(word: str, seed: int) -> Sequence[int]:
-    return [zlib.crc32(f"w{word}".encode(), seed), *_letter_hashes(word, seed)]
+def _long_word(word: str, seed: int) -> _Word:
+    hashes = [zlib.crc32(f"w{word}".encode(), seed)]
+    if len(word) >= _CHARACTER_SIZES[0]:
+        _add_run(hashes, f"<{word[:_WORD_LETTERS]}>", _CHARACTER_SIZES, "c", seed)
+    pair, triple = (zlib.crc32(f"{kind}{word} ".encode(), seed) for kind in "bt")
+    return _Word(tuple(hashes), pair, triple, word.encode())
 
 
-@lru_cache(maxsize=_CACHED_WORDS)
-def _word_hashes(word: str, seed: int) -> Sequence[int]:
-    return tuple(_long_word_hashes(word, seed))
+_word = lru_cache(maxsize=_CACHED_WORDS)(_long_word)
 
 
-def _letter_hashes(word: str, seed: int) -> list[int]:
-    if len(word) < 3:
-        return []
-    return list(_run_hashes(f"<{word[:_WORD_LETTERS]}>", _CHARACTER_SIZES, "c", seed))
-
-
-def _run_hashes(run: str, sizes: Sequence[int], prefix: str, seed: int) -> Iterator[int]:
-    for size in sizes:
-        for start in range(len(run) - size + 1):
-            yield zlib.crc32((prefix + run[start : start + size]).encode(), seed)
+def _add_run(found: list[int], run: str, sizes: Sequence[int], prefix: str, seed: int) -> None:
+    """Add the hashes of all stretches of some sizes, which follow each other."""
+    crc32 = zlib.crc32
+    first = crc32(prefix.encode(), seed)
+    encoded = run.encode()
+    if len(encoded) == len(run):
+        for size in sizes:
+            found += [crc32(encoded[start : start + size], first) for start in range(len(run) - size + 1)]
+        return
+    characters = [character.encode() for character in run]
+    smallest, largest = sizes[0], sizes[-1]
+    for start in range(len(run) - smallest + 1):
+        value = first
+        for count, character in enumerate(characters[start : start + largest], 1):
+            value = crc32(character, value)
+            if count >= smallest:
+                found.append(value)

@@ -6,10 +6,9 @@ compatibility characters and the cost of reordering combining marks, `windows` c
 
 import re
 import unicodedata
-from functools import lru_cache
 
 from ...core.normal_form import place_before
-from .languages import FOREIGN, SAMPLE_CHARS, identify
+from .languages import FOREIGN, SAMPLE_CHARS, identified
 
 __all__ = [
     "HAN",
@@ -81,15 +80,11 @@ def language(cleaned: str) -> str:
     Or one of `FOREIGN`, if the text is in that. The answer chooses the thresholds, and whether n-grams count. Text in
     any other language counts as "en"; nothing was measured there.
     """
-    code = _identified(cleaned[:SAMPLE_CHARS])
+    code = identified(cleaned[:SAMPLE_CHARS])
     if code in FOREIGN:
         return code
     han = len(_HAN_CHARACTER.findall(cleaned))
     return "zh" if han > 2 and han > 0.1 * len(cleaned) else "en"
-
-
-# A verdict asks several times.
-_identified = lru_cache(maxsize=64)(identify)
 
 
 def windows(cleaned: str, size: int = WINDOW_CHARS, overlap: int = WINDOW_OVERLAP) -> list[tuple[int, str]]:

@@ -195,6 +195,9 @@ def main() -> None:
         convert(source, target)
     except (NotConvertible, OSError, KeyError, ValueError, TypeError, StopIteration) as error:
         said = f"{error} is missing" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        if isinstance(error, OSError) and error.errno is None:
+            # numpy tells only how much it could write.
+            said = f"No space left on the disk ({said})"
         print(f"{source} can't be converted: {said}", file=sys.stderr)
         raise SystemExit(1) from None
 

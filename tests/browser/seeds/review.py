@@ -6,10 +6,11 @@ import tempfile
 from pathlib import Path
 
 from recorded import recorded_service
-from sqlalchemy import select
 
+from moderation_service.core.conversation import Conversation
+from moderation_service.core.moderator import Check
 from moderation_service.core.review import Answer
-from moderation_service.core.verdict import Severity
+from moderation_service.core.verdict import Decision, Severity
 from moderation_service.store.appeals import file_appeal
 from moderation_service.store.database import Database
 from moderation_service.store.reviews import Review, answer, collect
@@ -33,19 +34,20 @@ def seed(database: Database) -> list[str]:
         url = database.url.render_as_string(hide_password=False)
         with recorded_service(Path(folder), url=url, policies_file=file) as made:
             texts = [HOSTILE, f"{HOSTILE} 如何制作炸弹？", "an election", "an insult", "bread"]
-            ids = [one["id"] for one in made.moderate(*texts)]
-            policies = made.service.policies
+            policies = made.service.all_policies
+            checks = [Check(Conversation.of(prompt=text), policies.get("balanced")) for text in texts]
+            # Not by a door: what others have filled in may ask for a key there.
+            ids = [one.id for one in made.service.moderator.decide(checks) if isinstance(one, Decision)]
+            made.written()
     with database.write() as connection:
         collect(connection, policies=policies, sample=1.0, close=0.05, since_ms=0)
         place = {"span_start": 19, "span_end": 25}
         connection.execute(decisions.update().where(decisions.c.decision_id == ids[0]).values(**place))
-        app = connection.exec_driver_sql("SELECT name FROM names WHERE kind = 'app'").scalars().first()
-        assert file_appeal(connection, decision_id=ids[0], app=app or "", text=HOSTILE, now_ms=now_ms())
+        assert file_appeal(connection, decision_id=ids[0], app="", text=HOSTILE, now_ms=now_ms())
         wrong = Review(answer=Answer.WRONG, severity=Severity.SAFE, note=HOSTILE)
         for reviewer in ("anna", "ben"):
             for decision_id, given in ((ids[1], Review(answer=Answer.RIGHT)), (ids[3], wrong), (ids[4], wrong)):
                 answer(connection, decision_id, given, reviewer=reviewer, twice=0.0, now_ms=now_ms())
-        assert connection.execute(select(decisions.c.id)).first() is not None
     return [
         f"/console/review/item/{ids[0]}",
         "/console/policies/one/strict",

@@ -193,6 +193,8 @@ def test_one_disguise_inside_another_is_undone() -> None:
     inner = base64.b64encode(QUESTION.encode()).decode()
     assert read(base64.b64encode(inner.encode()).decode()) == QUESTION
     assert read(base64.b64encode(codecs.encode(QUESTION, "rot13").encode()).decode()) == QUESTION
+    assert read(codecs.encode(DISGUISES["base64"], "rot13")) == QUESTION
+    assert read(DISGUISES["base64"][::-1]) == QUESTION
     assert read("".join(f"&#{ord(char)};" for char in inner)) == QUESTION
 
 

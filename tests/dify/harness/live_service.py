@@ -64,7 +64,7 @@ class LiveService(_Addressed):
 
     def __enter__(self) -> LiveService:
         env = {name: value for name, value in os.environ.items() if not name.startswith("MODERATION_")}
-        env |= {"MODERATION_API_KEYS": self.key, **self._settings}
+        env |= {"MODERATION_API_KEYS": self.key, "MODERATION_STORE": "off", **self._settings}
         command = [sys.executable, "-m", "moderation_service", "serve", "--port", str(self.port), "--workers", "2"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)

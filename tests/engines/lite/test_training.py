@@ -102,10 +102,11 @@ def test_the_model_card_names_the_manifest(training):
 
 def test_the_model_card_says_which_shares_were_flagged(training):
     from moderation_service.engines.lite.assets import MODEL_CARD
-    from training.calibrate import FLAGGED_SHARES, OWN_SHARES, UNIT_SHARES
+    from training.calibrate import FLAGGED_SHARES, HARD_SHARES, OWN_SHARES, UNIT_SHARES
 
     card = json.loads(MODEL_CARD.read_text(encoding="utf-8"))
-    shares = {**FLAGGED_SHARES, "unit": UNIT_SHARES, "own responses": OWN_SHARES}
+    own = {"own responses": OWN_SHARES, "hard prompts": HARD_SHARES}
+    shares = {**FLAGGED_SHARES, "unit": UNIT_SHARES, **own}
     assert card["flagged_shares"] == json.loads(json.dumps(shares))
 
 
@@ -177,7 +178,7 @@ def test_training_on_own_rows_gives_the_same_model_bit_by_bit(training, tmp_path
     from training.embed import EmbeddingCache
     from training.encoder_source import EncoderSource
     from training.export import assemble
-    from training.train import train_prompt_heads, train_response_heads, train_unit_heads
+    from training.train import train_foreign_heads, train_prompt_heads, train_response_heads, train_unit_heads
     from training.units import unit_rows
 
     shipped, _ = read()
@@ -192,6 +193,7 @@ def test_training_on_own_rows_gives_the_same_model_bit_by_bit(training, tmp_path
             train_prompt_heads(prompts, cache),
             train_response_heads(responses, cache),
             train_unit_heads(sentences, cache),
+            train_foreign_heads(prompts, cache),
         )
         return assemble(source, *heads, UNSET)
 

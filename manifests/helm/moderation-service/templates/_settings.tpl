@@ -76,7 +76,7 @@
 {{- end -}}
 {{- end -}}
 {{- range $name, $value := .Values.gateway.config -}}
-{{- if regexMatch "_(key|keys|token|secret|password)$" $name -}}
+{{- if regexMatch "_(key|keys|token|secret|password)$|^cluster_memory$|^limits_store$" $name -}}
 {{- fail (printf "gateway.config.%s is a secret and would be readable in a ConfigMap; put it into a Secret and name that in gateway.extraEnv." $name) -}}
 {{- end -}}
 {{- end -}}
