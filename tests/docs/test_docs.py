@@ -284,6 +284,11 @@ def test_a_chinese_page_has_the_headings_tables_blocks_and_links_of_its_twin(pat
     assert english.targets - chinese.targets == set()
 
 
+def test_the_figures_on_performance_are_those_of_its_chinese_twin() -> None:
+    english, chinese = (set(re.findall(r"\d[\d.,]*\d", page(f"performance{end}"))) for end in (".md", ".zh-CN.md"))
+    assert english - chinese == set()
+
+
 @pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_the_rows_of_a_table_have_as_many_cells_as_its_head(path: Path) -> None:
     text = _FENCE.sub("", path.read_text(encoding="utf-8"))
