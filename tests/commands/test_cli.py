@@ -232,6 +232,17 @@ def test_every_command_has_help(arguments: list[str]) -> None:
     assert len(done.output.splitlines()) > 5
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_shells_complete_commands_as_the_page_says(shell: str) -> None:
+    page = (Path(__file__).parents[2] / "docs/operations.md").read_text(encoding="utf-8")
+    assert f"_MODERATION_SERVICE_COMPLETE={shell}_source moderation-service" in page
+    script = run_command(_MODERATION_SERVICE_COMPLETE=f"{shell}_source").stdout.decode()
+    assert "moderation-service" in script
+    words = {"COMP_WORDS": "moderation-service po", "COMP_CWORD": "1" if shell != "fish" else "po"}
+    found = run_command(_MODERATION_SERVICE_COMPLETE=f"{shell}_complete", **words).stdout.decode()
+    assert "policies" in found
+
+
 def test_serve_has_a_flag_for_every_setting_but_secrets() -> None:
     help_text = CliRunner().invoke(cli, ["serve", "--help"]).output
     for setting in declarations():
