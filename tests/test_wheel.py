@@ -15,7 +15,7 @@ from processes import environment
 from moderation_service import __version__
 
 ROOT = Path(__file__).parent.parent
-LIMIT_BYTES = 25 * 1024 * 1024
+LIMIT_BYTES = 28_000_000
 
 
 @pytest.fixture(scope="module")

@@ -1,16 +1,26 @@
-"""Writes docs/configuration.md from the declarations: `python -m moderation_service.config.settings_docs`."""
+"""Writes docs/configuration.md and its Chinese twin: `python -m moderation_service.config.settings_docs`.
+
+The English page comes from the declarations alone. The texts of the Chinese one are in docs/configuration.zh-CN.yaml.
+"""
 
 from __future__ import annotations
 
 import sys
-from itertools import groupby
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+
+import yaml
 
 from .settings import ENV_PREFIX, Secret, Setting, declarations
 
-__all__ = ["render"]
+__all__ = ["TEXTS", "PageTexts", "load_texts", "render", "render_names"]
+
+TEXTS = "docs/configuration.zh-CN.yaml"
 
 _INTRO = f"""# Configuration
+
+[中文](configuration.zh-CN.md)
 
 <!-- Made by `python -m moderation_service.config.settings_docs` from config/settings.py; change it there. -->
 
@@ -37,12 +47,49 @@ default_policy: balanced
 """
 
 
-def render() -> str:
-    """The whole page."""
-    parts = [_INTRO]
-    for section, settings in groupby(declarations(), key=lambda setting: setting.section):
-        parts.append(f"\n## {section}\n")
-        parts.extend(_entry(setting) for setting in settings)
+@dataclass(frozen=True)
+class PageTexts:
+    """What a page says in its language; `words` are patterns for `str.format`. A declaration's own text is English."""
+
+    intro: str
+    words: Mapping[str, str]
+    units: Mapping[str, str]
+    sections: Mapping[str, str]
+    settings: Mapping[str, str]
+
+
+_ENGLISH = PageTexts(
+    intro=_INTRO,
+    words={
+        "default": "default {}",
+        "without": "none",
+        "unit": "in {}",
+        "choices": "one of {}",
+        "bounds": "{} to {}",
+        "between": "; ",
+        "comma": ", ",
+        "end": ". ",
+    },
+    units={},
+    sections={},
+    settings={},
+)
+
+
+def load_texts(file: Path) -> PageTexts:
+    """The texts of a page in another language."""
+    return PageTexts(**yaml.safe_load(file.read_text(encoding="utf-8")))
+
+
+def render(texts: PageTexts = _ENGLISH) -> str:
+    """The whole page. What `texts` lacks stands there in English."""
+    sections: dict[str, list[Setting]] = {}
+    for setting in declarations():
+        sections.setdefault(setting.section, []).append(setting)
+    parts = [texts.intro]
+    for section, settings in sections.items():
+        parts.append(f"\n## {texts.sections.get(section, section)}\n")
+        parts.extend(_entry(setting, texts) for setting in settings)
     return "".join(parts)
 
 
@@ -51,27 +98,33 @@ def render_names() -> str:
     return "".join(sorted(f"{setting.name}\n" for setting in declarations()))
 
 
-def _entry(setting: Setting) -> str:
-    facts = [f"default {_default(setting)}"]
+def _entry(setting: Setting, texts: PageTexts) -> str:
+    words = texts.words
+    facts = [words["default"].format(_default(setting, texts))]
     if setting.unit:
-        facts.append(f"in {setting.unit}")
+        facts.append(words["unit"].format(texts.units.get(setting.unit, setting.unit)))
     if setting.choices:
-        facts.append("one of " + ", ".join(f"`{choice}`" for choice in setting.choices))
+        facts.append(words["choices"].format(words["comma"].join(f"`{choice}`" for choice in setting.choices)))
     if setting.minimum is not None and setting.maximum is not None:
-        facts.append(f"{setting.minimum:g} to {setting.maximum:g}")
-    places = f"`{setting.env}`"
+        facts.append(words["bounds"].format(f"{setting.minimum:.15g}", f"{setting.maximum:.15g}"))
+    places = [f"`{setting.env}`"]
     if setting.kind is not Secret:
-        flag = setting.flag + (f"`, `--no-{setting.flag[2:]}" if setting.kind is bool else "")
-        places += f", `{flag}`"
-    return f"\n### `{setting.name}`\n\n{setting.help}\n\n{'; '.join(facts)}. {places}.\n"
+        places.append(f"`{setting.flag}`")
+        if setting.kind is bool:
+            places.append(f"`--no-{setting.flag[2:]}`")
+    help_text = texts.settings.get(setting.name, setting.help)
+    said = f"{words['between'].join(facts)}{words['end']}{words['comma'].join(places)}{words['end'].rstrip()}"
+    return f"\n### `{setting.name}`\n\n{help_text}\n\n{said}\n"
 
 
-def _default(setting: Setting) -> str:
+def _default(setting: Setting, texts: PageTexts) -> str:
     value = setting.default
     if value is None or value == ():
-        return "none"
+        return texts.words["without"]
     if isinstance(value, Secret):
         value = value.value
+    if isinstance(value, tuple):
+        return texts.words["comma"].join(f"`{one}`" for one in value)
     return f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -79,7 +132,8 @@ if __name__ == "__main__":
     if sys.argv[1:]:
         sys.exit(
             "usage: python -m moderation_service.config.settings_docs, in the project's folder; "
-            "writes docs/configuration.md and the names that the Helm chart knows"
+            "writes docs/configuration.md, its Chinese twin and the names that the Helm chart knows"
         )
     Path("docs/configuration.md").write_text(render(), encoding="utf-8")
+    Path("docs/configuration.zh-CN.md").write_text(render(load_texts(Path(TEXTS))), encoding="utf-8")
     Path("manifests/helm/moderation-service/files/settings.txt").write_text(render_names(), encoding="utf-8")

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from moderation_service.config import settings_docs
 from moderation_service.config.settings import (
     Secret,
     ServersUrl,
@@ -354,19 +353,3 @@ def test_every_number_explains_its_unit_in_its_name_or_its_declaration() -> None
 def test_settings_cannot_be_changed() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
-
-
-def test_the_page_of_settings_and_the_charts_names_are_up_to_date() -> None:
-    """Write them again with `python -m moderation_service.config.settings_docs`."""
-    root = Path(__file__).parents[2]
-    assert (root / "docs/configuration.md").read_text(encoding="utf-8") == settings_docs.render()
-    names = root / "manifests/helm/moderation-service/files/settings.txt"
-    assert names.read_text(encoding="utf-8") == settings_docs.render_names()
-
-
-def test_the_page_of_settings_names_each_of_them_once() -> None:
-    page = settings_docs.render()
-    for setting in declarations():
-        assert page.count(f"### `{setting.name}`") == 1
-        assert setting.help in page
-        assert f"`{setting.env}`" in page

@@ -190,3 +190,19 @@ def test_a_viewer_reviews_nothing(tmp_path: Path) -> None:
     viewer = visitor(tmp_path, Role.VIEWER)
     assert viewer.get("/review").status_code == 403
     assert rows(viewer, review_items) == []
+
+
+def test_what_was_found_can_be_tried_on_a_list_and_then_added(anna: Visitor) -> None:
+    admin = anna.sign_in(Role.ADMIN)
+    (item,) = moderate(admin, "a bomb")
+    admin.get("/review")
+    assert "Put it on a list" not in admin.get(f"/review/item/{item}").text
+    admin.post("/lists/make", name="excused", policy="balanced")
+    page = admin.get(f"/review/item/{item}").text
+    assert '<input type="hidden" name="text" value="a bomb"><input type="hidden" name="side" value="allow">' in page
+    fields = {"text": "a bomb", "side": "allow", "action": "block", "reason": item}
+    tried = admin.post("/lists/excused/add", **fields, **{"try": "1"}).text
+    assert "Of 1 texts kept in the last 7 days 1 would have been hit." in tried
+    assert f'value="{item}"' in tried
+    assert "No entry fits." in tried
+    assert admin.post("/lists/excused/add", **fields).status_code == 303

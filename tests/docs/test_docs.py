@@ -9,6 +9,7 @@ import http.client
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,6 @@ import yaml
 from error_types import error_types
 from processes import SERVE_LITE, Running, run_command, running, send
 
-from moderation_service.config import settings_docs
 from moderation_service.config.policy_file import load_policies
 from moderation_service.config.settings import declarations, load_settings
 from moderation_service.observability.metrics import METRIC_NAMES
@@ -187,15 +187,6 @@ def page(name: str) -> str:
     return (ROOT / "docs" / name).read_text(encoding="utf-8")
 
 
-_ENDS = (".md", ".zh-CN.md")
-
-
-def test_the_page_of_settings_is_what_the_declarations_say() -> None:
-    assert page("configuration.md") == settings_docs.render(), (
-        "run `python -m moderation_service.config.settings_docs` to bring docs/configuration.md up to date"
-    )
-
-
 @pytest.mark.parametrize("name", ["operations.md", "operations.zh-CN.md"])
 def test_every_error_is_on_the_page_of_operations(name: str) -> None:
     text = page(name)
@@ -238,6 +229,26 @@ def anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
 
+@dataclass(frozen=True)
+class Outline:
+    """What a page and its translation have in common."""
+
+    headings: list[str]
+    rows: int
+    languages: Counter[str]
+    targets: set[str]
+
+
+def outline(text: str) -> Outline:
+    prose = _FENCE.sub("", text)
+    return Outline(
+        headings=re.findall(r"^(#+) ", prose, re.MULTILINE),
+        rows=len(re.findall(r"^\|", prose, re.MULTILINE)),
+        languages=Counter(match[1] for match in _FENCE.finditer(text)),
+        targets={target.partition("#")[0].replace(".zh-CN", "") for target in re.findall(r"\]\(([^)\s]+)\)", prose)},
+    )
+
+
 def test_every_link_leads_somewhere() -> None:
     broken = []
     for path, target in links():
@@ -248,15 +259,51 @@ def test_every_link_leads_somewhere() -> None:
     assert broken == []
 
 
-def test_every_chinese_page_has_its_english_twin_and_both_show_the_same_files_and_names() -> None:
-    for path in PAGES:
-        if not path.name.endswith(".zh-CN.md"):
-            continue
-        twin = path.with_name(path.name.replace(".zh-CN.md", ".md"))
-        assert twin.exists(), name_of(path)
-        chinese, english = path.read_text(encoding="utf-8"), twin.read_text(encoding="utf-8")
-        assert f"({path.name})" in english, f"{name_of(twin)} does not link its Chinese twin"
-        assert f"({twin.name})" in chinese, f"{name_of(path)} does not link its English twin"
+PAIRS = [
+    (path, path.with_name(f"{path.stem}.zh-CN.md"))
+    for path in PAGES
+    if path.name != "SECURITY.md" and not path.name.endswith(".zh-CN.md")
+]
+
+
+def test_every_page_exists_in_both_languages_and_links_its_twin() -> None:
+    chinese_pages = {path for path in PAGES if path.name.endswith(".zh-CN.md")}
+    assert {twin for _, twin in PAIRS} == chinese_pages
+    for path, twin in PAIRS:
+        assert f"({twin.name})" in path.read_text(encoding="utf-8"), f"{name_of(path)} does not link its twin"
+        assert f"({path.name})" in twin.read_text(encoding="utf-8"), f"{name_of(twin)} does not link its twin"
+
+
+@pytest.mark.parametrize(("path", "twin"), PAIRS, ids=lambda path: path.stem)
+def test_a_chinese_page_has_the_headings_tables_blocks_and_links_of_its_twin(path: Path, twin: Path) -> None:
+    """It may have more blocks and links: an example in Chinese, a link where the English text names a file."""
+    english, chinese = (outline(page.read_text(encoding="utf-8")) for page in (path, twin))
+    assert chinese.headings == english.headings
+    assert chinese.rows == english.rows
+    assert english.languages - chinese.languages == Counter()
+    assert english.targets - chinese.targets == set()
+
+
+def test_the_figures_on_performance_are_those_of_its_chinese_twin() -> None:
+    english, chinese = (set(re.findall(r"\d[\d.,]*\d", page(f"performance{end}"))) for end in (".md", ".zh-CN.md"))
+    assert english - chinese == set()
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_the_rows_of_a_table_have_as_many_cells_as_its_head(path: Path) -> None:
+    text = _FENCE.sub("", path.read_text(encoding="utf-8"))
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        widths = {row: len(re.findall(r"(?<!\\)\|", row)) for row in table.splitlines()}
+        head = next(iter(widths.values()))
+        assert [row for row, width in widths.items() if width != head] == []
+
+
+@pytest.mark.parametrize("path", [twin for _, twin in PAIRS], ids=name_of)
+def test_a_chinese_page_links_chinese_pages(path: Path) -> None:
+    text = _FENCE.sub("", path.read_text(encoding="utf-8"))
+    english = {page.resolve() for page, _ in PAIRS} - {path.with_name(path.name.replace(".zh-CN", "")).resolve()}
+    targets = [target for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
+    assert [target for target in targets if (path.parent / target.partition("#")[0]).resolve() in english] == []
 
 
 def test_no_page_speaks_of_a_setting_or_variable_that_does_not_exist() -> None:

@@ -41,6 +41,12 @@ def main(workload: Object) -> Object:
     return container
 
 
+def settings(objects: list[Object], **changed: Any) -> None:
+    """Change what stands in the service's settings file."""
+    data = charts.find(objects, "ConfigMap", "-config")["data"]
+    data["config.yaml"] = yaml.safe_dump({**yaml.safe_load(data["config.yaml"]), **changed})
+
+
 def policy(objects: list[Object]) -> Object:
     return charts.find(objects, "NetworkPolicy", "-guard")["spec"]
 
@@ -151,6 +157,42 @@ OWN_DEFECTS: dict[str, Plant] = {
     "a grace period shorter than the drain": lambda o: charts.pod_spec(gateway(o)).update(
         terminationGracePeriodSeconds=55
     ),
+    "an address of pods whose Service is one address": lambda o: charts.find(o, "Service", "-guard-pods")["spec"].pop(
+        "clusterIP"
+    ),
+    "an upstream that is not there": lambda o: settings(o, upstreams=["http://rel-guard-podz:8000?resolve=all"]),
+    "an upstream's port on which nothing listens": lambda o: settings(
+        o, upstreams=[f"http://{charts.find(o, 'Service', '-guard-pods')['metadata']['name']}:8080?resolve=all"]
+    ),
+    "an upstream that is one pod of several": lambda o: settings(
+        o, upstreams=[f"http://{charts.find(o, 'Service', '-guard-pods')['metadata']['name']}:8000"]
+    ),
+    "two autoscalers of one Deployment": lambda o: o.append(
+        {
+            **charts.find(o, "HorizontalPodAutoscaler"),
+            "metadata": {**charts.find(o, "HorizontalPodAutoscaler")["metadata"], "name": "another"},
+        }
+    ),
+    "replicas beside an autoscaler": lambda o: gateway(o)["spec"].update(replicas=2),
+    "KEDA down to nothing": lambda o: charts.find(o, "ScaledObject")["spec"].update(minReplicaCount=0),
+    "KEDA that shrinks while Prometheus is away": lambda o: charts.find(o, "ScaledObject")["spec"].update(
+        fallback={"failureThreshold": 3, "replicas": 1}
+    ),
+    "a budget that lets no pod go": lambda o: charts.find(o, "PodDisruptionBudget", "service")["spec"].update(
+        maxUnavailable=0
+    ),
+    "an upgrade that stops every gateway": lambda o: gateway(o)["spec"].update(strategy={"type": "Recreate"}),
+    "an upgrade that stops every vLLM": lambda o: guard(o)["spec"].update(
+        strategy={"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": "100%"}}
+    ),
+    "a volume of one node for several pods": lambda o: charts.find(o, "PersistentVolumeClaim")["spec"].update(
+        accessModes=["ReadWriteOnce"]
+    ),
+    "a monitor that is shut out": lambda o: policy(o)["ingress"][0]["from"].pop(),
+    "a setting that does not exist": lambda o: settings(o, wrokers=2),
+    "an alert that leads nowhere": lambda o: charts.find(o, "PrometheusRule")["spec"]["groups"][0]["rules"][0][
+        "annotations"
+    ].update(runbook="docs/operations.md#nowhere"),
     "liveness that asks vLLM": lambda o: main(gateway(o)).update(livenessProbe=main(gateway(o))["readinessProbe"]),
 }
 

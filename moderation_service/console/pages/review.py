@@ -12,11 +12,13 @@ from werkzeug.wrappers import Response
 
 from ...core.conversation import Conversation, Limits
 from ...core.engine import Deadline, Engine
+from ...core.list_entry import MAX_TEXT_CHARS, Side
 from ...core.person import Role
 from ...core.review import Answer
-from ...core.verdict import Category, Severity, Target, Verdict
+from ...core.verdict import Action, Category, Severity, Target, Verdict
 from ...errors import InvalidRequest, ModerationError
 from ...store import reviews
+from ...store.lists import read_lists
 from ...store.records import Found, Text, find, text_of
 from ...store.reviewed import labelled, reviewers_agreement
 from ...store.schema import appeals, review_items
@@ -81,6 +83,7 @@ def show(visit: Visit) -> Response:
         at = reviews.answered_at(connection, decision_id, reviewer=visit.person.name)
         back = reviews.last_answered(connection, reviewer=visit.person.name, before_ms=at)
         progress = reviews.progress(connection, reviewer=visit.person.name, since_ms=now_ms() // _DAY_MS * _DAY_MS)
+        lists = _lists_for(visit, connection, item)
     categories = item.found.categories if given is None else given.categories
     return visit.render(
         "review_item.html",
@@ -94,7 +97,23 @@ def show(visit: Visit) -> Response:
         back=None if back is None else back[0],
         progress=progress,
         others=[engine.name for engine in _others(visit, item.found)],
+        lists=lists,
+        suggested=_suggested(item),
+        side=(Side.ALLOW if item.found.action in (Action.BLOCK, Action.FLAG) else Side.BLOCK).value,
     )
+
+
+def _suggested(item: _Item) -> str:
+    """What an entry of a list would be: the deciding place, or a text that is short itself."""
+    words = " ".join((item.parts[1] or (item.text.text if item.text is not None else "")).split())
+    return words if len(words) <= MAX_TEXT_CHARS else ""
+
+
+def _lists_for(visit: Visit, connection: Connection, item: _Item) -> list[str]:
+    """The lists of the database to which an entry can be added from here."""
+    if visit.parts.lists is None or not _suggested(item):
+        return []
+    return [one.name for one in read_lists(connection)]
 
 
 @page.post("/item/<decision_id>/answer")

@@ -31,6 +31,7 @@ _SCRIPTS = {
 }
 _IN_SCRIPT = {name: re.compile(f"[{ranges}]") for name, ranges in _SCRIPTS.items()}
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
+_ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+")
 _LATIN_WORD = re.compile("[a-z\u00df-\u024f\u1e00-\u1eff]+(?:'[a-z\u00df-\u024f]+)?")
 # Letters of a script that its other languages have and the covered one has not.
 _TELLTALES = {"ru": (("uk", "іїєґ"),), "ar": (("fa", "پچژگ"), ("ur", "ٹڈڑےں"))}
@@ -135,7 +136,8 @@ def _variant(script: str, sample: str) -> str:
 
 
 def _latin(sample: str) -> str:
-    lowered = sample.lower()
+    # `.com` is no Portuguese, and a name in an address no word of the text.
+    lowered = _ADDRESS.sub(" ", sample.lower())
     found: dict[str, float] = defaultdict(float)
     signs: dict[str, int] = defaultdict(int)
     for word, times in Counter(_LATIN_WORD.findall(lowered)).items():

@@ -28,7 +28,7 @@ from .languages import FOREIGN
 from .nets import Nets, net_inputs, response_inputs
 from .ngrams import TEXT_CHARS, LinearHead
 from .personal_data import PersonalData, moved, personal_data, worse
-from .refusal import RefusalHead
+from .refusal import RefusalHead, declines
 from .severity import SeverityName, Thresholds
 from .spans import Blocks, Span, beginning_and_edges, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
@@ -313,6 +313,7 @@ class LiteModel:
         shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
+        quotes = float(refusal and declines(response))  # what a refusal quotes is excused if it says that it is one
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
@@ -321,7 +322,7 @@ class LiteModel:
             net = float(self._response_nets.outputs(inputs)[0, 0])
             answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
-            words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
+            words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * quotes)
             score = max(answer, words) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place

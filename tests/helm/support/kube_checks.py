@@ -12,6 +12,7 @@ from collections.abc import Callable, Collection, Iterator
 from decimal import Decimal
 from typing import Any
 
+import fleet_checks
 import yaml
 from charts import Object, identity, pod_spec
 
@@ -405,4 +406,5 @@ CHECKS: tuple[Check, ...] = (
     check_gpu,
     check_hardening,
     check_timing,
+    *fleet_checks.CHECKS,
 )
