@@ -86,7 +86,7 @@ PLACES: dict[tuple[str, ...], list[Any]] = {
     ("listenAddress",): ["0.0.0.0", "::"],
     ("imagePullSecrets",): [[], [{"name": "123"}, {"name": "registry"}]],
     ("extraObjects",): [[], [{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}}]],
-    ("external", "urls"): [["http://a:8000"], ["http://a:8000", "https://b/v1"]],
+    ("external", "urls"): [["http://a:8000"], ["http://a:8000", "https://b/v1"], ["http://a:8000?resolve=all"]],
     ("gateway", "config"): [
         {},
         {"workers": 4, "default_policy": "null", "deadline_s": 0.5, "max_body_bytes": 33554432},

@@ -311,6 +311,13 @@ def test_the_gateway_asks_each_pod_by_an_address_of_its_own() -> None:
     assert upstream == f"http://{headless['metadata']['name']}:{container['ports'][0]['containerPort']}?resolve=all"
 
 
+def test_the_pods_behind_a_name_of_the_users_own_are_asked_in_the_same_way() -> None:
+    url = "http://guard-pods.models.svc:8000?resolve=all"
+    objects = render({"engine": "external", "external": {"urls": [url]}})
+    config = next(one for one in objects if one["kind"] == "ConfigMap" and "config.yaml" in one["data"])
+    assert yaml.safe_load(config["data"]["config.yaml"])["upstreams"] == [url]
+
+
 @pytest.mark.parametrize(
     ("values", "strategy"),
     [

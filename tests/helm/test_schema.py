@@ -110,6 +110,7 @@ def test_every_value_is_explained() -> None:
         ("vllm: {model: {path: /models/../etc}}", "path"),
         ("vllm: {persistence: {accessModes: []}}", "accessModes"),
         ("external: {urls: ['http://user:pw@guard']}", "urls"),
+        ("external: {urls: ['http://guard?resolve=some']}", "urls"),
         ("networkPolicy: {vllm: {from: [{podselector: {}}]}}", "podselector"),
         ("vllm: {resources: {limit: {cpu: 1}}}", "limit"),
         ("stream: {externalUrl: 'ftp://a'}", "externalUrl"),
