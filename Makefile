@@ -4,9 +4,13 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 # Where train-lite writes.
 OUT ?= .lite-weights
+# What `make image` builds, with which program, and where the code is that it was built from.
+IMAGE ?= moderation-service
+DOCKER ?= docker
+SOURCE ?= unknown
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench bench-gpu dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench bench-gpu image dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -87,6 +91,12 @@ bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 
 bench-gpu: $(VENV)/.installed ## verdicts per second of this machine's GPU (or of ARGS="--upstream URL"), into bench-results
 	@$(BIN)/moderation-service bench -o bench-results $(ARGS)
+
+image: ## build the container image; its labels say version, commit, time and SOURCE (IMAGE=name:tag, DOCKER=podman)
+	$(DOCKER) build --file manifests/docker/Dockerfile --tag $(IMAGE) \
+	  --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' moderation_service/__init__.py)" \
+	  --build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+	  --build-arg CREATED="$$(date -u +%Y-%m-%dT%H:%M:%SZ)" --build-arg SOURCE="$(SOURCE)" .
 
 dify-package: $(VENV)/.installed ## build dist/moderation_guard.difypkg; KEY=name.private.pem signs it
 	@mkdir -p dist

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+from .audit_settings import AuditSettings
 from .cascade_settings import CascadeSettings
 from .chat_settings import ChatSettings
 from .cluster_settings import ClusterSettings
@@ -67,6 +68,7 @@ class Settings(
     ListSettings,
     CascadeSettings,
     ClusterSettings,
+    AuditSettings,
 ):
     """The effective settings of one service; immutable. What belongs to one door only is declared in a base class."""
 
@@ -308,18 +310,6 @@ class Settings(
         "Records",
         "How much is logged: `info` has one line per request, `warning` only what went wrong. No level logs text.",
         choices=_LOG_LEVELS,
-    )
-    audit_file: Path | None = _declare(
-        None,
-        "Records",
-        "File to which one JSON line per decision is added: ids, verdict, policy version, a keyed hash of the text "
-        "and the caller's `metadata`; never the text.",
-    )
-    audit_required: bool = _declare(
-        False,
-        "Records",
-        "Give no decision without its audit record: where it can't be written, such as on a full disk, the check ends "
-        "with 503 `audit_unavailable`. Otherwise a missing record is only logged and counted. Needs `audit_file`.",
     )
     traces: bool = _declare(
         False,

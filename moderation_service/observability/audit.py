@@ -38,11 +38,25 @@ class AuditFile:
     """Appends to a file; the `Record` of the moderator. `close()` closes it.
 
     A record that can't be written is logged and told to `events`; where `is_required`, its decision is not given.
+    Before the file would grow beyond `max_bytes` (0: never) it is renamed, and `keep` of those are kept.
+
+    Raises ConfigurationError for a file that can't be written, or not be renamed though it should.
     """
 
-    def __init__(self, path: Path, *, is_required: bool, events: AuditEvents) -> None:
+    def __init__(
+        self, path: Path, *, is_required: bool, events: AuditEvents, max_bytes: int = 0, keep: int = 1
+    ) -> None:
+        if max_bytes:
+            # What a link leads to is renamed, not the link.
+            path = path.resolve()
+            if path.exists() and not path.is_file():
+                raise ConfigurationError(f"audit_max_bytes: {path} is no file that can be renamed.")
+            if path.parent.is_dir() and not os.access(path.parent, os.W_OK | os.X_OK):
+                raise ConfigurationError(
+                    f"audit_max_bytes: nothing can be renamed in {path.parent}: Permission denied."
+                )
         try:
-            self._lines = _Lines(path)
+            self._lines = _Lines(path, max_bytes=max_bytes, keep=keep)
         except OSError as error:
             raise ConfigurationError(f"audit_file: {path} can't be written: {error.strerror}.") from error
         self._is_required = is_required
@@ -106,10 +120,16 @@ class _Lines:
     A full disk takes the beginning of a line and refuses the rest. So one at a time writes, and takes back what it
     could not complete. Where that can't be done (a file with the attribute `a`, a device), or a process was killed in
     the middle of a line, the next line begins on one of its own.
+
+    With `max_bytes`, whoever is alone and has no room for its line renames the file; the others see by its name that it
+    is no longer theirs.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, max_bytes: int, keep: int) -> None:
         self._descriptor = _open(path)
+        self._path = path
+        self._max_bytes = max_bytes
+        self._keep = keep
         self._threads = threading.Lock()
         # One byte that all processes see: whether the file may end in the middle of a line. At first nobody knows.
         self._may_be_torn = mmap.mmap(-1, 1)
@@ -118,6 +138,9 @@ class _Lines:
     def append(self, line: bytes) -> None:
         """Write a line, whole or not at all. Raises OSError."""
         with self._alone():
+            if self._max_bytes:
+                self._follow()
+                self._make_room(len(line))
             if self._may_be_torn[0] and not self._ends_whole():
                 line = b"\n" + line
             self._may_be_torn[0] = 1
@@ -137,14 +160,50 @@ class _Lines:
     def _alone(self) -> Iterator[None]:
         """Nobody else writes. The lock on the file is between processes, and ends with the one that holds it."""
         with self._threads:
-            # Some network file systems have no locks; there a line is one write all the same, if there is room for it.
-            with contextlib.suppress(OSError):
-                fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+            self._lock()
             try:
                 yield
             finally:
                 with contextlib.suppress(OSError):
                     fcntl.lockf(self._descriptor, fcntl.LOCK_UN)
+
+    def _lock(self) -> None:
+        # Some network file systems have no locks; there a line is one write all the same, if there is room for it.
+        with contextlib.suppress(OSError):
+            fcntl.lockf(self._descriptor, fcntl.LOCK_EX)
+
+    def _follow(self) -> None:
+        """Go on in the file of that name, where ours was renamed or deleted. Raises OSError."""
+        while not self._has_its_name():
+            newer = _open(self._path)
+            # This also ends the lock on the old file.
+            os.close(self._descriptor)
+            self._descriptor = newer
+            self._may_be_torn[0] = 1
+            self._lock()
+
+    def _has_its_name(self) -> bool:
+        try:
+            there = self._path.stat()
+        except FileNotFoundError:
+            return False
+        return os.path.samestat(there, os.fstat(self._descriptor))
+
+    def _make_room(self, length: int) -> None:
+        """Rename the file if a line of that length would make it too long. Raises OSError."""
+        size = os.fstat(self._descriptor).st_size
+        if size == 0 or size + length <= self._max_bytes:
+            return
+        # Where it can't be renamed any more, a file that is too long is better than a record that is missing.
+        with contextlib.suppress(OSError):
+            for number in range(self._keep - 1, 0, -1):
+                with contextlib.suppress(FileNotFoundError):
+                    self._numbered(number).replace(self._numbered(number + 1))
+            self._path.replace(self._numbered(1))
+        self._follow()
+
+    def _numbered(self, number: int) -> Path:
+        return self._path.with_name(f"{self._path.name}.{number}")
 
     def _ends_whole(self) -> bool:
         with contextlib.suppress(OSError):

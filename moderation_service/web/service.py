@@ -285,9 +285,17 @@ def _escalator(settings: Settings, metrics: Metrics, local: SharedStandings | No
 
 def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
     if settings.audit_file is not None:
-        return AuditFile(settings.audit_file, is_required=settings.audit_required, events=metrics)
+        return AuditFile(
+            settings.audit_file,
+            is_required=settings.audit_required,
+            events=metrics,
+            max_bytes=settings.audit_max_bytes,
+            keep=settings.audit_keep,
+        )
     if settings.audit_required:
         raise ConfigurationError("audit_required: needs an `audit_file`.")
+    if settings.audit_max_bytes:
+        raise ConfigurationError("audit_max_bytes: needs an `audit_file`.")
     return None
 
 

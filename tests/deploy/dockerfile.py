@@ -6,6 +6,7 @@ tests, and the build's context is what .dockerignore lets through. Only what our
 
 from __future__ import annotations
 
+import copy
 import fnmatch
 import json
 import os
@@ -65,13 +66,19 @@ def build(dockerfile: Path, context: Path, root: Path, *, has_pip: bool = False)
         subprocess.run(command, env=base, check=True, capture_output=True, timeout=120)
     allowed = set(_allowed(context))
     arguments: dict[str, str] = {}
+    stages: dict[str, Image] = {}
     image = Image(root)
     for name, rest in instructions(dockerfile.read_text()):
         if name == "ARG":
-            key, _, value = rest.partition("=")
-            arguments[key] = value
+            key, is_given, value = rest.partition("=")
+            # Without a default it is the one from before the first stage.
+            if is_given:
+                arguments[key] = value
         elif name == "FROM":
-            image = Image(root, env=dict(base))
+            source, _, name_of_stage = rest.partition(" AS ")
+            # A stage that goes on from another one; all of them share the folder.
+            image = copy.deepcopy(stages[source]) if source in stages else Image(root, env=dict(base))
+            stages[name_of_stage] = image
         elif name == "ENV":
             for key, value in _pairs(rest):
                 image.env[key] = value.replace("$PATH", image.env["PATH"])

@@ -6,13 +6,18 @@ No container engine is needed, and none was ever used: the isolation that an eng
 from __future__ import annotations
 
 import contextlib
+import itertools
+import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -112,7 +117,48 @@ def test_it_says_what_the_chart_counts_on(image: Image) -> None:
     assert (image.entrypoint, image.command) == (["moderation-service"], ["serve"])
     assert (image.user, image.workdir, image.ports) == (f"{UID}:{UID}", "/app", ["8787"])
     assert image.stop_signal == "SIGTERM"
-    assert image.labels["org.opencontainers.image.licenses"] == "Apache-2.0"
+    labels = {name.removeprefix("org.opencontainers.image."): value for name, value in image.labels.items()}
+    assert (labels["licenses"], labels["version"]) == ("Apache-2.0", __version__)
+    assert labels["base.name"].startswith("python:3.")
+    assert {"revision", "created", "source"} <= labels.keys()
+
+
+def test_make_hands_over_what_the_labels_say() -> None:
+    command = ["make", "--no-print-directory", "image", "DOCKER=echo", "SOURCE=https://git.example.org/moderation"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    words = done.stdout.splitlines()[-1].split()
+    given = dict(after.split("=", 1) for before, after in itertools.pairwise(words) if before == "--build-arg")
+    assert given.keys() == {"VERSION", "REVISION", "CREATED", "SOURCE"}
+    assert (given["VERSION"], given["SOURCE"]) == (__version__, "https://git.example.org/moderation")
+    datetime.fromisoformat(given["CREATED"])
+    assert set(re.findall(r"^ARG (\w+)=", DOCKERFILE.read_text(), re.MULTILINE)) == {*given, "PYTHON_IMAGE"}
+
+
+def test_the_bill_of_materials_shown_has_everything_that_is_installed(tmp_path: Path) -> None:
+    (shown,) = re.findall(r"^cyclonedx-py .*$", (ROOT / "docs/kubernetes.md").read_text(), re.MULTILINE)
+    words = shlex.split(shown)
+    words = [str(tmp_path / "sbom.json") if word == "sbom.json" else word for word in words]
+    program = Path(sys.executable).with_name(words[0])
+    subprocess.run([program, *words[1:]], cwd=ROOT, capture_output=True, check=True, timeout=120)
+    listed = {one["purl"] for one in json.loads((tmp_path / "sbom.json").read_text())["components"]}
+    lock = (DOCKERFILE.parent / "requirements.lock").read_text()
+    assert listed == {f"pkg:pypi/{name}@{version}" for name, version in re.findall(r"^([\w.-]+)==([\w.]+)", lock, re.M)}
+
+
+def test_the_service_is_a_layer_of_its_own(image: Image) -> None:
+    """What changes with every commit is small, and nothing of it is among what it needs."""
+
+    def size(folder: str) -> int:
+        return sum(file.lstat().st_size for file in Path(image.inside(folder)).rglob("*"))
+
+    assert not list(Path(image.inside("/opt/moderation")).rglob("moderation_service"))
+    assert size("/opt/service") < size("/opt/moderation") / 4
+
+
+def test_what_the_charts_values_switch_on_can_be_imported(image: Image) -> None:
+    wanted = "sqlalchemy, alembic, argon2, authlib, ahocorasick_rs, re2, limits, psycopg, redis, cryptography"
+    done = run_inside(image, [image.inside("/opt/moderation/bin/python"), "-c", f"import {wanted}"])
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_it_serves_as_its_user_and_writes_nothing_but_to_its_temporary_folder(image: Image) -> None:

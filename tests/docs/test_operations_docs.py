@@ -57,7 +57,7 @@ def wait_for_new_workers(service: Running, before: set[int]) -> None:
 
 
 def test_keys_are_rotated_by_the_commands_shown(tmp_path: Path) -> None:
-    add, remove = blocks(section(page("operations"), "Rotating keys"))
+    add, remove, _ = blocks(section(page("operations"), "Rotating keys"))
     keys = tmp_path / "api_keys"
     keys.write_text(f"app-1:{OLD}\n")
     with running("--workers", "1", "--api-keys-file", str(keys)) as service:

@@ -38,6 +38,10 @@ REFUSALS = (
     "needs gateway.autoscaling.serverAddress",
     "counted twice",
     "is for type LoadBalancer",
+    "needs gateway.audit.existingClaim",
+    "small.urls needs engine",
+    "alsoAccept needs",
+    "has no `apps`",
 )
 # Names that YAML takes for something else unless they are quoted.
 ODD_NAMES = ["a", "null", "true", "no", "123", "1e3", "0x1f", "a.b-c", "x" * 63]
@@ -100,6 +104,16 @@ PLACES: dict[tuple[str, ...], list[Any]] = {
         "policies: {}\n",
         "policies:\n  school: {message: 'Ü: 语言 \"{{ x }}\"'}\n",
     ],
+    ("gateway", "apps", "content"): ["", "apps: {}\n", "shops: {}\n"],
+    ("gateway", "lists", "content"): ["", "lists: {}\n"],
+    ("gateway", "answers", "content"): ["", "answers: []\n"],
+    ("gateway", "secretConfig"): [
+        {},
+        {"store": {"existingSecret": "true", "existingSecretKey": "1"}},
+        {"cluster_key": {"existingSecret": "a", "existingSecretKey": "b"}},
+        {"upstream_api_key": {"existingSecret": "a", "existingSecretKey": "b"}},
+    ],
+    ("small", "urls"): [[], ["http://a:8000?resolve=all"]],
     ("gateway", "apiKeys", "keys"): [[], ["a:12345678", "b:sha256:" + "0" * 64]],
     ("gateway", "extraEnvFrom"): [[], [{"configMapRef": {"name": "null"}}]],
     ("gateway", "autoscaling", "metrics"): [[]],

@@ -306,6 +306,73 @@ def test_workers_that_fill_a_disk_together_leave_whole_records_and_count_the_res
     assert f"moderation_audit_failures_total {float(len(missing))}" in text.splitlines()
 
 
+# A file that is not to grow for ever
+
+
+def rotated(file: Path) -> list[Path]:
+    """The file and those that it was renamed to, oldest first."""
+    older = sorted(file.parent.glob(f"{file.name}.*"), key=lambda path: -int(path.suffix[1:]))
+    return [*older, file]
+
+
+def test_a_file_that_is_full_is_renamed_and_the_oldest_is_deleted(file: Path) -> None:
+    client = make_client(audit_file=file, audit_max_bytes=1000, audit_keep=3)
+    for number in range(20):
+        client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": f"r-{number}"})
+    files = rotated(file)
+    assert [path.name for path in files] == ["audit.jsonl.3", "audit.jsonl.2", "audit.jsonl.1", "audit.jsonl"]
+    assert all(0 < path.stat().st_size <= 1000 for path in files)
+    kept = [one["request_id"] for path in files for one in records(path)]
+    assert kept == [f"r-{number}" for number in range(20)][-len(kept) :]
+    assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
+
+
+def test_a_record_that_is_longer_than_a_file_may_be_is_written_all_the_same(file: Path) -> None:
+    client = make_client(audit_file=file, audit_max_bytes=1, audit_keep=1)
+    for number in range(3):
+        client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": f"r-{number}"})
+    assert [one["request_id"] for path in rotated(file) for one in records(path)] == ["r-1", "r-2"]
+
+
+def test_a_file_that_somebody_else_renames_is_begun_anew_without_a_reload(file: Path) -> None:
+    client = make_client(audit_file=file, audit_max_bytes=1_000_000)
+    client.post("/moderate", json={"prompt": "bread"})
+    file.rename(file.with_name("taken-away"))
+    client.post("/moderate", json={"prompt": "bread"})
+    assert (len(records(file)), len(records(file.with_name("taken-away")))) == (1, 1)
+
+
+def test_workers_that_rename_the_file_under_each_other_lose_no_record(file: Path) -> None:
+    asked = 400
+    flags = ("--audit-file", str(file), "--audit-max-bytes", "4000", "--audit-keep", "1000")
+    with running("--workers", "2", "--threads", "4", *flags) as service:
+
+        def ask(start: int) -> None:
+            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
+            for number in range(start, asked, 8):
+                body = {"prompt": "bread", "metadata": {"n": number}}
+                assert send(connection, "POST", "/moderate", body).status == 200
+            connection.close()
+
+        with ThreadPoolExecutor(8) as pool:
+            list(pool.map(ask, range(8)))
+        assert service.stop() == 0
+    files = rotated(file)
+    assert len(files) > 20
+    assert all(path.stat().st_size <= 4000 for path in files)
+    assert sorted(one["metadata"]["n"] for path in files for one in records(path)) == list(range(asked))
+
+
+def test_what_cannot_be_renamed_stops_the_start(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(ConfigurationError) as caught:
+        make_service(audit_file=file, audit_max_bytes=1000)
+    assert str(caught.value) == f"audit_max_bytes: {file} is no file that can be renamed."
+    with pytest.raises(ConfigurationError) as caught:
+        make_service(audit_max_bytes=1000)
+    assert str(caught.value) == "audit_max_bytes: needs an `audit_file`."
+
+
 # What must not go without a record
 
 UNRECORDED = "The decision could not be recorded; without its record none is given."

@@ -28,6 +28,8 @@ PROGRAMS = {
     "python": [sys.executable],
 }
 """What the image has on its path."""
+POD = "pod-of-a-test"
+"""The name that the pod has."""
 
 
 @dataclass
@@ -42,7 +44,8 @@ class Container:
     @contextmanager
     def started(self, log: Path) -> Iterator[Running]:
         """The process, which has ended afterwards."""
-        with log.open("wb") as output:
+        # Added to, as to a pipe: /dev/stdout may be opened a second time.
+        with log.open("ab") as output:
             process = subprocess.Popen(self.argv, env=self.env, stdout=output, stderr=output, cwd="/")
         running = Running(self, process, log)
         try:
@@ -122,10 +125,12 @@ def make(
     env = {"PATH": os.environ["PATH"]}
     for entry in spec.get("env", []):
         value = entry.get("value", "")
-        if "valueFrom" in entry:
+        if "fieldRef" in entry.get("valueFrom", {}):
+            value = {"metadata.name": POD}[entry["valueFrom"]["fieldRef"]["fieldPath"]]
+        elif "valueFrom" in entry:
             reference = entry["valueFrom"]["secretKeyRef"]
             value = _content(objects, "Secret", reference["name"])[reference["key"]]
-        env[entry["name"]] = here(value)
+        env[entry["name"]] = re.sub(r"\$\((\w+)\)", lambda match: env[match[1]], here(value))
     command = [*spec["command"], *spec.get("args", [])]
     argv = [*PROGRAMS[command[0]], *map(here, command[1:])]
     return Container(spec, argv, env, places)

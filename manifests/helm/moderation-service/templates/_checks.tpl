@@ -44,6 +44,47 @@
 {{- fail "gateway.policies.content has no `policies`; docs/policies.md shows the format." -}}
 {{- end -}}
 {{- end -}}
+{{- with .Values.gateway.apps.content -}}
+{{- if not (hasKey (fromYaml .) "apps") -}}
+{{- fail "gateway.apps.content has no `apps`; docs/apps.md shows the format." -}}
+{{- end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.gateway.secretConfig -}}
+{{- if not (has $name $known) -}}
+{{- fail (printf "gateway.secretConfig.%s is no setting of the service; docs/configuration.md has them all." $name) -}}
+{{- end -}}
+{{- if or (hasKey $.Values.gateway.config $name) (has $name (list "host" "port" "engine" "upstreams" "small_upstreams" "allow_open" "api_keys_file" "policies_file" "audit_file" "upstream_api_key" "small_upstream_api_key" "stream_api_key")) -}}
+{{- fail (printf "gateway.secretConfig.%s is set by the chart from other values, or in gateway.config too." $name) -}}
+{{- end -}}
+{{- range $.Values.gateway.extraEnv -}}
+{{- if eq .name (printf "MODERATION_%s" (upper $name)) -}}
+{{- fail (printf "gateway.secretConfig.%s is in gateway.extraEnv too; give it once." $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- range $setting, $value := dict "apps_file" "apps" "lists_file" "lists" "answers_file" "answers" -}}
+{{- if and (hasKey $.Values.gateway.config $setting) (or (get $.Values.gateway $value).content (get $.Values.gateway $value).existingConfigMap) -}}
+{{- fail (printf "gateway.config.%s is set by the chart from gateway.%s; give one of them." $setting $value) -}}
+{{- end -}}
+{{- end -}}
+{{- with .Values.gateway.audit -}}
+{{- if .enabled -}}
+{{- range $setting := list "audit_file" "audit_required" "audit_max_bytes" "audit_keep" -}}
+{{- if hasKey $.Values.gateway.config $setting -}}
+{{- fail (printf "gateway.config.%s is set by the chart from gateway.audit; give one of them." $setting) -}}
+{{- end -}}
+{{- end -}}
+{{- if and .existingClaim .volume -}}
+{{- fail "gateway.audit: give existingClaim or volume, not both." -}}
+{{- end -}}
+{{- if and (eq .to "volume") (not .existingClaim) (not .volume) -}}
+{{- fail "gateway.audit.to volume needs gateway.audit.existingClaim or gateway.audit.volume." -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.small.urls (eq .Values.engine "lite") -}}
+{{- fail "small.urls needs engine vllm or external: what the small model is not sure of goes to the larger one." -}}
+{{- end -}}
 {{- with .Values.gateway -}}
 {{- include "moderation.checkResources" (dict "name" "gateway.resources" "resources" .resources "volumes" (dict "gateway.tmpSizeLimit" .tmpSizeLimit)) -}}
 {{- include "moderation.checkBudget" (dict "name" "gateway" "budget" .podDisruptionBudget) -}}

@@ -70,6 +70,11 @@ lifecycle:
 {{- define "moderation.gatewayChecksums" -}}
 checksum/config: {{ include "moderation.settings" . | sha256sum | quote }}
 checksum/policies: {{ .Values.gateway.policies.content | sha256sum | quote }}
+{{- range $name := list "apps" "lists" "answers" }}
+{{- with (get $.Values.gateway $name).content }}
+checksum/{{ $name }}: {{ . | sha256sum | quote }}
+{{- end }}
+{{- end }}
 {{- with .Values.gateway.apiKeys }}
 {{- if and .enabled (not .existingSecret) }}
 checksum/api-keys: {{ include "moderation.apiKeys" $ | sha256sum | quote }}

@@ -4,8 +4,20 @@
 {{- end -}}
 {{- end -}}
 
-{{- define "moderation.hasPolicies" -}}
-{{- if or .Values.gateway.policies.content .Values.gateway.policies.existingConfigMap }}true{{ end -}}
+{{/* The files that values may bring, as name: setting; a file is named by it below /etc/moderation. */}}
+{{- define "moderation.files" -}}
+{{- range $name, $setting := dict "policies" "policies_file" "apps" "apps_file" "lists" "lists_file" "answers" "answers_file" -}}
+{{- with get $.Values.gateway $name -}}
+{{- if or .content .existingConfigMap }}
+{{ $name }}:
+  setting: {{ $setting }}
+  configMap: {{ default (printf "%s-%s" (include "moderation.fullname" $) $name) .existingConfigMap | quote }}
+  key: {{ ternary .existingConfigMapKey (printf "%s.yaml" $name) (ne .existingConfigMap "") | quote }}
+  {{- /* Policies and apps are YAML whatever the key is called; of the others its end tells the kind, and a list may be called by it. */}}
+  path: {{ ternary (printf "%s/%s" $name .existingConfigMapKey) (printf "%s.yaml" $name) (and (ne .existingConfigMap "") (has $name (list "lists" "answers"))) | quote }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 
 {{- define "moderation.gracefulSeconds" -}}
@@ -22,10 +34,18 @@
 {{- end -}}
 {{- end -}}
 
+{{/* What judges, as the service calls it. */}}
+{{- define "moderation.engine" -}}
+{{- if eq .Values.engine "lite" }}lite{{ else if .Values.small.urls }}cascade{{ else }}vllm{{ end -}}
+{{- end -}}
+
 {{/* The service's settings file: what was given in `gateway.config`, and what follows from the rest of the values. */}}
 {{- define "moderation.settings" -}}
 {{- $settings := deepCopy .Values.gateway.config -}}
-{{- $_ := set $settings "engine" (ternary "lite" "vllm" (eq .Values.engine "lite")) -}}
+{{- $_ := set $settings "engine" (include "moderation.engine" .) -}}
+{{- with .Values.small.urls -}}
+{{- $_ = set $settings "small_upstreams" . -}}
+{{- end -}}
 {{- with include "moderation.upstreams" . -}}
 {{- $_ = set $settings "upstreams" (splitList " " .) -}}
 {{- end -}}
@@ -35,8 +55,19 @@
 {{- else -}}
 {{- $_ = set $settings "allow_open" true -}}
 {{- end -}}
-{{- if include "moderation.hasPolicies" . -}}
-{{- $_ = set $settings "policies_file" "/etc/moderation/policies.yaml" -}}
+{{- range $file := include "moderation.files" . | fromYaml -}}
+{{- $_ = set $settings $file.setting (printf "/etc/moderation/%s" $file.path) -}}
+{{- end -}}
+{{- with .Values.gateway.audit -}}
+{{- if .enabled -}}
+{{- $_ = set $settings "audit_required" .required -}}
+{{- if eq .to "stdout" -}}
+{{- $_ = set $settings "audit_file" "/dev/stdout" -}}
+{{- else -}}
+{{- $_ = set $settings "audit_max_bytes" (mul 1000000 .maxMegabytes) -}}
+{{- $_ = set $settings "audit_keep" (int .keep) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- if .Values.stream.enabled -}}
 {{- $_ = set $settings "stream_upstream" (include "moderation.streamUpstream" .) -}}
@@ -50,16 +81,19 @@
 
 {{/* Addresses in `gateway.config` and `gateway.extraEnv` that the service will call: a chat model, a trace collector. */}}
 {{- define "moderation.callsOthers" -}}
-{{- $found := or (eq .Values.engine "external") (and .Values.stream.enabled (ne .Values.stream.externalUrl "")) -}}
+{{- $found := or (eq .Values.engine "external") (ne 0 (len .Values.small.urls)) (and .Values.stream.enabled (ne .Values.stream.externalUrl "")) -}}
 {{- range $value := .Values.gateway.config -}}
 {{- range $one := (kindIs "slice" $value | ternary $value (list $value)) -}}
-{{- if and (kindIs "string" $one) (regexMatch "^https?://" $one) }}{{ $found = true }}{{ end -}}
+{{- if and (kindIs "string" $one) (regexMatch "^[a-z0-9+]+://" $one) }}{{ $found = true }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.gateway.extraEnv -}}
 {{- if regexMatch "^https?://" (default "" .value) }}{{ $found = true }}{{ end -}}
 {{- /* A key leads nowhere; an address from a Secret does, and is not known here. */ -}}
 {{- if and .valueFrom (not (regexMatch "_(KEY|KEYS|TOKEN|SECRET|PASSWORD)$" .name)) }}{{ $found = true }}{{ end -}}
+{{- end -}}
+{{- range $name, $_ := .Values.gateway.secretConfig -}}
+{{- if not (regexMatch "_(key|keys|token|secret|password)$" $name) }}{{ $found = true }}{{ end -}}
 {{- end -}}
 {{- if .Values.gateway.extraEnvFrom }}{{ $found = true }}{{ end -}}
 {{- if $found }}true{{ end -}}
@@ -70,14 +104,17 @@
 {{- range $name, $instead := dict
       "host" "listenAddress" "port" "gateway.containerPort" "engine" "engine" "upstreams" "external.urls"
       "allow_open" "gateway.apiKeys.enabled" "api_keys" "gateway.apiKeys" "api_keys_file" "gateway.apiKeys"
-      "policies_file" "gateway.policies" "upstream_api_key" "external.apiKey" -}}
+      "policies_file" "gateway.policies" "upstream_api_key" "external.apiKey" "small_upstreams" "small.urls" -}}
 {{- if hasKey $.Values.gateway.config $name -}}
 {{- fail (printf "gateway.config.%s is set by the chart; use %s instead." $name $instead) -}}
 {{- end -}}
 {{- end -}}
 {{- range $name, $value := .Values.gateway.config -}}
 {{- if regexMatch "_(key|keys|token|secret|password)$|^cluster_memory$|^limits_store$" $name -}}
-{{- fail (printf "gateway.config.%s is a secret and would be readable in a ConfigMap; put it into a Secret and name that in gateway.extraEnv." $name) -}}
+{{- fail (printf "gateway.config.%s is a secret and would be readable in a ConfigMap; put it into a Secret and name that in gateway.secretConfig." $name) -}}
+{{- end -}}
+{{- if regexMatch "^[a-z0-9+]+://[^/@]*:[^/@]+@" (toString $value) -}}
+{{- fail (printf "gateway.config.%s has a password, which would be readable in a ConfigMap; put it into a Secret and name that in gateway.secretConfig." $name) -}}
 {{- end -}}
 {{- end -}}
 {{- if eq (include "moderation.fullname" .) "vllm" -}}
@@ -99,9 +136,11 @@
 {{- fail "gateway.apiKeys: give keys or existingSecret, not both." -}}
 {{- end -}}
 {{- end -}}
-{{- with .Values.gateway.policies -}}
+{{- range $name := list "policies" "apps" "lists" "answers" -}}
+{{- with get $.Values.gateway $name -}}
 {{- if and .existingConfigMap .content -}}
-{{- fail "gateway.policies: give content or existingConfigMap, not both." -}}
+{{- fail (printf "gateway.%s: give content or existingConfigMap, not both." $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- if and .Values.gateway.autoscaling.enabled (gt (int .Values.gateway.autoscaling.minReplicas) (int .Values.gateway.autoscaling.maxReplicas)) -}}
@@ -121,6 +160,9 @@
 {{- with .Values.vllm -}}
 {{- if and .apiKey.existingSecret .apiKey.value -}}
 {{- fail "vllm.apiKey: give value or existingSecret, not both." -}}
+{{- end -}}
+{{- if and .apiKey.alsoAccept.existingSecret (not .apiKey.enabled) -}}
+{{- fail "vllm.apiKey.alsoAccept needs vllm.apiKey.enabled: without a key vLLM accepts any." -}}
 {{- end -}}
 {{- if and .autoscaling.enabled (not .autoscaling.serverAddress) -}}
 {{- fail "vllm.autoscaling needs serverAddress: the address of Prometheus." -}}
