@@ -88,6 +88,7 @@ bench: $(VENV)/.installed-dev ## the benchmarks behind docs/performance.md
 	$(BIN)/python benchmarks/bench_stream.py
 	$(BIN)/python benchmarks/bench_siege.py
 	$(BIN)/python benchmarks/bench_store.py
+	$(BIN)/python benchmarks/bench_people.py
 
 bench-gpu: $(VENV)/.installed ## verdicts per second of this machine's GPU (or of ARGS="--upstream URL"), into bench-results
 	@$(BIN)/moderation-service bench -o bench-results $(ARGS)

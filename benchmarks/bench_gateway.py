@@ -204,6 +204,7 @@ def service(upstream: str, *, checkout: Path | None = None, shell: str | None = 
             "MODERATION_DEFAULT_POLICY": "bench",
             "MODERATION_DEADLINE_S": "300",
             "MODERATION_UPSTREAM_TIMEOUT_S": "300",
+            "MODERATION_STORE": "off",
         }
         if shell is not None:
             command = ["sh", "-c", shell, "sh", *command]
