@@ -1,8 +1,8 @@
 """What records, apps, lists and a shadow policy cost a verdict together: `python benchmarks/bench_people.py`.
 
 Two services in front of the same stand-in for a model server (`mock_vllm.c`, 20 ms, needs `cc`), in turns: one with an
-API key alone; one with a database in SQLite, an app with limits, 100,000 entries of lists and a shadow policy. CPU is user
-and system time of all processes of a service; only figures of one run can be compared.
+API key alone; one with a database in SQLite, an app with limits, 100,000 entries of lists and a shadow policy. CPU is
+user and system time of all processes of a service; only figures of one run can be compared.
 """
 
 from __future__ import annotations
