@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import threading
+import traceback
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -15,6 +18,8 @@ from processes import free_port
 # take five times as long as one.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(_name, "1")
+
+_MOST_BYTES = 6_000_000_000
 
 hypothesis.settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, print_blob=True, max_examples=100
@@ -47,6 +52,17 @@ def _no_thread_is_left_behind() -> Iterator[None]:
         thread.join(timeout=2)
     alive = [thread.name for thread in left if thread.is_alive()]
     assert not alive, f"the test left threads behind: {alive}"
+
+
+@pytest.fixture(autouse=True)
+def _memory_stays_bounded() -> Iterator[None]:
+    """Something that grows without end is named by what all threads do, before the machine has none left."""
+    yield
+    statm = Path("/proc/self/statm")
+    if statm.exists() and int(statm.read_text(encoding="ascii").split()[1]) * 4096 > _MOST_BYTES:
+        frames = {thread.name: sys._current_frames().get(thread.ident or 0) for thread in threading.enumerate()}
+        stacks = [f"{name}:\n{''.join(traceback.format_stack(one))}" for name, one in frames.items() if one is not None]
+        pytest.fail(f"this process has more than {_MOST_BYTES:,} bytes; its threads are at\n{''.join(stacks)}")
 
 
 @pytest.fixture
