@@ -296,7 +296,8 @@ def test_a_pause_that_is_too_long_is_an_error(llm: FakeLLM) -> None:
 
 def test_a_chat_that_takes_too_long_is_an_error(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(*[step for _ in range(1000) for step in (chunk({"content": "x"}), 0.01)])
-    assert Chat(llm, chat_timeout_s=0.2).stream()[-1]["error"]["code"] == "chat_model_timeout"
+    # Long enough to begin on a busy machine; the answer would take ten seconds.
+    assert Chat(llm, chat_timeout_s=1).stream()[-1]["error"]["code"] == "chat_model_timeout"
 
 
 def test_the_end_mark_ends_a_stream_although_the_body_goes_on(llm: FakeLLM) -> None:
