@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
 from .database import Database, insert_new
+from .people import TRIES_MS
 from .schema import (
     appeals,
     decisions,
@@ -15,6 +16,7 @@ from .schema import (
     revisions,
     sessions,
     shadow_decisions,
+    sign_in_failures,
     sign_in_links,
     texts,
 )
@@ -49,7 +51,7 @@ def delete_decisions(connection: Connection, condition: ColumnElement[bool], *, 
 
 
 class Housekeeping:
-    """Deletes texts, records (with their appeals and reviews) and sessions that are over their time. Hourly sums stay.
+    """Deletes texts, records, sessions and counted tries to sign in that are over their time. Hourly sums stay.
 
     Every ten minutes one of the processes that share a database takes its turn.
     """
@@ -79,6 +81,7 @@ class Housekeeping:
             (texts, texts.c.until < now),
             (sessions, sessions.c.expires_at < now),
             (sign_in_links, sign_in_links.c.expires_at < now),
+            (sign_in_failures, sign_in_failures.c.since <= now - TRIES_MS),
         ]
         with self._database.write() as connection:
             deleted = [delete_decisions(connection, decisions.c.at < kept)[decisions.name]]

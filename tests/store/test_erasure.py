@@ -15,6 +15,7 @@ from moderation_service.store import housekeeping
 from moderation_service.store.database import Database
 from moderation_service.store.erasure import erase_user, purge
 from moderation_service.store.housekeeping import Housekeeping
+from moderation_service.store.people import TRIES_MS, count_failure
 from moderation_service.store.record import Kept
 from moderation_service.store.reviews import take
 from moderation_service.store.schema import (
@@ -26,6 +27,7 @@ from moderation_service.store.schema import (
     reviews,
     rollup,
     sessions,
+    sign_in_failures,
     texts,
     trail,
 )
@@ -71,6 +73,16 @@ def test_texts_and_records_go_when_their_time_is_over_and_the_sums_stay(database
     assert [count(database, table) for table in (decisions, texts, sessions)] == [2, 1, 1]
     with database.read() as connection:
         assert connection.execute(select(func.sum(rollup.c.n))).scalar_one() == 3
+
+
+@pytest.mark.usefixtures("at_noon")
+def test_counted_tries_to_sign_in_go_when_their_time_is_over(database: Database) -> None:
+    with database.write() as connection:
+        for key, at in (("old", NOW - TRIES_MS), ("new", NOW - TRIES_MS + 1)):
+            count_failure(connection, key, now_ms=at)
+    Housekeeping(database, records_days=90).step()
+    with database.read() as connection:
+        assert connection.execute(select(sign_in_failures.c.key)).scalars().all() == ["new"]
 
 
 @pytest.mark.usefixtures("at_noon")
