@@ -19,7 +19,14 @@ from moderation_service.core.moderator import Check, Moderator
 from moderation_service.core.policy import BUILT_IN, KeepText, Policy
 from moderation_service.core.verdict import Action, Coverage, Decision, Detail, ListedBy, Span
 from moderation_service.core.verdict_cache import VerdictCache
-from moderation_service.errors import DeadlineExceeded, EngineUnavailable, FailureReason, StoreUnavailable, TooLarge
+from moderation_service.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    EngineUnavailable,
+    FailureReason,
+    StoreUnavailable,
+    TooLarge,
+)
 from moderation_service.observability.request_context import RequestContext, request_context
 from moderation_service.store.record import Kept, Record
 from moderation_service.store.recorder import Recorder
@@ -322,6 +329,56 @@ def test_what_the_database_refuses_is_counted() -> None:
         moderator(recorder).decide([check("one"), check("three")])
         recorded(sink, recorder)
     assert (events.written, events.dropped) == (1, 1)
+
+
+def test_a_fault_that_nobody_thought_of_loses_its_batch_and_not_the_writer(caplog: pytest.LogCaptureFixture) -> None:
+    sink, events = Sink(), Events()
+
+    def fail(record: Record) -> bool:
+        if record.chars == len("odd"):
+            raise KeyError("what someone wrote")
+        return False
+
+    sink.refuses = fail
+    with recording(sink, events) as recorder:
+        moderated = moderator(recorder)
+        moderated.decide([check("odd")])
+        recorded(sink, recorder)
+        moderated.decide([check("after it")])
+        assert [one.chars for one in recorded(sink, recorder)] == [len("after it")]
+    assert (events.written, events.dropped) == (1, 1)
+    assert [one.message for one in caplog.records if one.exc_info] == ["records_not_written"]
+
+
+def test_what_can_not_be_looked_after_does_not_end_the_writer() -> None:
+    sink = Sink()
+
+    def fail() -> bool:
+        raise KeyError("odd")
+
+    sink.look_after = fail  # type: ignore[method-assign]
+    with recording(sink) as recorder:
+        moderated = moderator(recorder)
+        for number in range(1, 4):
+            moderated.decide([check("one")])
+            assert len(recorded(sink, recorder)) == number
+
+
+def test_tables_of_a_newer_program_are_waited_for_as_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    sink, events = Sink(), Events()
+    tables_are_newer = [True, True, False]
+
+    def is_newer(record: Record) -> bool:
+        if tables_are_newer.pop(0):
+            raise ConfigurationError("store: the tables are of a newer program (version 9); update this one.")
+        return False
+
+    sink.refuses = is_newer
+    with recording(sink, events) as recorder:
+        moderator(recorder).decide([check("one")])
+        assert len(recorded(sink, recorder)) == 1
+    assert (events.written, events.dropped) == (1, 0)
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == ["store_unavailable"]
 
 
 def test_closing_writes_what_waits() -> None:
