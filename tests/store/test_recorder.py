@@ -16,7 +16,7 @@ from recording import Events
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.keyed_hash import KeyedHashes
 from moderation_service.core.moderator import Check, Moderator
-from moderation_service.core.policy import BUILT_IN, KeepText, Policy
+from moderation_service.core.policy import BUILT_IN, KeepText, Policy, ToolRules
 from moderation_service.core.verdict import Action, Coverage, Decision, Detail, ListedBy, Span
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.errors import (
@@ -237,6 +237,17 @@ def test_a_policy_says_which_texts_are_kept(keep: KeepText, kept: list[str]) -> 
         moderator(recorder).decide([check(text, policy) for text in ("a bomb", "an election", "bread")])
         records = recorded(sink, recorder)
     assert [one.kept for one in records if one.kept] == [Kept(text, [], 3) for text in kept]
+
+
+def test_a_name_of_a_tool_that_is_no_text_keeps_no_decision_out_of_the_records() -> None:
+    rules = BUILT_IN["balanced"].rules
+    policy = Policy("own", "", rules, tools=[ToolRules("*", *rules.values())])
+    sink, events = Sink(), Events()
+    with recording(sink, events) as recorder:
+        made_up = replace(Conversation.of(prompt="a bomb"), tool="search\udc00" + "x" * 1000)
+        moderator(recorder).decide([Check(made_up, policy)])
+        [record] = recorded(sink, recorder)
+    assert (record.tool, events.dropped) == ("search?" + "x" * 193, 0)
 
 
 def test_without_a_policy_that_keeps_text_none_is_handed_over() -> None:
