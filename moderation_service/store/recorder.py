@@ -83,6 +83,8 @@ class _Queue:
         self.is_closing = threading.Event()
         self.ends_at = float("inf")
         self.is_dropping = False
+        self.is_over = False
+        """Nobody writes any more what comes now."""
 
     @property
     def waiting(self) -> int:
@@ -91,7 +93,7 @@ class _Queue:
     def put(self, line: bytes, *, memory_bytes: int) -> bool:
         """Append a line; False where there is no room."""
         with self.lock:
-            if self.bytes + len(line) > memory_bytes:
+            if self.is_over or self.bytes + len(line) > memory_bytes:
                 return False
             self.bytes += len(line)
             self.lines.append(line)
@@ -167,6 +169,8 @@ class Recorder:
         queue.news.set()
         if queue.thread is not None:
             queue.thread.join(within_s + 1.0)
+        with queue.lock:
+            queue.is_over = True
         if queue.waiting:
             self._events.records_dropped(queue.waiting)
             log_event(_log, logging.ERROR, "records_lost", count=queue.waiting, reason="the process ended")
@@ -193,7 +197,7 @@ class Recorder:
         for policy in (check.policy, *check.policy.shadow):
             self._note(policy)
         if not queue.put(line, memory_bytes=self._memory_bytes):
-            self._drop(queue, reason="the queue is full")
+            self._drop(queue, reason="the process ended" if queue.is_over else "the queue is full")
         if queue.thread is None:
             self.open()
 

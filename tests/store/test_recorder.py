@@ -400,6 +400,14 @@ def test_closing_writes_what_waits() -> None:
     assert len(sink.records) == 700
 
 
+def test_what_is_decided_after_closing_is_counted_as_lost_and_not_kept() -> None:
+    sink, events = Sink(), Events()
+    with recording(sink, events) as recorder:
+        moderator(recorder).decide([check("one")])
+    moderator(recorder).decide([check("two"), check("three")])
+    assert (len(sink.records), events.dropped, recorder.waiting) == (1, 2, 0)
+
+
 def test_closing_while_the_database_is_away_ends_in_time_and_says_what_is_lost(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
