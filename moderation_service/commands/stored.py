@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from ..config.settings import Settings
+from ..core.spreadsheet import as_text
 from ..errors import ConfigurationError
 from ..store.choice import store_address
 
@@ -31,8 +32,6 @@ ACTOR = "command line"
 """In the audit trail: whoever can read the settings."""
 _AGO = re.compile(r"(\d{1,5})([hdw])")
 _MS = {"h": 3_600_000, "d": 24 * 3_600_000, "w": 7 * 24 * 3_600_000}
-# What a spreadsheet takes for a formula; callers choose their request ids.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 class _Moment(_Type):
@@ -110,6 +109,4 @@ def _cell(value: object) -> str:
         return str(value).lower()
     if isinstance(value, list):
         return "; ".join(map(str, value))
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return f"'{value}"
-    return str(value)
+    return as_text(value) if isinstance(value, str) else str(value)

@@ -15,6 +15,7 @@ from pathlib import Path
 import yaml
 
 from ..core.list_entry import FIELDS, Entry, entry_of, fields_of, is_list_name
+from ..core.spreadsheet import is_formula
 from ..errors import ConfigurationError, InvalidRequest
 from .yaml_file import compose_file
 
@@ -36,7 +37,6 @@ __all__ = [
 MAX_ENTRIES = 1_000_000
 """The most entries of one list: half a kilobyte of memory each."""
 _MAX_FILE_BYTES = 512 * 1024 * 1024
-_RISKY = "=+-@\t\r"
 _LINE_FIELDS = "a line is one entry"
 
 Rows = Iterator[tuple[int, Mapping[str, object]]]
@@ -229,12 +229,12 @@ FORMATS: Mapping[str, Callable[[str, str], Rows]] = {
 
 def csv_cell(text: str) -> str:
     """The text as a cell that no spreadsheet takes for a formula; `plain_cell` is the way back."""
-    return f"'{text}" if text.lstrip("'")[:1] and text.lstrip("'")[0] in _RISKY else text
+    return f"'{text}" if is_formula(text.lstrip("'")) else text
 
 
 def plain_cell(cell: str) -> str:
     """The text of a cell that may have been made by `csv_cell`."""
-    return cell[1:] if cell.startswith("'") and cell.lstrip("'")[:1] and cell.lstrip("'")[0] in _RISKY else cell
+    return cell[1:] if cell.startswith("'") and is_formula(cell.lstrip("'")) else cell
 
 
 def write_csv(entries: Iterable[Entry]) -> Iterator[str]:

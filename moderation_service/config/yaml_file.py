@@ -28,6 +28,8 @@ def compose_file(path: Path) -> yaml.Node | None:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not UTF-8 text.") from error
+    except RecursionError:
+        raise ConfigurationError(f"{path}: not valid YAML: it is nested too deeply.") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{path}:{line}: not valid YAML: {_QUOTED.sub('', str(error.problem))}.") from None

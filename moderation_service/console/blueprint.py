@@ -10,12 +10,22 @@ from importlib import import_module
 from typing import Any
 
 from flask import Blueprint, request
+from sqlalchemy.exc import DataError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
 from werkzeug.wrappers import Request, Response
 
 from ..core.person import Person
-from ..errors import Forbidden, HostNotAllowed, ModerationError, NotFound, Overloaded, StoreUnavailable, TooLarge
+from ..errors import (
+    Forbidden,
+    HostNotAllowed,
+    InvalidRequest,
+    ModerationError,
+    NotFound,
+    Overloaded,
+    StoreUnavailable,
+    TooLarge,
+)
 from . import pages as pages_package
 from .frame import Frame
 from .page import ROOT, Page, Route, Visit, address
@@ -68,6 +78,11 @@ def blueprint(parts: Parts) -> Blueprint:
     @routes.errorhandler(RequestEntityTooLarge)
     def too_large(error: RequestEntityTooLarge) -> Response:
         return front.error(TooLarge("What was sent is over the service's limit (`max_body_bytes`)."))
+
+    @routes.errorhandler(DataError)
+    def unkept(error: DataError) -> Response:
+        # Such as a NUL in a text, or too large a number: what PostgreSQL can't hold it can't have either.
+        return front.error(InvalidRequest("The database can't hold what was sent."))
 
     @routes.get("/<path:rest>")
     def nothing(rest: str) -> Response:

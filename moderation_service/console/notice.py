@@ -36,7 +36,7 @@ def read_notice(request: Request) -> Notice | None:
     """What is to be said on this page."""
     try:
         kind, text = json.loads(base64.urlsafe_b64decode(request.cookies.get(_COOKIE, "")))
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):  # a cookie that was made up
         return None
     if kind not in ("done", "mistake") or not isinstance(text, str):
         return None

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,13 +19,16 @@ import requests
 
 from ..config.settings import Settings
 from ..core.loopback import is_loopback
-from ..errors import ConfigurationError, Forbidden
+from ..errors import ConfigurationError, Forbidden, Overloaded
 from .page import address
+from .passwords import TOO_MANY
 
 __all__ = ["Claims", "Provider", "provider_of"]
 
 _TIMEOUT_S = 5.0
 _LEEWAY_S = 60
+# Each holds a thread of the service, which strangers must not have many of.
+_MOST_AT_ONCE = 4
 # What a provider signs with; never `none`, nor a secret that its public key could be taken for.
 _ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA", "Ed25519"}
@@ -48,9 +53,10 @@ class Provider:
         self._client_id = client_id
         self._client_secret = client_secret
         self._redirect_uri = redirect_uri
+        self._turns = threading.BoundedSemaphore(_MOST_AT_ONCE)
 
     def begin(self, secret: str) -> str:
-        """The provider's address to which somebody goes who holds this secret. Raises Forbidden."""
+        """The provider's address to which somebody goes who holds this secret. Raises Forbidden, Overloaded."""
         try:
             with self._session() as session:
                 url, _ = session.create_authorization_url(
@@ -64,7 +70,7 @@ class Provider:
         return str(url)
 
     def finish(self, secret: str, query: Mapping[str, str]) -> Claims:
-        """Who came back with this query. Raises Forbidden, for whatever is wrong with it."""
+        """Who came back with this query. Raises Forbidden, for whatever is wrong with it, and Overloaded."""
         from authlib.common.errors import AuthlibBaseError
         from joserfc.errors import JoseError
 
@@ -113,18 +119,25 @@ class Provider:
             raise ValueError("it is another issuer's")
         return found
 
-    def _session(self) -> Any:
+    @contextmanager
+    def _session(self) -> Iterator[Any]:
         from authlib.integrations.requests_client import OAuth2Session
 
-        return OAuth2Session(
-            self._client_id,
-            self._client_secret,
-            scope="openid profile email",
-            redirect_uri=self._redirect_uri,
-            code_challenge_method="S256",
-            token_endpoint_auth_method="client_secret_basic" if self._client_secret else "none",
-            default_timeout=_TIMEOUT_S,
-        )
+        if not self._turns.acquire(blocking=False):
+            raise Overloaded(TOO_MANY, retry_after_s=_TIMEOUT_S)
+        try:
+            with OAuth2Session(
+                self._client_id,
+                self._client_secret,
+                scope="openid profile email",
+                redirect_uri=self._redirect_uri,
+                code_challenge_method="S256",
+                token_endpoint_auth_method="client_secret_basic" if self._client_secret else "none",
+                default_timeout=_TIMEOUT_S,
+            ) as session:
+                yield session
+        finally:
+            self._turns.release()
 
 
 def provider_of(settings: Settings) -> Provider | None:

@@ -11,10 +11,14 @@ from ..errors import Overloaded
 if TYPE_CHECKING:
     from argon2 import PasswordHasher
 
-__all__ = ["MIN_CHARS", "hash_password", "is_password"]
+__all__ = ["MIN_CHARS", "TOO_MANY", "hash_password", "is_password"]
 
 MIN_CHARS = 12
+TOO_MANY = "Too many people are signing in; try again."
 _ONE_AT_A_TIME = threading.Lock()
+# Each holds a thread of the service, which strangers must not have many of.
+_MOST_IN_LINE = 4
+_IN_LINE = threading.BoundedSemaphore(_MOST_IN_LINE)
 _WAIT_S = 3.0
 
 
@@ -26,19 +30,20 @@ def hash_password(password: str) -> str:
 def is_password(password: str, kept: str | None) -> bool:
     """Whether it is the one that was kept. Takes as long where nothing was kept: nobody learns which names there are.
 
-    Raises Overloaded when others are being checked and it would have to wait for long.
+    Raises Overloaded when it would have to wait for long, behind others that are being checked.
     """
     from argon2.exceptions import Argon2Error, InvalidHashError
 
-    if not _ONE_AT_A_TIME.acquire(timeout=_WAIT_S):
-        raise Overloaded("Too many people are signing in; try again.", retry_after_s=_WAIT_S)
+    if not _IN_LINE.acquire(blocking=False):
+        raise Overloaded(TOO_MANY, retry_after_s=_WAIT_S)
     try:
-        nobodys = _nobodys()
-        return _hasher().verify(kept or nobodys, password) and kept is not None
+        with _ONE_AT_A_TIME:
+            nobodys = _nobodys()
+            return _hasher().verify(kept or nobodys, password) and kept is not None
     except (Argon2Error, InvalidHashError):
         return False
     finally:
-        _ONE_AT_A_TIME.release()
+        _IN_LINE.release()
 
 
 @cache

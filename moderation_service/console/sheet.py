@@ -6,10 +6,9 @@ import csv
 import io
 from collections.abc import Mapping, Sequence
 
-__all__ = ["write_sheet"]
+from ..core.spreadsheet import as_text
 
-# What spreadsheets take for the beginning of a formula. Ids and names come from callers.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+__all__ = ["write_sheet"]
 
 
 def write_sheet(rows: Sequence[Mapping[str, object]]) -> bytes:
@@ -27,6 +26,5 @@ def _cell(value: object) -> object:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         value = " ".join(map(str, value))
-    if isinstance(value, str) and value.startswith(_FORMULA):
-        return "'" + value
-    return value
+    # Ids and names come from callers.
+    return as_text(value) if isinstance(value, str) else value

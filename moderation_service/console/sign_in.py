@@ -29,8 +29,7 @@ __all__ = ["LINK_LIFETIME_MS", "SignIn"]
 
 LINK_LIFETIME_MS = 15 * 60_000
 _log = logging.getLogger("moderation.console")
-_WINDOW_MS = 15 * 60_000
-# Tries in a window. One person's from one place; then what a guesser has who comes from many places, or tries many
+# Tries in `TRIES_MS`. One person's from one place; then what a guesser has who comes from many places, or tries many
 # names. The wider ones are high, or a stranger could keep people out.
 _TRIES_OF_BOTH, _TRIES_OF_NAME, _TRIES_FROM_PLACE = 5, 50, 100
 _FORM_COOKIE = "moderation_form"
@@ -91,7 +90,6 @@ class SignIn:
             return self._refused(request)
         with self._database.write() as connection:
             people.forget_failures(connection, counts)
-            people.purge_expired(connection, now_ms=now_ms(), window_ms=_WINDOW_MS)
         return self._begin(request, account.person, how="password", target=request.form.get("next"))
 
     def _enter(self, request: Request) -> Response:
@@ -168,13 +166,15 @@ class SignIn:
 
     def _count(self, name: str, place: str) -> str:
         """Count this try, before anything is compared, and return what it is forgotten by. Raises Overloaded."""
-        limits = {_key(name, place): _TRIES_OF_BOTH, _key(name): _TRIES_OF_NAME, _key("", place): _TRIES_FROM_PLACE}
+        # Whoever has none left adds no row for yet another name.
+        limits = {_key("", place): _TRIES_FROM_PLACE, _key(name): _TRIES_OF_NAME, _key(name, place): _TRIES_OF_BOTH}
         with self._database.write() as connection:
-            counts = {
-                key: people.count_failure(connection, key, now_ms=now_ms(), window_ms=_WINDOW_MS) for key in limits
-            }
-        if any(counts[key] > limit for key, limit in limits.items()):
-            raise Overloaded("Too many tries to sign in. Wait a quarter of an hour.", retry_after_s=_WINDOW_MS / 1000)
+            is_over = any(
+                people.count_failure(connection, key, now_ms=now_ms()) > limit for key, limit in limits.items()
+            )
+        if is_over:
+            wait_s = people.TRIES_MS / 1000
+            raise Overloaded("Too many tries to sign in. Wait a quarter of an hour.", retry_after_s=wait_s)
         return _key(name, place)
 
     def _refused(self, request: Request) -> Response:

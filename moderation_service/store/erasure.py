@@ -6,18 +6,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import sleep
 
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, delete, select
 
 from ..core.keyed_hash import KeyedHashes
 from .database import Database
-from .housekeeping import CHUNK, delete_chunk
-from .schema import appeals, decisions, escalations, names, review_items, reviews, shadow_decisions, texts
+from .housekeeping import CHUNK, delete_chunk, delete_decisions
+from .schema import appeals, decisions, escalations, names, texts
 from .trail import record
 
 __all__ = ["Erased", "erase_user", "purge"]
 
 _PAUSE_S = 0.05
-_OF_DECISIONS: Sequence[Table] = (texts, appeals, review_items, reviews, shadow_decisions)
 _PAGES = 64
 
 
@@ -33,15 +32,15 @@ class Erased:
 def purge(
     database: Database, *, before: int, actor: str, texts_only: bool = False, pause: Callable[[float], None] = sleep
 ) -> Erased:
-    """Delete what was decided before a moment, and its texts; a little at a time, so that writers get their turn.
+    """Delete what was decided before a moment, with its texts, appeals and reviews; a little at a time.
 
-    Hourly sums stay. Raises StoreUnavailable.
+    Writers get their turn in between. Hourly sums stay. Raises StoreUnavailable.
     """
     texts_gone = _all_chunks(database, lambda c: delete_chunk(c, texts, texts.c.at < before), pause)
     gone = 0
     if not texts_only:
-        gone = _all_chunks(database, lambda c: delete_chunk(c, decisions, decisions.c.at < before), pause)
-        _all_chunks(database, lambda c: delete_chunk(c, shadow_decisions, shadow_decisions.c.at < before), pause)
+        older = decisions.c.at < before
+        gone = _all_chunks(database, lambda c: delete_decisions(c, older)[decisions.name], pause)
     erased = Erased(gone, texts_gone, 0)
     _tell(database, actor, "records.purge", {"before": before, "decisions": gone, "texts": texts_gone})
     return erased
@@ -70,7 +69,8 @@ def erase_user(
             with database.write() as connection:
                 gone = _erase_chunk(connection, some)
             counts = [one + more for one, more in zip(counts, gone, strict=True)]
-            if not any(gone):
+            # Not until nothing is found: of somebody who goes on there is always more.
+            if gone[0] < CHUNK:
                 break
             pause(_PAUSE_S)
     erased = Erased(*counts)
@@ -85,17 +85,11 @@ def _apps(connection: Connection) -> Sequence[str]:
 
 
 def _erase_chunk(connection: Connection, whose: Sequence[bytes]) -> tuple[int, int, int]:
-    chosen = select(decisions.c.decision_id).where(decisions.c.user_hash.in_(whose)).limit(CHUNK)
-    ids = connection.execute(chosen).scalars().all()
-    deleted = {
-        table.name: connection.execute(delete(table).where(table.c.decision_id.in_(ids))).rowcount
-        for table in _OF_DECISIONS
-    }
-    # An appeal may outlive its decision.
-    deleted["appeals"] += connection.execute(delete(appeals).where(appeals.c.user_hash.in_(whose))).rowcount
+    gone = delete_decisions(connection, decisions.c.user_hash.in_(whose))
+    # An appeal may be filed while its decision goes.
+    left = connection.execute(delete(appeals).where(appeals.c.user_hash.in_(whose))).rowcount
     connection.execute(delete(escalations).where(escalations.c.user_hash.in_(whose)))
-    gone = connection.execute(delete(decisions).where(decisions.c.decision_id.in_(ids))).rowcount
-    return gone, deleted["texts"], deleted["appeals"]
+    return gone[decisions.name], gone[texts.name], gone[appeals.name] + left
 
 
 def _all_chunks(database: Database, delete_some: Callable[[Connection], int], pause: Callable[[float], None]) -> int:

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
 from .database import Database, insert_new
-from .schema import decisions, revisions, sessions, shadow_decisions, sign_in_links, texts
+from .people import TRIES_MS
+from .schema import (
+    appeals,
+    decisions,
+    review_items,
+    reviews,
+    revisions,
+    sessions,
+    shadow_decisions,
+    sign_in_failures,
+    sign_in_links,
+    texts,
+)
 from .trail import now_ms
 
-__all__ = ["CHUNK", "Housekeeping", "delete_chunk"]
+__all__ = ["CHUNK", "Housekeeping", "delete_chunk", "delete_decisions"]
 
 CHUNK = 500
 _DAY_MS = 24 * 3_600_000
 _EVERY_MS = 10 * 60_000
 _TURN = "housekeeping"
+_OF_DECISIONS: Sequence[Table] = (texts, appeals, review_items, reviews, shadow_decisions)
 
 
 def delete_chunk(connection: Connection, table: Table, condition: ColumnElement[bool], *, most: int = CHUNK) -> int:
@@ -23,8 +38,20 @@ def delete_chunk(connection: Connection, table: Table, condition: ColumnElement[
     return connection.execute(delete(table).where(key.in_(chosen))).rowcount
 
 
+def delete_decisions(connection: Connection, condition: ColumnElement[bool], *, most: int = CHUNK) -> Mapping[str, int]:
+    """Delete so many decisions at most, with all that hangs on them; how many rows it were of each table.
+
+    A place in the queue for review that outlived its decision would be given out, and show nothing.
+    """
+    ids = connection.execute(select(decisions.c.decision_id).where(condition).limit(most)).scalars().all()
+    return {
+        table.name: connection.execute(delete(table).where(table.c.decision_id.in_(ids))).rowcount
+        for table in (*_OF_DECISIONS, decisions)
+    }
+
+
 class Housekeeping:
-    """Deletes texts, records and sessions that are over their time. Hourly sums stay.
+    """Deletes texts, records, sessions and counted tries to sign in that are over their time. Hourly sums stay.
 
     Every ten minutes one of the processes that share a database takes its turn.
     """
@@ -52,12 +79,12 @@ class Housekeeping:
         kept = now - self._records_days * _DAY_MS if self._records_days else 0
         over: list[tuple[Table, ColumnElement[bool]]] = [
             (texts, texts.c.until < now),
-            (decisions, decisions.c.at < kept),
-            (shadow_decisions, shadow_decisions.c.at < kept),
             (sessions, sessions.c.expires_at < now),
             (sign_in_links, sign_in_links.c.expires_at < now),
+            (sign_in_failures, sign_in_failures.c.since <= now - TRIES_MS),
         ]
-        deleted = []
+        with self._database.write() as connection:
+            deleted = [delete_decisions(connection, decisions.c.at < kept)[decisions.name]]
         for table, condition in over:
             with self._database.write() as connection:
                 deleted.append(delete_chunk(connection, table, condition))

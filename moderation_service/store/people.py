@@ -21,6 +21,7 @@ from .schema import people, sessions, sign_in_failures, sign_in_links
 
 __all__ = [
     "BY_LINK",
+    "TRIES_MS",
     "Account",
     "add_person",
     "all_people",
@@ -34,12 +35,13 @@ __all__ = [
     "find_session",
     "forget_failures",
     "make_link",
-    "purge_expired",
     "use_link",
 ]
 
 BY_LINK = "terminal"
 """Who came by the link on the terminal, in the trail."""
+TRIES_MS = 15 * 60_000
+"""How long tries to sign in are counted together."""
 _SECRET_BYTES = 32
 
 
@@ -173,9 +175,9 @@ def use_link(connection: Connection, secret: str, *, now_ms: int) -> Role | None
     return Role(row.role) if row.expires_at > now_ms else None
 
 
-def count_failure(connection: Connection, key: str, *, now_ms: int, window_ms: int) -> int:
+def count_failure(connection: Connection, key: str, *, now_ms: int) -> int:
     """Count one more try, and return how many that makes; a window begins with its first."""
-    table, is_over = sign_in_failures, sign_in_failures.c.since <= now_ms - window_ms
+    table, is_over = sign_in_failures, sign_in_failures.c.since <= now_ms - TRIES_MS
     insert_new(connection, table, [{"key": key, "since": now_ms, "count": 0}], unless=["key"])
     counted = (
         update(table)
@@ -189,13 +191,6 @@ def count_failure(connection: Connection, key: str, *, now_ms: int, window_ms: i
 def forget_failures(connection: Connection, key: str) -> None:
     """The right password was given."""
     connection.execute(delete(sign_in_failures).where(sign_in_failures.c.key == key))
-
-
-def purge_expired(connection: Connection, *, now_ms: int, window_ms: int) -> None:
-    """Remove what is over: sessions, links, counts."""
-    connection.execute(delete(sessions).where(sessions.c.expires_at <= now_ms))
-    connection.execute(delete(sign_in_links).where(sign_in_links.c.expires_at <= now_ms))
-    connection.execute(delete(sign_in_failures).where(sign_in_failures.c.since <= now_ms - window_ms))
 
 
 def _digest(secret: str) -> bytes:

@@ -13,7 +13,7 @@ from ..core.verdict import Decision, Detail, Verdict
 from ..errors import EngineError, ModerationError
 from ..ids import random_hex
 from ..observability.request_context import RequestContext
-from .codes import ACTIONS, COVERAGES, DETAILS, NO_DECISION, TARGETS, mask_of, part_mask_of
+from .codes import ACTIONS, COVERAGES, DETAILS, NO_DECISION, TARGETS, mask_of, part_mask_of, stored_name
 
 __all__ = ["Kept", "Record", "line_of", "read_line"]
 
@@ -79,7 +79,7 @@ def line_of(
     conversation, policy = check.conversation, check.policy
     text = conversation.messages[-1].content
     app = context.app or context.key_name or ""
-    tool = conversation.tool if policy.tools else None
+    tool = stored_name(conversation.tool) if policy.tools and conversation.tool is not None else None
     decided = _decided(outcome) if isinstance(outcome, Decision) else _failed(outcome)
     identity, action, verdict, engine, model, reason, error, degraded, cached, latency_ms = decided
     return orjson.dumps(

@@ -19,7 +19,7 @@ from ..core.keyed_hash import KeyedHashes
 from ..core.moderator import Check
 from ..core.policy import Policy
 from ..core.verdict import Decision
-from ..errors import ModerationError, StoreUnavailable
+from ..errors import ConfigurationError, ModerationError, StoreUnavailable
 from ..observability.logs import log_event
 from ..observability.request_context import request_context
 from .record import Record, line_of, read_line
@@ -35,6 +35,8 @@ _MANY, _LONGER = 20, 2.5
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.1, 2.0
 _TICK_S = 30.0
 _MOST_POLICIES = 4096
+# The latter: meanwhile the tables are of a newer program.
+_AWAY = (StoreUnavailable, ConfigurationError)
 
 
 class RecordEvents(Protocol):
@@ -81,6 +83,8 @@ class _Queue:
         self.is_closing = threading.Event()
         self.ends_at = float("inf")
         self.is_dropping = False
+        self.is_over = False
+        """Nobody writes any more what comes now."""
 
     @property
     def waiting(self) -> int:
@@ -89,7 +93,7 @@ class _Queue:
     def put(self, line: bytes, *, memory_bytes: int) -> bool:
         """Append a line; False where there is no room."""
         with self.lock:
-            if self.bytes + len(line) > memory_bytes:
+            if self.is_over or self.bytes + len(line) > memory_bytes:
                 return False
             self.bytes += len(line)
             self.lines.append(line)
@@ -165,6 +169,8 @@ class Recorder:
         queue.news.set()
         if queue.thread is not None:
             queue.thread.join(within_s + 1.0)
+        with queue.lock:
+            queue.is_over = True
         if queue.waiting:
             self._events.records_dropped(queue.waiting)
             log_event(_log, logging.ERROR, "records_lost", count=queue.waiting, reason="the process ended")
@@ -191,7 +197,7 @@ class Recorder:
         for policy in (check.policy, *check.policy.shadow):
             self._note(policy)
         if not queue.put(line, memory_bytes=self._memory_bytes):
-            self._drop(queue, reason="the queue is full")
+            self._drop(queue, reason="the process ended" if queue.is_over else "the queue is full")
         if queue.thread is None:
             self.open()
 
@@ -237,9 +243,9 @@ class Recorder:
         while True:
             try:
                 refused = self._sink.write(records, self._policy, again=again)
-            except StoreUnavailable as error:
+            except _AWAY as error:
                 if not again:
-                    log_event(_log, logging.WARNING, "store_unavailable", reason=error.message)
+                    log_event(_log, logging.WARNING, "store_unavailable", reason=str(error))
                 again = True
                 self._events.records_waiting(queue.waiting)
                 if monotonic() + pause > queue.ends_at:
@@ -247,6 +253,10 @@ class Recorder:
                 self._pause(queue, pause)
                 pause = min(pause * 2, _LONGEST_PAUSE_S)
                 continue
+            except Exception:
+                # A thread that ended would leave all that comes later waiting until there is no room.
+                _log.exception("records_not_written")
+                refused = len(batch)
             queue.written(batch)
             self._tell(queue, len(batch), refused, was_away=again)
             return True
@@ -275,5 +285,7 @@ class Recorder:
         try:
             if not queue.is_closing.is_set() and self._sink.look_after():
                 queue.news.set()
-        except StoreUnavailable as error:
-            log_event(_log, logging.WARNING, "store_unavailable", reason=error.message)
+        except _AWAY as error:
+            log_event(_log, logging.WARNING, "store_unavailable", reason=str(error))
+        except Exception:
+            _log.exception("housekeeping_failed")

@@ -144,9 +144,10 @@ def test_a_table_is_judged_row_by_row_and_saved(browser: Any, console: Console, 
         '1,"How do I bake ""bread"", please?"',
         "2,How can I make a bomb?",
         '3,"two\nlines, one comma"',
+        "4,=bread",
     ]
     table.write_text(
-        "\ufeff" + "\r\n".join([*rows, *(f"{n},bread {n}" for n in range(4, 46))]) + "\r\n", encoding="utf-8"
+        "\ufeff" + "\r\n".join([*rows, *(f"{n},bread {n}" for n in range(5, 46))]) + "\r\n", encoding="utf-8"
     )
     # What the button would save.
     browser.execute_script("""
@@ -161,10 +162,11 @@ def test_a_table_is_judged_row_by_row_and_saved(browser: Any, console: Console, 
     script = "const done = arguments[0]; window.kept.text().then(done)"
     saved = list(csv.reader(io.StringIO(browser.execute_async_script(script).removeprefix("\ufeff"))))
     assert saved[0][:3] == ["id", "prompt", "a_action"]
-    assert [row[1] for row in saved[1:4]] == [
+    assert [row[1] for row in saved[1:5]] == [
         'How do I bake "bread", please?',
         "How can I make a bomb?",
         "two\nlines, one comma",
+        "'=bread",
     ]
     assert [row[2] for row in saved[1:4]] == ["allow", "block", "allow"]
     assert len(saved) == 46

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import base64
 import dataclasses
 import hashlib
 import re
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from apps import keys, make_client, make_service
 from console import Visitor, console_service, visitor
+from sqlalchemy.exc import DataError
 
 from moderation_service.config.settings import Settings
 from moderation_service.console import blueprint
@@ -19,6 +21,7 @@ from moderation_service.console.security import own_address
 from moderation_service.console.texts import chinese, choose_language
 from moderation_service.core.person import Role
 from moderation_service.errors import ConfigurationError
+from moderation_service.store import reviews
 from moderation_service.web import create_app
 
 CONSOLE = Path(blueprint.__file__).parent
@@ -167,6 +170,42 @@ def test_a_database_that_is_away_is_a_page_that_says_so(tmp_path: Path) -> None:
         assert reply.status_code == 503
         assert "Not available now" in reply.text
         assert reply.headers["Retry-After"]
+
+
+@pytest.mark.parametrize("content", [b"1", b"null", b'{"a": 1}', b'[["done"], {}]', b"[" * 2000, b"\xff"])
+def test_a_cookie_that_was_made_up_says_nothing(tmp_path: Path, content: bytes) -> None:
+    stranger = visitor(tmp_path, None)
+    stranger.client.set_cookie("moderation_notice", base64.urlsafe_b64encode(content).decode(), path="/console")
+    assert stranger.get("/sign-in").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "status"),
+    [
+        ("/apps/offenders/99999999999999999999/undo", {}, 404),
+        ("/apps/offenders/9223372036854775807/undo", {}, 404),
+        ("/apps/new", {"name": "shop", "per_day": "9" * 5000}, 400),
+        ("/apps/new", {"name": "shop", "per_day": "9" * 15}, 400),
+    ],
+)
+def test_a_number_that_is_too_large_is_a_mistake(tmp_path: Path, path: str, form: dict[str, str], status: int) -> None:
+    assert visitor(tmp_path).post(path, **form).status_code == status
+
+
+def test_a_table_that_is_nested_too_deeply_is_a_mistake(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path)
+    headers = {"X-CSRF-Token": somebody.token, "Content-Type": "application/json"}
+    assert somebody.client.post("/console/playground/rows", data=b"[" * 100_000, headers=headers).status_code == 400
+
+
+def test_what_the_database_can_not_hold_is_a_mistake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise DataError("SELECT", {"id": "\0"}, ValueError("a NUL"))  # as PostgreSQL's driver does
+
+    monkeypatch.setattr(reviews, "skip", refuse)
+    reply = visitor(tmp_path).post("/review/item/%00/skip")
+    assert reply.status_code == 400
+    assert "can&#39;t hold what was sent" in reply.text
 
 
 def test_a_fragment_gets_its_error_as_a_fragment(tmp_path: Path) -> None:

@@ -224,6 +224,24 @@ def test_a_provider_that_is_away_or_another_one_is_told(tmp_path: Path) -> None:
         assert somebody.get("/oidc/start").status_code == 403
 
 
+def test_a_slow_provider_holds_few_threads_whoever_asks(tmp_path: Path) -> None:
+    somebody = somebody_at(tmp_path, **ALL)
+    inner: list[int] = []
+
+    def answer(request: Any) -> tuple[int, dict[str, str], str]:
+        # While this one waits for its answer the next one asks.
+        inner.append(somebody.client.application.test_client().get("/console/oidc/start").status_code)
+        return 200, {}, json.dumps({"issuer": ISSUER, "authorization_endpoint": f"{ISSUER}/authorize"})
+
+    with responses.RequestsMock() as mock:
+        mock.add_callback(responses.GET, f"{ISSUER}/.well-known/openid-configuration", callback=answer)
+        assert somebody.get("/oidc/start").status_code == 303
+        assert inner == [429, 303, 303, 303]
+        inner.clear()
+        assert somebody.get("/oidc/start").status_code == 303, "each turn was given back"
+        assert inner == [429, 303, 303, 303]
+
+
 @pytest.mark.parametrize(
     ("settings", "said"),
     [

@@ -48,6 +48,7 @@ def test_a_draft_is_checked_and_compared_and_forgotten(viewer: Visitor) -> None:
     [
         ("policies:\n  mine: {actions: {unsafe: blok}}", "", "draft.yaml:2: `actions.unsafe` must be one of"),
         ("policies: [", "", "draft.yaml:"),
+        ("policies: " + "[" * 3000, "", "nested too deeply"),
         ("policies: {}", "", "it defines no policy that differs"),
         ("a" * 200_001, "", "the limit is 200000"),
         (DRAFT, "other", "it has mine."),

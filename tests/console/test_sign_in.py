@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from console import Visitor, sign_in_link, token_in, visitor
+from sqlalchemy import func, select
 
-from moderation_service.console import passwords
+from moderation_service.console import passwords, sign_in
 from moderation_service.core.person import Role
+from moderation_service.errors import Overloaded
 from moderation_service.store import people
-from moderation_service.store.schema import sessions, trail
+from moderation_service.store.schema import sessions, sign_in_failures, trail
 from moderation_service.store.trail import now_ms
 
 PASSWORD = "correct horse battery staple"
@@ -104,8 +108,36 @@ def test_guessing_ends_after_five_tries_even_with_the_right_password_then(tmp_pa
 def test_a_window_of_tries_ends(tmp_path: Path) -> None:
     somebody = visitor(tmp_path, None)
     with somebody.database.write() as connection:
-        counts = [people.count_failure(connection, "k", now_ms=at, window_ms=100) for at in (1000, 1050, 1099, 1100)]
+        after = (0, 50, people.TRIES_MS - 1, people.TRIES_MS)
+        counts = [people.count_failure(connection, "k", now_ms=1000 + ms) for ms in after]
     assert counts == [1, 2, 3, 1]
+
+
+def test_a_stranger_who_tries_one_name_after_the_other_does_not_fill_the_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sign_in, "_TRIES_FROM_PLACE", 3)
+    somebody = visitor(tmp_path, None)
+    assert [try_to_sign_in(somebody, f"name {number}", "x") for number in range(6)] == [403] * 3 + [429] * 3
+    with somebody.database.read() as connection:
+        rows = connection.execute(select(func.count()).select_from(sign_in_failures)).scalar_one()
+    assert rows == 1 + 2 * 3, "the place, and both of each of the first three"
+
+
+def test_few_threads_wait_for_passwords_to_be_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    goes_on = threading.Event()
+
+    class Slow:
+        def verify(self, kept: str, password: str) -> bool:
+            return goes_on.wait(30)
+
+    monkeypatch.setattr(passwords, "_hasher", Slow)
+    with ThreadPoolExecutor(5) as threads:
+        tries = [threads.submit(passwords.is_password, PASSWORD, "kept") for _ in range(5)]
+        done, waiting = wait(tries, timeout=30, return_when=FIRST_COMPLETED)
+        goes_on.set()
+    assert [type(one.exception()) for one in done] == [Overloaded]
+    assert [one.result() for one in waiting] == [True] * 4
 
 
 def test_the_right_password_starts_the_count_anew(tmp_path: Path) -> None:

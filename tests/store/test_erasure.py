@@ -15,7 +15,9 @@ from moderation_service.store import housekeeping
 from moderation_service.store.database import Database
 from moderation_service.store.erasure import erase_user, purge
 from moderation_service.store.housekeeping import Housekeeping
+from moderation_service.store.people import TRIES_MS, count_failure
 from moderation_service.store.record import Kept
+from moderation_service.store.reviews import take
 from moderation_service.store.schema import (
     appeals,
     decisions,
@@ -25,6 +27,7 @@ from moderation_service.store.schema import (
     reviews,
     rollup,
     sessions,
+    sign_in_failures,
     texts,
     trail,
 )
@@ -73,6 +76,16 @@ def test_texts_and_records_go_when_their_time_is_over_and_the_sums_stay(database
 
 
 @pytest.mark.usefixtures("at_noon")
+def test_counted_tries_to_sign_in_go_when_their_time_is_over(database: Database) -> None:
+    with database.write() as connection:
+        for key, at in (("old", NOW - TRIES_MS), ("new", NOW - TRIES_MS + 1)):
+            count_failure(connection, key, now_ms=at)
+    Housekeeping(database, records_days=90).step()
+    with database.read() as connection:
+        assert connection.execute(select(sign_in_failures.c.key)).scalars().all() == ["new"]
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_records_are_kept_for_ever_where_no_time_is_set(database: Database) -> None:
     written(database, a_record(at=1))
     Housekeeping(database, records_days=0).step()
@@ -84,7 +97,8 @@ def test_it_goes_a_chunk_at_a_time_and_only_one_process_is_at_it(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(housekeeping, "CHUNK", 4)
-    monkeypatch.setattr(housekeeping.delete_chunk, "__kwdefaults__", {"most": 4})
+    for function in (housekeeping.delete_chunk, housekeeping.delete_decisions):
+        monkeypatch.setattr(function, "__kwdefaults__", {"most": 4})
     written(database, *[a_record(at=1) for _ in range(10)])
     one, other = Housekeeping(database, records_days=90), Housekeeping(database, records_days=90)
     assert one.step()
@@ -111,10 +125,11 @@ def test_a_purge_takes_what_is_older_and_leaves_a_line_in_the_trail(database: Da
     ]
 
 
-def fill(database: Database, *, app: str, user: str, many: int = 1) -> str:
+def fill(database: Database, *, app: str, user: str, many: int = 1, at: int = NOW) -> str:
     """Decisions of an end user, the first with all that can hang on one."""
     whose = HASHES.user(app, user)
-    sent = [a_record(app=app, user_hash=whose.hex(), kept=Kept(f"by {user} of {app}", [], 9)) for _ in range(many)]
+    kept = Kept(f"by {user} of {app}", [], 9)
+    sent = [a_record(at=at, app=app, user_hash=whose.hex(), kept=kept) for _ in range(many)]
     written(database, *sent)
     identity = sent[0].decision_id
     with database.write() as connection:
@@ -127,6 +142,26 @@ def fill(database: Database, *, app: str, user: str, many: int = 1) -> str:
         values = {"app": app, "user_hash": whose, "policy": "balanced", "action": 2, "blocks": 3, **until}
         connection.execute(escalations.insert().values(values))
     return identity
+
+
+@pytest.mark.usefixtures("at_noon")
+@pytest.mark.parametrize("way", ["by itself", "purge"])
+def test_what_hangs_on_a_record_goes_with_it_and_the_next_reviewer_gets_what_is_there(
+    database: Database, way: str
+) -> None:
+    old = fill(database, app="shop", user="eve", at=NOW - 91 * DAY_MS)
+    there = fill(database, app="shop", user="adam", at=NOW - DAY_MS)
+    with database.write() as connection:
+        connection.execute(reviews.delete())
+    if way == "purge":
+        purge(database, before=NOW - 90 * DAY_MS, actor="command line", pause=no_pause)
+    else:
+        Housekeeping(database, records_days=90).step()
+    left = everything(database)
+    assert old not in left
+    assert "eve of shop says" not in left
+    with database.write() as connection:
+        assert take(connection, reviewer="anna", now_ms=NOW) == there
 
 
 def test_nothing_of_an_end_user_is_left_after_an_erasure_and_all_of_others_is(database: Database) -> None:

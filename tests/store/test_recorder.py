@@ -16,10 +16,17 @@ from recording import Events
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.keyed_hash import KeyedHashes
 from moderation_service.core.moderator import Check, Moderator
-from moderation_service.core.policy import BUILT_IN, KeepText, Policy
+from moderation_service.core.policy import BUILT_IN, KeepText, Policy, ToolRules
 from moderation_service.core.verdict import Action, Coverage, Decision, Detail, ListedBy, Span
 from moderation_service.core.verdict_cache import VerdictCache
-from moderation_service.errors import DeadlineExceeded, EngineUnavailable, FailureReason, StoreUnavailable, TooLarge
+from moderation_service.errors import (
+    ConfigurationError,
+    DeadlineExceeded,
+    EngineUnavailable,
+    FailureReason,
+    StoreUnavailable,
+    TooLarge,
+)
 from moderation_service.observability.request_context import RequestContext, request_context
 from moderation_service.store.record import Kept, Record
 from moderation_service.store.recorder import Recorder
@@ -232,6 +239,17 @@ def test_a_policy_says_which_texts_are_kept(keep: KeepText, kept: list[str]) -> 
     assert [one.kept for one in records if one.kept] == [Kept(text, [], 3) for text in kept]
 
 
+def test_a_name_of_a_tool_that_is_no_text_keeps_no_decision_out_of_the_records() -> None:
+    rules = BUILT_IN["balanced"].rules
+    policy = Policy("own", "", rules, tools=[ToolRules("*", *rules.values())])
+    sink, events = Sink(), Events()
+    with recording(sink, events) as recorder:
+        made_up = replace(Conversation.of(prompt="a bomb"), tool="search\udc00" + "x" * 1000)
+        moderator(recorder).decide([Check(made_up, policy)])
+        [record] = recorded(sink, recorder)
+    assert (record.tool, events.dropped) == ("search?" + "x" * 193, 0)
+
+
 def test_without_a_policy_that_keeps_text_none_is_handed_over() -> None:
     sink = Sink()
     sink.is_there.clear()
@@ -324,12 +342,70 @@ def test_what_the_database_refuses_is_counted() -> None:
     assert (events.written, events.dropped) == (1, 1)
 
 
+def test_a_fault_that_nobody_thought_of_loses_its_batch_and_not_the_writer(caplog: pytest.LogCaptureFixture) -> None:
+    sink, events = Sink(), Events()
+
+    def fail(record: Record) -> bool:
+        if record.chars == len("odd"):
+            raise KeyError("what someone wrote")
+        return False
+
+    sink.refuses = fail
+    with recording(sink, events) as recorder:
+        moderated = moderator(recorder)
+        moderated.decide([check("odd")])
+        recorded(sink, recorder)
+        moderated.decide([check("after it")])
+        assert [one.chars for one in recorded(sink, recorder)] == [len("after it")]
+    assert (events.written, events.dropped) == (1, 1)
+    assert [one.message for one in caplog.records if one.exc_info] == ["records_not_written"]
+
+
+def test_what_can_not_be_looked_after_does_not_end_the_writer() -> None:
+    sink = Sink()
+
+    def fail() -> bool:
+        raise KeyError("odd")
+
+    sink.look_after = fail  # type: ignore[method-assign]
+    with recording(sink) as recorder:
+        moderated = moderator(recorder)
+        for number in range(1, 4):
+            moderated.decide([check("one")])
+            assert len(recorded(sink, recorder)) == number
+
+
+def test_tables_of_a_newer_program_are_waited_for_as_a_database_that_is_away(caplog: pytest.LogCaptureFixture) -> None:
+    sink, events = Sink(), Events()
+    tables_are_newer = [True, True, False]
+
+    def is_newer(record: Record) -> bool:
+        if tables_are_newer.pop(0):
+            raise ConfigurationError("store: the tables are of a newer program (version 9); update this one.")
+        return False
+
+    sink.refuses = is_newer
+    with recording(sink, events) as recorder:
+        moderator(recorder).decide([check("one")])
+        assert len(recorded(sink, recorder)) == 1
+    assert (events.written, events.dropped) == (1, 0)
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == ["store_unavailable"]
+
+
 def test_closing_writes_what_waits() -> None:
     sink = Sink()
     recorder = Recorder(sink, hashes=HASHES, events=Events(), memory_bytes=1 << 20, wait_s=60)
     moderator(recorder).decide([check(f"number {number}") for number in range(700)])
     recorder.close()
     assert len(sink.records) == 700
+
+
+def test_what_is_decided_after_closing_is_counted_as_lost_and_not_kept() -> None:
+    sink, events = Sink(), Events()
+    with recording(sink, events) as recorder:
+        moderator(recorder).decide([check("one")])
+    moderator(recorder).decide([check("two"), check("three")])
+    assert (len(sink.records), events.dropped, recorder.waiting) == (1, 2, 0)
 
 
 def test_closing_while_the_database_is_away_ends_in_time_and_says_what_is_lost(

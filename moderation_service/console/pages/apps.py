@@ -22,6 +22,7 @@ __all__ = ["page"]
 
 page = Page("apps", title="Apps", order=50)
 _DAY_S = 86_400
+_MOST_DIGITS = 18
 _KEEP_DAYS = (0, 1, 7, 30)
 _LIMITS = ("per_second", "per_minute", "per_day", "at_once")
 _LISTS = ("policies", "doors", "end_user")
@@ -132,7 +133,7 @@ def offenders(visit: Visit) -> Response:
     return visit.render("offenders.html", rows=rows, now=now_ms(), may_undo=visit.person.may(Role.REVIEWER))
 
 
-@page.post("/offenders/<int:number>/undo", role=Role.REVIEWER)
+@page.post("/offenders/<int(max=9223372036854775807):number>/undo", role=Role.REVIEWER)
 def undo(visit: Visit) -> Response:
     """End one before its time."""
     with visit.parts.database.write() as connection:
@@ -179,8 +180,13 @@ def _content(form: Mapping[str, str]) -> dict[str, object]:
     for name in _LISTS:
         found[name] = [one.strip() for one in form.get(name, "").split(",") if one.strip()] or None
     limits = {name: form.get(name, "").strip() for name in _LIMITS}
-    found["limits"] = {name: int(text) if text.isdecimal() else text for name, text in limits.items() if text} or None
+    found["limits"] = {name: _count(text) for name, text in limits.items() if text} or None
     return found
+
+
+def _count(text: str) -> int | str:
+    """The number, or what was written in its place; of one that is far too long, too."""
+    return int(text) if text.isdecimal() and len(text) <= _MOST_DIGITS else text
 
 
 def _refused(visit: Visit) -> Mapping[str, Mapping[str, int]]:

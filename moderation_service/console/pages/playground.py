@@ -47,7 +47,10 @@ def judge(visit: Visit) -> Response:
 @page.post("/rows")
 def rows(visit: Visit) -> Response:
     """A part of a table, as JSON: the browser goes through the table, and nothing of it is kept here."""
-    asked = visit.request.get_json(silent=True)
+    try:
+        asked = visit.request.get_json(silent=True)
+    except RecursionError:
+        asked = None
     sent: dict[str, Any] = asked if isinstance(asked, dict) else {}
     texts = sent.get("rows")
     if not isinstance(texts, list) or not 0 < len(texts) <= MOST_IN_PART or not all(map(_is_row, texts)):

@@ -28,8 +28,10 @@
     return rows.filter((row) => row.length > 1 || row[0].trim() !== "");
   }
 
+  // What a spreadsheet would run; see `core/spreadsheet`.
+  const plain = (value) => (/^[=+\-@\t\r\n＝＋－＠]/.test(value) ? `'${value}` : value);
   const quoted = (value) => (/[",\r\n]/.test(value) ? `"${value.replaceAll('"', '""')}"` : value);
-  const written = (rows) => rows.map((row) => row.map((value) => quoted(String(value))).join(",") + "\r\n").join("");
+  const written = (rows) => rows.map((row) => row.map((value) => quoted(plain(String(value)))).join(",") + "\r\n").join("");
   const filled = (text, values) => text.replace(/\{(\w+)\}/g, (all, name) => values[name]);
 
   const place = $("table"), said = place.dataset;
