@@ -297,6 +297,15 @@ def test_the_items_of_a_batch_are_counted_and_none_is_judged_over_the_limit(tmp_
     assert (reply.status_code, reply.json) == (413, error("too_large", told))
 
 
+def test_a_trainer_and_a_guard_are_counted_by_their_texts_too(tmp_path: Path) -> None:
+    samples = {"query": [f"q {one}" for one in range(3)], "prompts": ["q"] * 3}
+    conversation = {"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}
+    for address, body in (("/rewards/openrlhf", samples), ("/v2/guard", conversation)):
+        client = make_apps_client(tmp_path, "limits: {per_minute: 4}")
+        statuses = [client.post(address, json=body, headers=headers(SHOP)).status_code for _ in range(3)]
+        assert statuses[-1] == 429, (address, statuses)
+
+
 def test_a_refused_request_does_not_use_up_another_window(tmp_path: Path) -> None:
     client = make_apps_client(tmp_path, "limits: {per_second: 1, per_minute: 2}")
     first, second = ask(client), ask(client)
