@@ -208,7 +208,8 @@ def build_service(
     following = None
     if store is not None:
         following = Following(store.database, callers, escalator, in_file=apps)
-        following.refresh_or_go_on()
+        if not following.refresh_or_go_on() and earlier is not None and earlier.following is not None:
+            following.go_on_as(earlier.following)
         # A file that is open over a fork would lose its locks.
         store.database.close()
     wants_users = escalator is not None or store is not None
