@@ -120,6 +120,12 @@ def test_a_mistake_is_named_and_changes_nothing(
         assert [one.app.name for one in apps.load_apps(connection)] == ["shop"]
 
 
+@pytest.mark.parametrize("text", ["店 😀 𠀀", "\\ud83d\\ude00", "a\x85\x7f\x00\x1b: # {"])
+def test_a_description_may_have_any_character(database: Database, text: str) -> None:
+    create(database, content={"description": text})
+    assert stored(database).app.description == text
+
+
 def test_what_is_not_there_can_not_be_changed(database: Database) -> None:
     with database.write() as connection, pytest.raises(NotFound):
         apps.rotate(connection, "nobody", keep_s=0, actor="anna")
