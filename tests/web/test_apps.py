@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -342,6 +343,26 @@ def test_a_stream_is_under_way_until_its_last_byte(tmp_path: Path) -> None:
         assert b"[DONE]" in first.get_data()
         first.close()
         assert ask(app.test_client()).status_code == 200
+
+
+def test_a_client_that_hangs_up_makes_room_whatever_fails_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("cannot count")
+
+    with fake_llm() as llm:
+        path = write_apps(tmp_path, "limits: {at_once: 1}")
+        service = make_service(apps_file=path, chat_upstream=Url(llm.url))
+        app = create_app(service=service)
+        body = {"model": "llm-1", "stream": True, **CHAT}
+        for fails in (False, True):
+            reply = app.test_client().post("/v1/chat/completions", json=body, headers=headers(SHOP), buffered=False)
+            assert next(iter(reply.response))
+            assert ask(app.test_client()).status_code == 429
+            with contextlib.suppress(RuntimeError), monkeypatch.context() as patched:
+                if fails:
+                    patched.setattr(service.metrics, "chat_ended", broken)
+                reply.close()
+            assert ask(app.test_client()).status_code == 200
 
 
 def test_an_error_ends_a_request_too(tmp_path: Path) -> None:
