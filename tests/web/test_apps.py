@@ -224,34 +224,48 @@ def test_the_shapes_are_those_of_each_contract(tmp_path: Path) -> None:
     assert anthropic.json["error"] == {"type": "rate_limit_error", "message": OVER}
 
 
+OUTLET = {"user": {}, "body": {"messages": [*CHAT["messages"], {"role": "assistant", "content": "The answer."}]}}
+FORM = {"Action": "TextModerationPlus", "Service": "llm_query_moderation", "ServiceParameters": '{"content": "hello"}'}
+
+
 @pytest.mark.parametrize(
     ("path", "sent", "withheld"),
     [
         (
             "/portkey",
-            {"eventType": "beforeRequestHook", "request": {"json": CHAT}, "response": {}},
+            {"json": {"eventType": "beforeRequestHook", "request": {"json": CHAT}, "response": {}}},
             lambda reply: reply.json["verdict"] is False,
         ),
         (
             "/dify/moderation",
-            {"point": "app.moderation.input", "params": {"app_id": "a", "inputs": {}, "query": "hello"}},
+            {"json": {"point": "app.moderation.input", "params": {"app_id": "a", "inputs": {}, "query": "hello"}}},
             lambda reply: reply.json["flagged"] is True,
         ),
         (
             "/owui/moderation-guard/filter/outlet",
-            {"user": {}, "body": {"messages": [*CHAT["messages"], {"role": "assistant", "content": "The answer."}]}},
+            {"json": OUTLET},
             lambda reply: "The answer." not in reply.text,
+        ),
+        (
+            "/",
+            {"data": {"AccessKeyId": SHOP, **FORM}},
+            lambda reply: reply.json["Data"]["RiskLevel"] == "high",
         ),
     ],
 )
-def test_a_caller_that_takes_an_error_for_a_pass_gets_a_block_over_a_limit(
+def test_a_caller_that_takes_an_error_for_a_pass_gets_a_block_whatever_its_app_may_not(
     tmp_path: Path, path: str, sent: dict[str, Any], withheld: Any
 ) -> None:
-    client = make_apps_client(tmp_path, ONE_A_DAY)
-    first, second = (client.post(path, json=sent, headers=headers(SHOP)) for _ in range(2))
-    assert (first.status_code, second.status_code) == (200, 200)
-    assert not withheld(first)
-    assert withheld(second)
+    def asked(client: FlaskClient) -> Any:
+        reply = client.post(path, headers=headers(SHOP), **sent)
+        assert reply.status_code == 200
+        return reply
+
+    limited = make_apps_client(tmp_path, ONE_A_DAY)
+    assert not withheld(asked(limited))
+    assert withheld(asked(limited))
+    assert withheld(asked(make_apps_client(tmp_path, "doors: [mcp]")))
+    assert withheld(asked(make_apps_client(tmp_path, "expires: 2020-01-01")))
 
 
 def test_the_key_of_an_app_may_come_in_the_body_where_the_contract_has_it_there(tmp_path: Path) -> None:
