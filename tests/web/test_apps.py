@@ -312,10 +312,15 @@ def test_the_items_of_a_batch_are_counted_and_none_is_judged_over_the_limit(tmp_
     assert (reply.status_code, reply.json) == (413, error("too_large", told))
 
 
-def test_a_trainer_and_a_guard_are_counted_by_their_texts_too(tmp_path: Path) -> None:
+def test_trainers_and_guardrails_are_counted_by_their_texts_too(tmp_path: Path) -> None:
     samples = {"query": [f"q {one}" for one in range(3)], "prompts": ["q"] * 3}
     conversation = {"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}
-    for address, body in (("/rewards/openrlhf", samples), ("/v2/guard", conversation)):
+    answers = {"input_type": "response", "texts": ["one", "two", "three"]}
+    for address, body in (
+        ("/rewards/openrlhf", samples),
+        ("/v2/guard", conversation),
+        ("/beta/litellm_basic_guardrail_api", answers),
+    ):
         client = make_apps_client(tmp_path, "limits: {per_minute: 4}")
         statuses = [client.post(address, json=body, headers=headers(SHOP)).status_code for _ in range(3)]
         assert statuses[-1] == 429, (address, statuses)
