@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import CONTEXT, load
-from .stored import ACTOR, MOMENT, hashes_of, open_database, write_rows
+from .stored import ACTOR, MOMENT, hashes_of, open_database, write_rows, writing
 
 if TYPE_CHECKING:
     from ..store.database import Database
@@ -71,7 +70,7 @@ def export(
     wanted = Filter(since=since, until=until or _now(), app=app, actions=frozenset(actions) if actions else None)
     with ExitStack() as closed:
         closed.callback(database.close)
-        to = _opened(output, closed)
+        to = closed.enter_context(writing(output))
         columns = [*_columns(), *(["text"] if with_texts else [])]
         written = write_rows(_exported(database, wanted, with_texts=with_texts), columns, to=to, is_csv=form == "csv")
     click.echo(f"{written} records", err=True)
@@ -93,7 +92,7 @@ def usage_command(
     database = open_database(load(config_file, {}).settings)
     with ExitStack() as closed:
         closed.callback(database.close)
-        to = _opened(output, closed)
+        to = closed.enter_context(writing(output))
         with database.read() as connection:
             found = usage(connection, since=since, until=until or _now(), app=app)
         rows = [
@@ -180,17 +179,6 @@ def _columns() -> list[str]:
     from ..store.records import EXPORTED
 
     return list(EXPORTED)
-
-
-def _opened(output: Path | None, closed: ExitStack) -> IO[Any]:
-    if output is None:
-        return sys.stdout
-    # For the owner only: it is about what people wrote.
-    return closed.enter_context(open(output, "w", encoding="utf-8", opener=_private))
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
 
 
 def _now() -> int:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .options import CONTEXT, load, setting_options
-from .stored import MOMENT, open_database
+from .stored import MOMENT, open_database, writing
 
 if TYPE_CHECKING:
     from ..config.settings import Settings
@@ -41,7 +39,7 @@ def export(since: int, output: Path | None, config_file: Path | None, **given: A
     """
     found = _labelled(load(config_file, given).settings, since)
     rows = [one.row for one in found if one.row is not None]
-    with _writing(output) as stream:
+    with writing(output) as stream:
         for row in rows:
             stream.write(json.dumps(row, ensure_ascii=False) + "\n")
     click.echo(f"{len(rows)} labelled texts; of {len(found) - len(rows)} more the text was not kept", err=True)
@@ -132,14 +130,3 @@ def _labelled(settings: Settings, since: int) -> list[Labelled]:
 def _scored(found: Sequence[Labelled], target: Target | None) -> list[Labelled]:
     """Those that have scores, of that target."""
     return [one for one in found if one.p_unsafe is not None and target in (None, one.target)]
-
-
-@contextmanager
-def _writing(output: Path | None) -> Iterator[IO[str]]:
-    """Standard output, or a file that only its owner can read: it has texts of users in it."""
-    if output is None:
-        yield sys.stdout
-        return
-    output.touch(mode=0o600)
-    with output.open("w", encoding="utf-8") as stream:
-        yield stream

@@ -5,9 +5,14 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import re
-from collections.abc import Iterable, Mapping
+import stat
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
 from time import time
 from typing import IO, TYPE_CHECKING
 
@@ -26,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _Type = click.ParamType  # older ones of click are not generic
 
-__all__ = ["ACTOR", "MOMENT", "hashes_of", "open_database", "write_rows"]
+__all__ = ["ACTOR", "MOMENT", "hashes_of", "open_database", "write_rows", "writing"]
 
 ACTOR = "command line"
 """In the audit trail: whoever can read the settings."""
@@ -54,6 +59,23 @@ class _Moment(_Type):
 
 MOMENT = _Moment()
 """The type of an option such as `--since`."""
+
+
+@contextmanager
+def writing(output: Path | None) -> Iterator[IO[str]]:
+    """Standard output, or a file for its owner only, even if it was there: it is about what people wrote."""
+    if output is None:
+        yield sys.stdout
+        return
+    with open(output, "w", encoding="utf-8", opener=_private) as stream:
+        yield stream
+
+
+def _private(path: str, flags: int) -> int:
+    descriptor = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):  # and no pipe or /dev/null
+        os.fchmod(descriptor, 0o600)
+    return descriptor
 
 
 def open_database(settings: Settings) -> Database:

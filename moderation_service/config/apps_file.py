@@ -33,6 +33,7 @@ _KEY_FIELDS = ("sha256", "env", "file", "expires")
 _LIMIT_FIELDS = ("per_second", "per_minute", "per_day", "at_once")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(r"header:[A-Za-z0-9-]{1,64}|[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
+_ESCAPES = re.compile(r"\\\\|(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 _MAX_PLACES = 8
 _NO_FILE = Path("app")
 _BOOLS = {"true": True, "false": False}
@@ -51,7 +52,7 @@ def read_app(name: str, content: Mapping[str, object], *, policies: Collection[s
 
     Raises InvalidRequest that names the field.
     """
-    node = yaml.compose(json.dumps(content), Loader=yaml.SafeLoader)
+    node = yaml.compose(_as_yaml(content), Loader=yaml.SafeLoader)
     assert node is not None, "JSON is never an empty document"
     try:
         return _Reader(_NO_FILE, policies, {}).app(name, node, has_keys=False)
@@ -69,6 +70,15 @@ def parse_moment(text: str) -> float | None:
     except (ValueError, OverflowError):
         return None
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+
+
+def _as_yaml(content: Mapping[str, object]) -> str:
+    """JSON in ASCII, but for what it writes as two halves: in YAML these would be two characters."""
+
+    def whole(found: re.Match[str]) -> str:
+        return found[0] if found[1] is None else str(json.loads(f'"{found[1]}"'))
+
+    return _ESCAPES.sub(whole, json.dumps(content))
 
 
 class _Reader(YamlReader):

@@ -7,7 +7,6 @@ while, whatever it is. One text counts once: gateways judge a prompt twice, and 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from .verdict import Action
@@ -71,13 +70,16 @@ class Standing:
 
     @classmethod
     def decode(cls, raw: bytes | None) -> Standing:
-        """The standing of such bytes; of nothing, that of somebody unknown."""
-        found = None if raw is None else json.loads(raw)
-        if not isinstance(found, Mapping):
+        """The standing of such bytes; of nothing, that of somebody unknown. Raises ValueError for any others."""
+        if raw is None:
             return NOTHING
-        blocks = tuple((float(at), str(text)) for at, text in found["blocks"])
-        action = None if found["action"] is None else Action(found["action"])
-        return cls(blocks, action, float(found["until"]), float(found["since"]))
+        try:
+            found = json.loads(raw)
+            blocks = tuple((float(at), str(text)) for at, text in found["blocks"])
+            action = None if found["action"] is None else Action(found["action"])
+            return cls(blocks, action, float(found["until"]), float(found["since"]))
+        except (TypeError, LookupError, RecursionError) as error:
+            raise ValueError("not a standing") from error
 
 
 NOTHING = Standing()

@@ -99,6 +99,22 @@ class Metrics:
         info = Gauge("build_info", "Always 1; the version is in the label.", ["version"],
                      multiprocess_mode="mostrecent", **make)  # fmt: skip
         info.labels(version).set(1)
+        self._make_for_decisions(make)
+        self._make_for_models(make)
+        self._make_for_callers(make)
+        self._make_for_processes(make)
+        # Made before the workers are forked: this process is the one whose children they are.
+        self._processes = ProcessCollector(pid=os.getpid(), with_children=_is_multiprocess())
+        if not _is_multiprocess():
+            self._registry.register(self._processes)
+        # Looking a labelled child up costs more than counting; the hot ones are remembered.
+        self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
+        self._decision_children: dict[tuple[object, ...], Counter] = {}
+        self._call_children: dict[tuple[Histogram, str], Histogram] = {}
+        self._app_children: dict[tuple[Counter, str, str], Counter] = {}
+
+    def _make_for_decisions(self, make: Any) -> None:
+        """Requests, what was decided on them, and where that is written down."""
         self._requests = Counter("requests", "HTTP requests answered.", ["route", "status"], **make)
         self._seconds = Histogram("request_seconds", "Time to answer, in seconds.", ["route"],
                                   buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
@@ -123,6 +139,9 @@ class Metrics:
         self._listed = Counter("list_hits", "Decisions whose action an entry of a list made.", ["list", "side"], **make)
         self._hits = Counter("cache_hits", "Checks answered from memory.", **make)
         self._misses = Counter("cache_misses", "Checks that needed an engine.", **make)
+
+    def _make_for_models(self, make: Any) -> None:
+        """Engines, model servers, and what gateways share."""
         self._engine = Histogram("engine_seconds", "Time of one call to an engine, in seconds.", ["engine"],
                                  buckets=_REQUEST_BUCKETS, **make)  # fmt: skip
         self._engine_failures = Counter("engine_failures", "Conversations an engine gave no verdict for.", ["engine"],
@@ -143,6 +162,9 @@ class Metrics:
                                          ["reason"], **make)  # fmt: skip
         self._cluster_away = Gauge("cluster_memory_away", "Workers that do without the cluster memory.",
                                    multiprocess_mode="livesum", **make)  # fmt: skip
+
+    def _make_for_callers(self, make: Any) -> None:
+        """Trainers, apps with their end users, and guarded chats."""
         self._rewards = Counter("rewards", "Rewards given to trainers, by what the guard found.", ["found"], **make)
         self._app_requests = Counter("app_requests", "Requests of apps, let in or not.", ["app", "result"], **make)
         self._app_decisions = Counter("app_decisions", "Decisions made for apps.", ["app", "action"], **make)
@@ -154,6 +176,9 @@ class Metrics:
                                  ["policy", "action"], **make)  # fmt: skip
         self._chats = Counter("chats", "Guarded chats that have ended, by how.", ["ended"], **make)
         self._chats_open = Gauge("chats_open", "Guarded chats under way.", multiprocess_mode="livesum", **make)
+
+    def _make_for_processes(self, make: Any) -> None:
+        """Room, and settings read anew."""
         self._in_flight = Gauge("requests_in_flight", "Requests that are being answered.",
                                 multiprocess_mode="livesum", **make)  # fmt: skip
         self._slots = Gauge("request_slots", "Requests that can be answered at the same time: workers x threads.",
@@ -162,15 +187,6 @@ class Metrics:
                                 multiprocess_mode="mostrecent", **make)  # fmt: skip
         self._reload_time = Gauge("config_last_reload_success_timestamp_seconds", "When the settings in use were read.",
                                   multiprocess_mode="mostrecent", **make)  # fmt: skip
-        # Made before the workers are forked: this process is the one whose children they are.
-        self._processes = ProcessCollector(pid=os.getpid(), with_children=_is_multiprocess())
-        if not _is_multiprocess():
-            self._registry.register(self._processes)
-        # Looking a labelled child up costs more than counting; the hot ones are remembered.
-        self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
-        self._decision_children: dict[tuple[object, ...], Counter] = {}
-        self._call_children: dict[tuple[Histogram, str], Histogram] = {}
-        self._app_children: dict[tuple[Counter, str, str], Counter] = {}
 
     def configured(self, *, slots: int, policies: Iterable[str]) -> None:
         """Settings were read and are in use."""

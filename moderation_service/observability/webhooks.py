@@ -99,6 +99,8 @@ class Webhooks:
         most_waiting: int = _MOST_WAITING,
     ) -> None:
         self._address = _address(url)
+        # Made once: it reads all certificates of this machine.
+        self._tls = ssl.create_default_context() if self._address.scheme == "https" else None
         self._key = None if secret is None else signing_key(secret)
         unknown = [name for name in wanted if name not in WEBHOOK_EVENTS]
         if unknown:
@@ -181,7 +183,7 @@ class Webhooks:
 
         A redirect is a status like any other: only the operator says where messages go.
         """
-        connection = _connection(self._address)
+        connection = self._connection()
         path = (self._address.path or "/") + (f"?{self._address.query}" if self._address.query else "")
         try:
             connection.request("POST", path, message.body, self._headers(message))
@@ -191,6 +193,13 @@ class Webhooks:
             return None, 0.0
         finally:
             connection.close()
+
+    def _connection(self) -> http.client.HTTPConnection:
+        host, port = self._address.hostname, self._address.port
+        assert host is not None
+        if self._tls is not None:
+            return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=self._tls)
+        return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
 
     def _headers(self, message: _Message) -> dict[str, str]:
         timestamp_s = int(time())
@@ -212,19 +221,13 @@ def _address(url: str) -> SplitResult:
     try:
         parts = urlsplit(url)
         fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isascii()
+        # As looking up the name does it: a part that is empty or too long can't be looked up.
+        (parts.hostname or "").encode("idna")
     except ValueError:
         fits = False
     if not fits or parts.username is not None or not url.isprintable() or " " in url:
         raise ConfigurationError("webhook_url: must be an address such as https://hooks.example.org/moderation.")
     return parts
-
-
-def _connection(address: SplitResult) -> http.client.HTTPConnection:
-    assert address.hostname is not None
-    if address.scheme == "https":
-        context = ssl.create_default_context()
-        return http.client.HTTPSConnection(address.hostname, address.port, timeout=_TIMEOUT_S, context=context)
-    return http.client.HTTPConnection(address.hostname, address.port, timeout=_TIMEOUT_S)
 
 
 def _seconds(retry_after: str | None) -> float:

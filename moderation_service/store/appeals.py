@@ -20,7 +20,9 @@ def file_appeal(connection: Connection, *, decision_id: str, app: str, text: str
     """
     wanted = select(decisions.c.user_hash).join_from(decisions, names, decisions.c.app == names.c.id)
     wanted = wanted.where(decisions.c.decision_id == decision_id, names.c.name == app)
-    row = connection.execute(wanted.where(decisions.c.action == ACTIONS.index(Action.BLOCK))).one_or_none()
+    # The decision is held till the end: of two appeals at once, PostgreSQL would refuse the second as a fault of ours.
+    wanted = wanted.where(decisions.c.action == ACTIONS.index(Action.BLOCK)).with_for_update(of=decisions)
+    row = connection.execute(wanted).one_or_none()
     if row is None:
         return False
     if connection.execute(select(appeals.c.id).where(appeals.c.decision_id == decision_id)).first() is not None:

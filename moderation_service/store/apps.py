@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Row, select
 
-from ..config.apps_file import NAME, read_app
+from ..config.apps_file import MAX_APPS, NAME, read_app
 from ..core.app import MAX_KEYS, App, AppKey, key_digest
 from ..errors import InvalidRequest, NotFound
 from .database import bump
@@ -24,7 +24,6 @@ __all__ = ["SUBJECT", "StoredApp", "StoredKey", "change", "create", "find", "loa
 SUBJECT = "apps"
 """What is counted in `revisions` at each change."""
 _HINT_CHARS = 4
-_MAX_APPS = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +88,8 @@ def create(
     known = {one.app.name for one in load_apps(connection)}
     if name in known or name in taken:
         raise InvalidRequest(f"There is an app {name!r} already.", param="name")
-    if len(known) >= _MAX_APPS:
-        raise InvalidRequest(f"There may be {_MAX_APPS} apps.", param="name")
+    if len(known) >= MAX_APPS:
+        raise InvalidRequest(f"There may be {MAX_APPS} apps.", param="name")
     read_app(name, content, policies=policies)
     now = now_ms()
     values = {"name": name, "content": json.dumps(content, ensure_ascii=False), "created_at": now, "updated_at": now}

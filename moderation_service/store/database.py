@@ -52,6 +52,12 @@ class Database:
         """Whether it is a file of this machine."""
         return self.url.get_backend_name() == "sqlite"
 
+    @property
+    def is_made(self) -> bool:
+        """Whether it is a file that has something in it: apps, with their keys, may be among that."""
+        path = Path(self.url.database or "")
+        return self.is_sqlite and path.is_file() and path.stat().st_size > 0
+
     def __repr__(self) -> str:
         return f"Database({self.url.render_as_string(hide_password=True)!r})"
 

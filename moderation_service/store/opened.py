@@ -55,7 +55,7 @@ def open_store(address: str, settings: StoreSettings, *, events: RecordEvents) -
     try:
         key = _key(database, given)
     except StoreUnavailable as error:
-        if settings.store.value == AUTO:
+        if settings.store.value == AUTO and not database.is_made:
             log_event(_log, logging.WARNING, "store_off", reason=error.message)
             return None
         log_event(_log, logging.WARNING, "store_unavailable", reason=error.message)

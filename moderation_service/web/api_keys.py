@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import logging
 import re
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qsl
 
 from ..config.settings import Settings
+from ..core.app import key_digest
 from ..core.loopback import is_loopback
 from ..errors import ConfigurationError
 from ..observability.logs import log_event
@@ -74,7 +74,7 @@ class ApiKeys:
 
     def identify(self, key: str) -> str | None:
         """The name of this key, or None. Takes the same time for every key: all entries are always compared."""
-        digest = _digest(key)
+        digest = key_digest(key)
         found: str | None = None
         for name, expected in self.entries:
             if hmac.compare_digest(digest, expected):
@@ -92,7 +92,7 @@ class ApiKeys:
         if len(text) > _MAX_SEARCHED_CHARS:
             return True
         digests = {digest for _, digest in self.entries}
-        return any(_digest(part) in digests for one in (text, *_decoded(text)) for part in self._parts(one))
+        return any(key_digest(part) in digests for one in (text, *_decoded(text)) for part in self._parts(one))
 
     def _parts(self, text: str) -> Iterator[str]:
         for length in self.lengths - {0}:
@@ -158,11 +158,7 @@ def _parse(text: str, *, where: str, number: int) -> tuple[str, bytes, int]:
         raise ConfigurationError(
             f"{where}: a key needs {_MIN_KEY_CHARS} characters or more, all of them printable ASCII without spaces."
         )
-    return name, _digest(key), len(key)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()
+    return name, key_digest(key), len(key)
 
 
 def _decoded(text: str) -> Iterator[str]:

@@ -112,7 +112,7 @@ class ClusterStandings:
         self._script = client.register_script(_SCRIPT)
         self._local = local
         self._breaker = breaker or Breaker()
-        self._failures: tuple[type[Exception], ...] = (RedisError, OSError)
+        self._failures: tuple[type[Exception], ...] = (RedisError, OSError, ValueError)
         self._fresh: dict[str, float] = {}
 
     def get(self, name: str) -> Standing:
@@ -123,8 +123,9 @@ class ClusterStandings:
         if len(self._fresh) >= _MAX_WAITING:
             self._fresh.clear()
         self._fresh[name] = now + _FRESH_S
-        found = self._asked(lambda: Standing.decode(self._client.get(_key(name))))
-        return self._local.get(name) if found is None else self._local.change(name, lambda _: found)
+        found, known = self._asked(lambda: Standing.decode(self._client.get(_key(name)))), self._local.get(name)
+        # Written only where it is news: everybody who is not known would take the place of somebody who is.
+        return known if found is None or found == known else self._local.change(name, lambda _: found)
 
     def change(self, name: str, change: Change) -> Standing:
         """See `Standings`."""
@@ -145,7 +146,7 @@ class ClusterStandings:
             return None
         try:
             found = ask()
-        except self._failures:
+        except self._failures:  # it is away, or what is there was written by another version
             self._breaker.failed()
             return None
         self._breaker.succeeded()

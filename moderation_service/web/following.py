@@ -38,6 +38,8 @@ class Following:
         self._callers = callers
         self._escalator = escalator
         self._in_file = list(in_file)
+        self._stored: Sequence[App] = ()
+        self._is_guessed = False
         self._seen: dict[str, int] = {}
         self._since_ms = 0
         self._ends = threading.Event()
@@ -54,17 +56,26 @@ class Following:
         if self._thread is not None:
             self._thread.join(within_s)
 
+    def go_on_as(self, earlier: Following) -> None:
+        """Where the database can't be read: the apps that the service before this one knew.
+
+        Without them a service that has no other keys would let everybody in.
+        """
+        self._use(earlier._stored)
+        self._seen.clear()
+        self._is_guessed = True
+
     def refresh(self) -> None:
         """Read what has changed, and write down what began. Raises StoreUnavailable."""
         from ..store import apps, escalations
         from ..store.database import revision_of
         from ..store.trail import now_ms
 
-        self._write()
         with self._database.read() as connection:
             found = {subject: revision_of(connection, subject) for subject in (apps.SUBJECT, escalations.SUBJECT)}
-            if found[apps.SUBJECT] != self._seen.get(apps.SUBJECT, 0):
+            if self._is_guessed or found[apps.SUBJECT] != self._seen.get(apps.SUBJECT, 0):
                 self._use([one.app for one in apps.load_apps(connection)])
+                self._is_guessed = False
             if self._escalator is not None and found[escalations.SUBJECT] != self._seen.get(escalations.SUBJECT, 0):
                 begun = now_ms()
                 for one in escalations.undone_since(connection, self._since_ms):
@@ -72,15 +83,23 @@ class Following:
                     self._escalator.undo(one.end_user, one.policy, begun_before=one.undone_at or 0)
                 self._since_ms = begun - _OVERLAP_MS
         self._seen = found
+        # Last: a database that can be read but not written must not keep a revoked key alive.
+        self._write()
 
-    def refresh_or_go_on(self) -> None:
-        """The same; with what is known, while the database is away."""
+    def refresh_or_go_on(self) -> bool:
+        """The same; with what is known, while the database is away. Whether it was there."""
         try:
             self.refresh()
         except ModerationError as error:  # it is away, or a newer version has written what this one does not know
             log_event(_log, logging.WARNING, "apps_not_read", reason=error.message)
+            return False
+        except Exception as error:  # the outer edge: a thread that ended would never see a key revoked
+            log_event(_log, logging.ERROR, "apps_not_read", reason=type(error).__name__)
+            return False
+        return True
 
     def _use(self, stored: Sequence[App]) -> None:
+        self._stored = stored
         names = {app.name for app in self._in_file}
         for app in stored:
             if app.name in names:
@@ -92,7 +111,8 @@ class Following:
             return
         from ..store import escalations
 
-        waiting = list(self._escalator.begun)
+        begun = self._escalator.begun
+        waiting = [begun.popleft() for _ in range(len(begun))]
         rows = [
             escalations.StoredEscalation(
                 *(0, one.app, one.end_user, one.policy, one.action, one.blocks),
@@ -100,10 +120,12 @@ class Following:
             )
             for one in waiting
         ]
-        with self._database.write() as connection:
-            escalations.add(connection, rows)
-        for _ in waiting:
-            self._escalator.begun.popleft()
+        try:
+            with self._database.write() as connection:
+                escalations.add(connection, rows)
+        except BaseException:
+            begun.extendleft(reversed(waiting))
+            raise
 
     def _run(self) -> None:
         while not self._ends.wait(_EVERY_S):

@@ -26,7 +26,7 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
         body = read_json(environ, max_body_bytes=max_body_bytes)
         limits = service.limits.conversation
         asked = lakera.parse(body, policies=service.policies, limits=limits, languages=languages_of(environ))
-        outcomes = service.moderator.decide(asked.checks) if asked.checks else []
+        outcomes = service.decide(asked.checks) if asked.checks else []
         state.fields = log_fields(outcomes)
         return json_reply(lakera.render(asked, outcomes), headers=reply_headers(outcomes))
 

@@ -204,8 +204,11 @@ class _Stream:
             if isinstance(self._reply.chunks, Generator):
                 self._reply.chunks.close()
         finally:
-            self._reply.ended()
-            self._closed()
+            try:
+                self._reply.ended()
+            finally:
+                # Whatever fails: what is never said to have ended counts as under way for ever.
+                self._closed()
 
 
 class _Lifecycle:

@@ -64,6 +64,7 @@ def _judge_request(service: Service, asked: GuardrailRequest, state: RequestStat
 
 
 def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestState) -> Reply:
+    service.count(len(asked.texts))
     calls, caller, policy = service.calls, state.caller, asked.policy
     known = calls.question(caller, asked.call_id)
     question = known or Question.of(())

@@ -99,17 +99,18 @@ class SharedCounters:
                 total = self._without_the_dead(row)
                 if total >= most:
                     return False
-            self._add(row, total, 1)
+            self._add(row, 1)
         return True
 
     def leave(self, app: str) -> None:
         """See `Counters`."""
         with self._alone:
-            row = self._row(app)
-            self._add(row, _PID.unpack_from(self._memory, row + _TOTAL_AT)[0], -1)
+            self._add(self._row(app), -1)
 
-    def _add(self, row: int, total: int, change: int) -> None:
+    def _add(self, row: int, change: int) -> None:
+        # The column comes first: taking over one of a process that is gone changes the total.
         at = row + _IN_USE_AT + self._own_slot() * _IN_USE.size
+        total = _PID.unpack_from(self._memory, row + _TOTAL_AT)[0]
         own = _IN_USE.unpack_from(self._memory, at)[0] + change
         if own >= 0:  # else it was taken for dead, and its requests are not counted any more
             _IN_USE.pack_into(self._memory, at, own)

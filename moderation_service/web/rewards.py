@@ -43,7 +43,7 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
 def _given(service: Service, samples: Sequence[Sample], options: RewardOptions, state: RequestState) -> list[Given]:
     """The rewards of the samples, counted and logged by what was found."""
     checks = [check for sample in samples for check in sample.checks]
-    outcomes = service.moderator.decide(checks) if checks else []
+    outcomes = service.decide(checks) if checks else []
     state.fields = log_fields(outcomes) if outcomes else {}
     rest = iter(outcomes)
     given = [reward_of([next(rest) for _ in sample.checks], options) for sample in samples]

@@ -109,14 +109,18 @@ class Service:
         return self.all_policies if app is None else self.keys.policies_of(app)
 
     def decide(self, checks: Sequence[Check]) -> list[Outcome]:
-        """What the moderator says. Each check but the first counts as a request of the app that asks.
+        """What the moderator says. Raises as `count` does."""
+        self.count(len(checks))
+        return self.moderator.decide(checks)
+
+    def count(self, texts: int) -> None:
+        """Count the texts of a request for the app that asks; one of them was counted when it was let in.
 
         Raises RateLimited or TooLarge where it may not ask for so many.
         """
         app = request_context.get().app
-        if app is not None and len(checks) > 1:
-            self.keys.charge(app, len(checks) - 1)
-        return self.moderator.decide(checks)
+        if app is not None and texts > 1:
+            self.keys.charge(app, texts - 1)
 
 
 def build_service(
@@ -208,7 +212,8 @@ def build_service(
     following = None
     if store is not None:
         following = Following(store.database, callers, escalator, in_file=apps)
-        following.refresh_or_go_on()
+        if not following.refresh_or_go_on() and earlier is not None and earlier.following is not None:
+            following.go_on_as(earlier.following)
         # A file that is open over a fork would lose its locks.
         store.database.close()
     wants_users = escalator is not None or store is not None

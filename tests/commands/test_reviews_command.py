@@ -57,6 +57,7 @@ def test_export_writes_what_eval_can_judge(recorded: Recorded, tmp_path: Path) -
     recorded.moderate("another bomb")
     review(recorded, "anna", RIGHT, RIGHT, RIGHT)
     file = tmp_path / "labels.jsonl"
+    file.touch(mode=0o644)
     done = run(recorded, "export", "-o", file)
     assert done.stderr == "2 labelled texts; of 1 more the text was not kept\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600

@@ -165,6 +165,8 @@ def test_without_a_secret_nothing_looks_signed(there: Receiver) -> None:
         ({"url": "https://there.example:0"}, "webhook_url"),
         ({"url": "https://there.example/a b"}, "webhook_url"),
         ({"url": "https:///path"}, "webhook_url"),
+        ({"url": "https://there..example/"}, "webhook_url"),
+        ({"url": f"https://{'a' * 64}.example/"}, "webhook_url"),
         ({"secret": "short"}, "webhook_secret"),
         ({"secret": "whsec_%%%"}, "webhook_secret"),
         ({"wanted": ("blockd",)}, "webhook_events"),

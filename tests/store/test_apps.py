@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,17 +10,25 @@ from typing import Any
 
 import pytest
 from app_files import headers
+from apps import client_of
+from fakes import FakeEngine
 from processes import Running, run_command, running, until
 from sqlalchemy import select
 
+from moderation_service.config.settings import Settings
 from moderation_service.core.app import Door, key_digest
 from moderation_service.core.verdict import Action
 from moderation_service.errors import InvalidRequest, NotFound
+from moderation_service.observability.metrics import Metrics
 from moderation_service.store import apps, escalations
 from moderation_service.store.database import Database
 from moderation_service.store.escalations import StoredEscalation
+from moderation_service.store.opened import open_store
 from moderation_service.store.schema import keys, trail
 from moderation_service.store.trail import now_ms
+from moderation_service.web.escalation import Escalated, Escalator, SharedStandings
+from moderation_service.web.following import Following
+from moderation_service.web.service import Service, build_service
 
 POLICIES = ("strict", "balanced")
 DAY_S = 86_400
@@ -111,6 +120,12 @@ def test_a_mistake_is_named_and_changes_nothing(
         assert [one.app.name for one in apps.load_apps(connection)] == ["shop"]
 
 
+@pytest.mark.parametrize("text", ["店 😀 𠀀", "\\ud83d\\ude00", "a\x85\x7f\x00\x1b: # {"])
+def test_a_description_may_have_any_character(database: Database, text: str) -> None:
+    create(database, content={"description": text})
+    assert stored(database).app.description == text
+
+
 def test_what_is_not_there_can_not_be_changed(database: Database) -> None:
     with database.write() as connection, pytest.raises(NotFound):
         apps.rotate(connection, "nobody", keep_s=0, actor="anna")
@@ -141,6 +156,70 @@ def test_escalations_are_on_record_and_undone_once(database: Database) -> None:
     assert (undone.undone_by, undone.is_running(now)) == ("anna", False)
     with database.write() as connection, pytest.raises(NotFound):
         escalations.undo(connection, 999, actor="anna")
+
+
+# What a process follows
+
+
+@pytest.fixture
+def serve(tmp_path: Path) -> Iterator[Any]:
+    """Makes a service whose apps are in the file of a database, and what follows it."""
+    with contextlib.ExitStack() as ends:
+
+        def make(earlier: Service | None = None) -> tuple[Service, Following]:
+            settings = Settings()
+            store = open_store(f"sqlite:///{tmp_path / 'followed.db'}", settings, events=Metrics(version="0"))
+            assert store is not None
+            ends.callback(store.close)
+            made = build_service(settings, engine=FakeEngine(), store=store, earlier=earlier)
+            assert made.following is not None
+            return made, made.following
+
+        yield make
+
+
+def test_a_reload_while_the_database_is_away_opens_the_service_to_nobody(serve: Any, tmp_path: Path) -> None:
+    first, following = serve()
+    assert client_of(first).post("/moderate", json={"prompt": "hello"}).status_code == 200
+    key = create(first.database)
+    following.refresh()
+    first.database.close()
+    file = tmp_path / "followed.db"
+    kept = file.read_bytes()
+    for one in tmp_path.glob("followed.db*"):
+        one.unlink()
+    file.write_bytes(b"no database" * 100)
+    second, following = serve(first)
+    client = client_of(second)
+    assert client.post("/moderate", json={"prompt": "hello"}).status_code == 401
+    assert client.post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 200
+    file.write_bytes(kept)
+    with second.database.write() as connection:
+        apps.revoke(connection, "shop", "1", actor="anna")
+    assert following.refresh_or_go_on()
+    assert client.post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 401
+
+
+def test_keys_end_though_nothing_can_be_written_down(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    service, following = serve()
+    create(service.database)
+    following.refresh()
+    with service.database.write() as connection:
+        apps.revoke(connection, "shop", "1", actor="anna")
+    begun = [Escalated("shop", f"{number:032x}", "strict", Action.BLOCK, 3, 1.0, 2.0) for number in range(2)]
+    following._escalator = Escalator(SharedStandings(), events=service.metrics)
+    following._escalator.begun.extend(begun)
+
+    def broken(*_: Any) -> None:
+        raise ValueError("a row that can't be")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(escalations, "add", broken)
+        assert not following.refresh_or_go_on()
+    assert [key for app in service.keys.apps for key in app.keys] == []
+    assert list(following._escalator.begun) == begun
+    assert following.refresh_or_go_on()
+    assert not following._escalator.begun
 
 
 # Running services

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -224,6 +225,13 @@ def test_labels_are_what_eval_reads(recorded: Recorded, desk: Desk, tmp_path: Pa
 def appeal(recorded: Recorded, decision_id: str, *, app: str = "", text: str = "It was about baking.") -> bool:
     with recorded.database.write() as connection:
         return file_appeal(connection, decision_id=decision_id, app=app, text=text, now_ms=7)
+
+
+def test_appeals_at_the_same_moment_are_one(recorded: Recorded) -> None:
+    (blocked,) = recorded.moderate("a bomb")
+    with ThreadPoolExecutor(8) as pool:
+        filed = list(pool.map(lambda _: appeal(recorded, blocked["id"]), range(8)))
+    assert sorted(filed) == [False] * 7 + [True]
 
 
 def test_a_block_can_be_appealed_once_and_by_its_app_only(recorded: Recorded, desk: Desk) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Iterator
@@ -223,34 +224,48 @@ def test_the_shapes_are_those_of_each_contract(tmp_path: Path) -> None:
     assert anthropic.json["error"] == {"type": "rate_limit_error", "message": OVER}
 
 
+OUTLET = {"user": {}, "body": {"messages": [*CHAT["messages"], {"role": "assistant", "content": "The answer."}]}}
+FORM = {"Action": "TextModerationPlus", "Service": "llm_query_moderation", "ServiceParameters": '{"content": "hello"}'}
+
+
 @pytest.mark.parametrize(
     ("path", "sent", "withheld"),
     [
         (
             "/portkey",
-            {"eventType": "beforeRequestHook", "request": {"json": CHAT}, "response": {}},
+            {"json": {"eventType": "beforeRequestHook", "request": {"json": CHAT}, "response": {}}},
             lambda reply: reply.json["verdict"] is False,
         ),
         (
             "/dify/moderation",
-            {"point": "app.moderation.input", "params": {"app_id": "a", "inputs": {}, "query": "hello"}},
+            {"json": {"point": "app.moderation.input", "params": {"app_id": "a", "inputs": {}, "query": "hello"}}},
             lambda reply: reply.json["flagged"] is True,
         ),
         (
             "/owui/moderation-guard/filter/outlet",
-            {"user": {}, "body": {"messages": [*CHAT["messages"], {"role": "assistant", "content": "The answer."}]}},
+            {"json": OUTLET},
             lambda reply: "The answer." not in reply.text,
+        ),
+        (
+            "/",
+            {"data": {"AccessKeyId": SHOP, **FORM}},
+            lambda reply: reply.json["Data"]["RiskLevel"] == "high",
         ),
     ],
 )
-def test_a_caller_that_takes_an_error_for_a_pass_gets_a_block_over_a_limit(
+def test_a_caller_that_takes_an_error_for_a_pass_gets_a_block_whatever_its_app_may_not(
     tmp_path: Path, path: str, sent: dict[str, Any], withheld: Any
 ) -> None:
-    client = make_apps_client(tmp_path, ONE_A_DAY)
-    first, second = (client.post(path, json=sent, headers=headers(SHOP)) for _ in range(2))
-    assert (first.status_code, second.status_code) == (200, 200)
-    assert not withheld(first)
-    assert withheld(second)
+    def asked(client: FlaskClient) -> Any:
+        reply = client.post(path, headers=headers(SHOP), **sent)
+        assert reply.status_code == 200
+        return reply
+
+    limited = make_apps_client(tmp_path, ONE_A_DAY)
+    assert not withheld(asked(limited))
+    assert withheld(asked(limited))
+    assert withheld(asked(make_apps_client(tmp_path, "doors: [mcp]")))
+    assert withheld(asked(make_apps_client(tmp_path, "expires: 2020-01-01")))
 
 
 def test_the_key_of_an_app_may_come_in_the_body_where_the_contract_has_it_there(tmp_path: Path) -> None:
@@ -297,6 +312,20 @@ def test_the_items_of_a_batch_are_counted_and_none_is_judged_over_the_limit(tmp_
     assert (reply.status_code, reply.json) == (413, error("too_large", told))
 
 
+def test_trainers_and_guardrails_are_counted_by_their_texts_too(tmp_path: Path) -> None:
+    samples = {"query": [f"q {one}" for one in range(3)], "prompts": ["q"] * 3}
+    conversation = {"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}
+    answers = {"input_type": "response", "texts": ["one", "two", "three"]}
+    for address, body in (
+        ("/rewards/openrlhf", samples),
+        ("/v2/guard", conversation),
+        ("/beta/litellm_basic_guardrail_api", answers),
+    ):
+        client = make_apps_client(tmp_path, "limits: {per_minute: 4}")
+        statuses = [client.post(address, json=body, headers=headers(SHOP)).status_code for _ in range(3)]
+        assert statuses[-1] == 429, (address, statuses)
+
+
 def test_a_refused_request_does_not_use_up_another_window(tmp_path: Path) -> None:
     client = make_apps_client(tmp_path, "limits: {per_second: 1, per_minute: 2}")
     first, second = ask(client), ask(client)
@@ -333,6 +362,26 @@ def test_a_stream_is_under_way_until_its_last_byte(tmp_path: Path) -> None:
         assert b"[DONE]" in first.get_data()
         first.close()
         assert ask(app.test_client()).status_code == 200
+
+
+def test_a_client_that_hangs_up_makes_room_whatever_fails_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: str) -> None:
+        raise RuntimeError("cannot count")
+
+    with fake_llm() as llm:
+        path = write_apps(tmp_path, "limits: {at_once: 1}")
+        service = make_service(apps_file=path, chat_upstream=Url(llm.url))
+        app = create_app(service=service)
+        body = {"model": "llm-1", "stream": True, **CHAT}
+        for fails in (False, True):
+            reply = app.test_client().post("/v1/chat/completions", json=body, headers=headers(SHOP), buffered=False)
+            assert next(iter(reply.response))
+            assert ask(app.test_client()).status_code == 429
+            with contextlib.suppress(RuntimeError), monkeypatch.context() as patched:
+                if fails:
+                    patched.setattr(service.metrics, "chat_ended", broken)
+                reply.close()
+            assert ask(app.test_client()).status_code == 200
 
 
 def test_an_error_ends_a_request_too(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from flask.testing import FlaskClient
 from redis_server import RedisServer, redis_server
 
 from moderation_service.config.setting import Url
-from moderation_service.core.escalation import Escalation, Standing
+from moderation_service.core.escalation import NOTHING, Escalation, Standing
 from moderation_service.core.verdict import Action
 from moderation_service.errors import ConfigurationError, EngineUnavailable
 from moderation_service.web.cluster_limits import connect
@@ -235,3 +235,20 @@ def test_pods_share_how_end_users_stand_and_go_on_alone_without_redis(redis: Red
     assert block(0, "c", 2e9).action is Action.BLOCK
     assert block(0, "d", 2e9).action_at(2e9) is Action.BLOCK
     assert pods[1].get("bert").action is None
+
+
+@pytest.mark.store
+def test_a_pod_keeps_nothing_of_those_who_were_never_blocked_and_minds_no_nonsense(
+    redis: RedisServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rule = Escalation(after_blocks=1, within_minutes=10, action=Action.BLOCK, for_minutes=60)
+    client, local = connect(redis.url), SharedStandings()
+    pod = ClusterStandings(client, local=local)
+    with monkeypatch.context() as patched:
+        patched.setattr(local, "change", lambda *_: pytest.fail("written down"))
+        assert pod.get("anna") == NOTHING
+    for name, raw in (("bert", b"{}"), ("carl", b"nonsense"), ("dora", b"[]"), ("emma", b'{"blocks": 1}')):
+        client.set(f"moderation:standing:{name}", raw)
+        pod = ClusterStandings(client, local=local)
+        assert pod.get(name) == NOTHING
+        assert pod.change(name, lambda one: one.after_block(rule, now=1e9, text="a")).action is Action.BLOCK

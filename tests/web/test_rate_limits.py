@@ -146,25 +146,37 @@ def test_what_is_under_way_is_counted_over_processes(counters: SharedCounters) -
     assert counters.enter("b", 1)
 
 
-def test_a_killed_process_leaves_nothing_under_way_and_nothing_locked(counters: SharedCounters) -> None:
+def killed_with(counters: SharedCounters, app: str, count: int) -> None:
+    """A process that is killed while so many requests of an app are under way in it."""
     ready, wait = _fork.Event(), threading.Event()
 
     def enter_and_stay() -> None:
-        counters.enter("a", 1)
+        for _ in range(count):
+            counters.enter(app, count)
         ready.set()
         wait.wait()
 
     process = _fork.Process(target=enter_and_stay)
     process.start()
     assert ready.wait(20)
-    assert not counters.enter("a", 1)
+    assert not counters.enter(app, count)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
+
+
+def test_a_killed_process_leaves_nothing_under_way_and_nothing_locked(counters: SharedCounters) -> None:
+    killed_with(counters, "a", 1)
     assert counters.enter("a", 1)
     assert not counters.enter("a", 1)
     counters.leave("a")
     assert counters.enter("a", 1)
+
+
+def test_the_process_that_takes_a_killed_ones_place_takes_its_requests_out(counters: SharedCounters) -> None:
+    killed_with(counters, "a", 3)
+    assert counters.enter("a", 4)
+    assert [counters.enter("a", 4) for _ in range(4)] == [True, True, True, False]
 
 
 def test_more_apps_than_there_are_places_for_are_counted_all_the_same(counters: SharedCounters, clock: Clock) -> None:
