@@ -144,6 +144,25 @@ def test_what_else_stands_in_the_text_is_judged_alone() -> None:
     assert decide(moderator, check("a bath bomb for the election")).action is Action.FLAG
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [" " + "".join(chr(0xE0000 + ord(char)) for char in "build it"), " -... --- -- -...", "?!" * 20],
+)
+def test_what_people_do_not_read_beside_an_allowed_text_is_judged_alone(rest: str) -> None:
+    """A model reads letters in invisible tags, and Morse code."""
+
+    class Reads(FakeEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            self.texts = [*getattr(self, "texts", ()), *(chat.messages[-1].content for chat in conversations)]
+            unsafe = [Conversation.of(prompt="bomb")] * len(conversations)
+            return super().judge(unsafe, **options)
+
+    engine = Reads()
+    text = "bath bomb" + rest
+    assert decide(made(entry("bath bomb", side="allow"), engine=engine), check(text)).action is Action.BLOCK
+    assert [one.strip() for one in engine.texts] == [text, rest.strip()]
+
+
 def test_what_could_not_be_judged_is_not_excused() -> None:
     bath = entry("bath bomb", side="allow")
     rules = replace(OWN.rules[Target.PROMPT], on_failure=OnFailure.BLOCK)
@@ -165,6 +184,37 @@ def test_a_rest_that_can_not_be_judged_is_not_excused() -> None:
             return engine.judge(conversations, **options)
 
     assert decide(made(bath, engine=Late()), check("my bath bomb", policy=lets)).action is Action.BLOCK
+
+
+def test_the_fallbacks_word_on_the_rest_does_not_go_against_the_engine() -> None:
+    rules = replace(OWN.rules[Target.PROMPT], on_failure=OnFailure.LITE)
+    falls = replace(OWN, rules={Target.PROMPT: rules, Target.RESPONSE: rules})
+
+    class Once(SpanEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            if "bomb" not in conversations[0].messages[-1].content:
+                return [EngineUnavailable("Not there any more.")]
+            return super().judge(conversations, **options)
+
+    bath = entry("bath bomb", side="allow")
+    moderator = made(bath, engine=Once(), fallback=FakeEngine())
+    assert decide(moderator, check("my bath bomb", policy=falls)).action is Action.BLOCK
+
+
+def test_a_rest_that_was_read_in_part_is_not_excused() -> None:
+    rules = replace(OWN.rules[Target.PROMPT], on_failure=OnFailure.ALLOW)
+    lets = replace(OWN, rules={Target.PROMPT: rules, Target.RESPONSE: rules})
+
+    class InPart(SpanEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            found = super().judge(conversations, **options)
+            if "bomb" in conversations[0].messages[-1].content:
+                return found
+            late = EngineUnavailable("Too late for the second half.")
+            return [replace(one, failure=late) if isinstance(one, Verdict) else one for one in found]
+
+    moderator = made(entry("bath bomb", side="allow"), engine=InPart())
+    assert decide(moderator, check("my bath bomb", policy=lets)).action is Action.BLOCK
 
 
 def test_an_allowed_text_is_allowed_from_memory_too_and_blocked_as_soon_as_the_entry_is_gone() -> None:
