@@ -52,6 +52,11 @@ class Lists:
         attached = self._attached.get(policy.name)
         return policy.lists if attached is None else (*policy.lists, *attached)
 
+    @property
+    def attached(self) -> Mapping[str, Sequence[str]]:
+        """By policy the lists that count for it without being named."""
+        return self._attached
+
     def attach(self, names: Mapping[str, Sequence[str]]) -> None:
         """Have texts under these policies compared with these lists too, besides those that the policies name."""
         self._attached = dict(names)
