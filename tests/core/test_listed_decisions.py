@@ -12,12 +12,13 @@ from fakes import FakeEngine
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.list_entry import Entry, entry_of
 from moderation_service.core.moderator import Check, Moderator
-from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules
+from moderation_service.core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules
 from moderation_service.core.policy_order import why_milder
 from moderation_service.core.verdict import Action, Category, Decision, Severity, Span, Target, Verdict
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.engines.lists import Lists
-from moderation_service.errors import EngineUnavailable, ModerationError
+from moderation_service.errors import EngineUnavailable, Forbidden, ModerationError
+from moderation_service.wires.guarded_chat import chosen_policy
 
 OWN = replace(BUILT_IN["balanced"], name="own", lists=("own",))
 
@@ -232,3 +233,17 @@ def test_a_policy_without_lists_is_compared_with_none() -> None:
 @pytest.mark.parametrize("choice", [BUILT_IN["strict"], replace(BUILT_IN["strict"], lists=("own", "more"))])
 def test_a_policy_with_other_lists_is_no_stricter_one(choice: Policy) -> None:
     assert why_milder(choice, OWN) == "`strict` has other lists."
+
+
+def test_a_caller_does_not_get_rid_of_lists_that_count_for_the_default_alone() -> None:
+    """Of a list in the database the policies' file says nothing."""
+    lists = Lists({"hotfix": [entry("weed")]})
+    policies = Policies(BUILT_IN, default="balanced")
+    policies.lists_of = lists.names
+    assert chosen_policy(policies, "strict", "stricter").name == "strict"
+    lists.attach({"balanced": ["hotfix"]})
+    for one in (policies, policies.of_app(names=None, default=None)):
+        with pytest.raises(Forbidden, match="other lists"):
+            chosen_policy(one, "strict", "stricter")
+    lists.attach({"balanced": ["hotfix"], "strict": ["hotfix"]})
+    assert chosen_policy(policies, "strict", "stricter").name == "strict"
