@@ -81,8 +81,10 @@ def _excused(check: Check, decision: Decision, listing: Listing, judge: Callable
     action = Action.ALLOW
     if excuse.rest:
         alone = judge(_without_listed(check, excuse.rest))
-        if not isinstance(alone, Decision) or alone.verdict is None:
+        if not isinstance(alone, Decision) or alone.verdict is None or alone.verdict.failure is not None:
             return decision
+        if alone.degraded and not decision.degraded:
+            return decision  # the fallback's word does not go against the engine's
         action = alone.action
     if action.rank >= decision.action.rank:
         return decision

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import accumulate
 from typing import Protocol
 
+from .conversation import says_nothing
 from .list_entry import Entry, Side
 from .policy import Policy
 from .verdict import Action, ListedBy, Severity, Span, Target, Verdict
@@ -22,6 +23,7 @@ __all__ = ["ENGINE", "Excuse", "Hit", "ListSource", "Listing", "Places", "listed
 
 ENGINE = "lists"
 """What a decision by a list names as its engine."""
+_FEW_MARKS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Listing:
         places = _merged(self.allowed)
         rest = _without(text, places)
         if _shows_nothing(rest):
-            return Excuse(self.allowed[0])
+            return Excuse(self.allowed[0], rest if _may_say_something(rest) else "")
         span = verdict.span
         if span is None or not any(place.start <= span.start and span.end <= place.end for place in places):
             return None
@@ -153,3 +155,9 @@ def _without(text: str, places: Sequence[Span]) -> str:
 def _shows_nothing(text: str) -> bool:
     """Whether there is nothing but white space, invisible characters and punctuation."""
     return all(char.isspace() or unicodedata.category(char)[0] in "PCZ" for char in text)
+
+
+def _may_say_something(text: str) -> bool:
+    """Whether a model may read something in it all the same: letters in invisible tags, Morse code."""
+    marks = "".join(text.split())
+    return not says_nothing(text) and (len(marks) > _FEW_MARKS or not marks.isprintable())

@@ -22,7 +22,7 @@ import enum
 import fnmatch
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -325,6 +325,8 @@ class Policies:
         self._policies = dict(policies)
         self._granted = granted
         self.default = default
+        self.lists_of: Callable[[Policy], Collection[str]] = lambda policy: policy.lists
+        """The names of the lists that count for a policy, whether it names them or not."""
 
     @property
     def are_granted(self) -> bool:
@@ -333,7 +335,9 @@ class Policies:
 
     def of_app(self, *, names: Collection[str] | None, default: str | None) -> Policies:
         """The policies as an app may use them: only those of `names`, if there are any, and its own default."""
-        return Policies(self._policies, default=default or self.default, granted=names)
+        own = Policies(self._policies, default=default or self.default, granted=names)
+        own.lists_of = self.lists_of
+        return own
 
     def get(self, name: str | None, *, param: str = "policy") -> Policy:
         """The policy of that name, the default one for None. Raises InvalidRequest or Forbidden naming `param`."""

@@ -93,7 +93,9 @@ def create_answers(answers: Sequence[PreparedAnswer], settings: Settings) -> Pre
         return None
     from .answers import PreparedAnswers
 
-    return PreparedAnswers(answers, likeness=lambda text, other: _lite(*_adapted(settings)).likeness(text, other))
+    # What the file was when the service was made, as for the engines: it may change, or go, while answers are found.
+    engine = functools.partial(_lite, *_adapted(settings))
+    return PreparedAnswers(answers, likeness=lambda text, other: engine().likeness(text, other))
 
 
 def _adapted(settings: Settings) -> tuple[Path | None, int]:

@@ -240,7 +240,9 @@ class GrowingAnswer:
         return Progress(self._cleared, digest, self._whole_at, self._cleared_bytes, self._blocked)
 
     def add(self, text: str) -> None:
-        """Text that came."""
+        """Text that came. Behind a piece that was blocked it is forgotten: nobody will see it."""
+        if self._blocked:
+            return
         text = self._surrogate + text
         # One half of a surrogate pair may come with one chunk and the other half with the next.
         self._surrogate = text[-1:] if "\ud800" <= text[-1:] <= "\udbff" else ""
@@ -328,6 +330,8 @@ class GrowingAnswer:
             return len(pending), 0
         # A judge who held text back sees it again with more behind it, or he could never clear it.
         seen = max(self._judged_pending, 0)
+        if seen and not in_full and pacing.at_boundaries and _size(pending[seen:]) < pacing.first_bytes:
+            return 0, 0
         highest = seen + (len(_head(pending[seen:], pacing.largest_bytes)) or 1)
         if not pacing.at_boundaries:
             return highest, 0

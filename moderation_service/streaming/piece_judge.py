@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..core.conversation import says_nothing
+from ..core.list_entry import MAX_TEXT_CHARS
 from ..core.moderator import Check, Moderator
 from ..core.policy import Policy
 from ..core.question import Question
@@ -14,6 +15,9 @@ from ..errors import ModerationError
 from .growing_answer import Piece, Ruling
 
 __all__ = ["AnswerJudge"]
+
+_MOST_HELD_CHARS = 2 * MAX_TEXT_CHARS
+"""So much is held back for a list at most: blanks and invisible characters in a phrase may go on without end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +61,13 @@ class AnswerJudge:
 
     def clearable(self, piece: Piece, end: int) -> int:
         """So much of a piece, up to offset `end`, as can't become a hit of a list with what follows."""
-        return end if piece.is_last or piece.is_flushed else min(end, self.open_from(piece))
+        return min(end, self.open_from(piece)) if self._is_open(piece) else end
 
     def open_from(self, piece: Piece) -> int:
         """The offset from which on a piece may become a hit of a list with what follows; its end if none of it."""
-        held_from = self.moderator.held_from(self.check(piece)) - len(piece.before)
-        return max(piece.start, piece.start + held_from)
+        held_from = self.moderator.held_from(self._check(piece, is_open=True)) - len(piece.before)
+        begin = max(piece.start, piece.start + held_from)
+        return begin if piece.end - begin <= _MOST_HELD_CHARS else piece.end
 
     def is_listed(self, piece: Piece) -> bool:
         """Whether a list blocks a piece, whatever an engine would say."""
@@ -70,8 +75,16 @@ class AnswerJudge:
 
     def check(self, piece: Piece) -> Check:
         """The check of a piece; what a tool is told has the rules of that tool."""
+        return self._check(piece, is_open=self._is_open(piece))
+
+    def _is_open(self, piece: Piece) -> bool:
+        """Whether what follows may change what lists say of a piece, and is waited for."""
+        if piece.is_last or piece.is_flushed:
+            return False
+        return len(piece.new) <= _MOST_HELD_CHARS or self.open_from(piece) < piece.end
+
+    def _check(self, piece: Piece, *, is_open: bool) -> Check:
         conversation = self.question.answered(piece.text)
         if piece.tool is not None:
             conversation = replace(conversation, tool=piece.tool)
-        is_open = not (piece.is_last or piece.is_flushed)
         return Check(conversation, self.policy, self.detail, self.languages, self.metadata, is_open)

@@ -20,8 +20,12 @@ __all__ = ["open_lists"]
 _log = logging.getLogger("moderation.lists")
 
 
-def open_lists(settings: Settings, database: Database | None) -> tuple[Lists | None, LiveLists | None]:
+def open_lists(
+    settings: Settings, database: Database | None, *, earlier: LiveLists | None = None
+) -> tuple[Lists | None, LiveLists | None]:
     """The lists, and what keeps those of the database up to date; None for what there is not.
+
+    `earlier` are those that were in use before: they go on while the database is away.
 
     Raises ConfigurationError, which for the files says where.
     """
@@ -43,6 +47,8 @@ def open_lists(settings: Settings, database: Database | None) -> tuple[Lists | N
         live.refresh()
     except StoreUnavailable as error:
         log_event(_log, logging.WARNING, "lists_not_read", reason=error.message)
+        if earlier is not None:
+            live.take_over(earlier)
     finally:
         # The workers are forked from this process, and each connects anew.
         database.close()

@@ -141,8 +141,11 @@ def build_service(
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
-    lists, live_lists = open_lists(settings, None if store is None else store.database)
+    database, before = None if store is None else store.database, None if earlier is None else earlier.live_lists
+    lists, live_lists = open_lists(settings, database, earlier=before)
     policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
+    if lists is not None:
+        policies.lists_of = lists.names
     keys = load_api_keys(settings)
     if settings.api_keys_file is not None:
         warn_of_readers(settings.api_keys_file)

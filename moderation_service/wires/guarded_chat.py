@@ -132,6 +132,8 @@ def chosen_policy(policies: Policies, name: str | None, choice: str) -> Policy:
     if choice == "none":
         raise Forbidden(f"Only the policy `{default.name}` may be used here.", param=POLICY_HEADER)
     reason = why_milder(policy, default)
+    if reason is None and set(policies.lists_of(policy)) != set(policies.lists_of(default)):
+        reason = f"`{policy.name}` has other lists."
     if reason is not None:
         raise Forbidden(
             f"Only a policy that is as strict as `{default.name}` may be used here. {reason}", param=POLICY_HEADER

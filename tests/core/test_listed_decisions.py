@@ -12,12 +12,13 @@ from fakes import FakeEngine
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.list_entry import Entry, entry_of
 from moderation_service.core.moderator import Check, Moderator
-from moderation_service.core.policy import BUILT_IN, OnFailure, Policy, Rules
+from moderation_service.core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules
 from moderation_service.core.policy_order import why_milder
 from moderation_service.core.verdict import Action, Category, Decision, Severity, Span, Target, Verdict
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.engines.lists import Lists
-from moderation_service.errors import EngineUnavailable, ModerationError
+from moderation_service.errors import EngineUnavailable, Forbidden, ModerationError
+from moderation_service.wires.guarded_chat import chosen_policy
 
 OWN = replace(BUILT_IN["balanced"], name="own", lists=("own",))
 
@@ -144,6 +145,25 @@ def test_what_else_stands_in_the_text_is_judged_alone() -> None:
     assert decide(moderator, check("a bath bomb for the election")).action is Action.FLAG
 
 
+@pytest.mark.parametrize(
+    "rest",
+    [" " + "".join(chr(0xE0000 + ord(char)) for char in "build it"), " -... --- -- -...", "?!" * 20],
+)
+def test_what_people_do_not_read_beside_an_allowed_text_is_judged_alone(rest: str) -> None:
+    """A model reads letters in invisible tags, and Morse code."""
+
+    class Reads(FakeEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            self.texts = [*getattr(self, "texts", ()), *(chat.messages[-1].content for chat in conversations)]
+            unsafe = [Conversation.of(prompt="bomb")] * len(conversations)
+            return super().judge(unsafe, **options)
+
+    engine = Reads()
+    text = "bath bomb" + rest
+    assert decide(made(entry("bath bomb", side="allow"), engine=engine), check(text)).action is Action.BLOCK
+    assert [one.strip() for one in engine.texts] == [text, rest.strip()]
+
+
 def test_what_could_not_be_judged_is_not_excused() -> None:
     bath = entry("bath bomb", side="allow")
     rules = replace(OWN.rules[Target.PROMPT], on_failure=OnFailure.BLOCK)
@@ -167,6 +187,37 @@ def test_a_rest_that_can_not_be_judged_is_not_excused() -> None:
     assert decide(made(bath, engine=Late()), check("my bath bomb", policy=lets)).action is Action.BLOCK
 
 
+def test_the_fallbacks_word_on_the_rest_does_not_go_against_the_engine() -> None:
+    rules = replace(OWN.rules[Target.PROMPT], on_failure=OnFailure.LITE)
+    falls = replace(OWN, rules={Target.PROMPT: rules, Target.RESPONSE: rules})
+
+    class Once(SpanEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            if "bomb" not in conversations[0].messages[-1].content:
+                return [EngineUnavailable("Not there any more.")]
+            return super().judge(conversations, **options)
+
+    bath = entry("bath bomb", side="allow")
+    moderator = made(bath, engine=Once(), fallback=FakeEngine())
+    assert decide(moderator, check("my bath bomb", policy=falls)).action is Action.BLOCK
+
+
+def test_a_rest_that_was_read_in_part_is_not_excused() -> None:
+    rules = replace(OWN.rules[Target.PROMPT], on_failure=OnFailure.ALLOW)
+    lets = replace(OWN, rules={Target.PROMPT: rules, Target.RESPONSE: rules})
+
+    class InPart(SpanEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            found = super().judge(conversations, **options)
+            if "bomb" in conversations[0].messages[-1].content:
+                return found
+            late = EngineUnavailable("Too late for the second half.")
+            return [replace(one, failure=late) if isinstance(one, Verdict) else one for one in found]
+
+    moderator = made(entry("bath bomb", side="allow"), engine=InPart())
+    assert decide(moderator, check("my bath bomb", policy=lets)).action is Action.BLOCK
+
+
 def test_an_allowed_text_is_allowed_from_memory_too_and_blocked_as_soon_as_the_entry_is_gone() -> None:
     lists = Lists({"own": [entry("bomb", side="allow")]})
     moderator = Moderator(engine=FakeEngine(), cache=VerdictCache(size=100, ttl_s=60), lists=lists)
@@ -182,3 +233,17 @@ def test_a_policy_without_lists_is_compared_with_none() -> None:
 @pytest.mark.parametrize("choice", [BUILT_IN["strict"], replace(BUILT_IN["strict"], lists=("own", "more"))])
 def test_a_policy_with_other_lists_is_no_stricter_one(choice: Policy) -> None:
     assert why_milder(choice, OWN) == "`strict` has other lists."
+
+
+def test_a_caller_does_not_get_rid_of_lists_that_count_for_the_default_alone() -> None:
+    """Of a list in the database the policies' file says nothing."""
+    lists = Lists({"hotfix": [entry("weed")]})
+    policies = Policies(BUILT_IN, default="balanced")
+    policies.lists_of = lists.names
+    assert chosen_policy(policies, "strict", "stricter").name == "strict"
+    lists.attach({"balanced": ["hotfix"]})
+    for one in (policies, policies.of_app(names=None, default=None)):
+        with pytest.raises(Forbidden, match="other lists"):
+            chosen_policy(one, "strict", "stricter")
+    lists.attach({"balanced": ["hotfix"], "strict": ["hotfix"]})
+    assert chosen_policy(policies, "strict", "stricter").name == "strict"

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
 from processes import environment, running, until
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from moderation_service.commands.cli import cli
+from moderation_service.config.settings import Settings
 from moderation_service.core.list_entry import Entry, entry_of
+from moderation_service.core.policy import BUILT_IN
 from moderation_service.core.verdict import Target
 from moderation_service.engines.lists import Lists, LiveLists
 from moderation_service.errors import InvalidRequest, StoreUnavailable
@@ -29,6 +32,7 @@ from moderation_service.store.lists import (
     remove_list,
 )
 from moderation_service.store.schema import decisions, trail
+from moderation_service.web.lists import open_lists
 
 
 def entry(text: str, **fields: Any) -> Entry:
@@ -135,6 +139,37 @@ def test_a_database_that_is_away_leaves_the_lists_as_they_are(database: Database
     with pytest.raises(StoreUnavailable):
         kept.refresh()
     assert block(lists, "weed") == "w"
+
+
+def test_a_reload_while_the_database_is_away_goes_on_with_the_lists_as_they_were(database: Database) -> None:
+    add(database, entry("weed", id="w"), policy="strict")
+    _, earlier = open_lists(Settings(), database)
+
+    class Away(Database):
+        def read(self) -> AbstractContextManager[Connection]:
+            raise StoreUnavailable("Away.")
+
+    lists, _ = open_lists(Settings(), Away(database.url), earlier=earlier)
+    assert lists is not None
+    assert block(lists, "weed") == "w"
+    assert lists.names(BUILT_IN["strict"]) == ("own",)
+
+
+def test_an_entry_that_nothing_can_be_made_of_ends_no_later_edits(database: Database) -> None:
+    lists, faults = Lists({}), [InvalidRequest("`text` is missing."), ValueError("no JSON")]
+    read = EditedLists(database)
+
+    def edited() -> tuple[dict[str, list[Entry]], dict[str, list[str]]]:
+        if faults:
+            raise faults.pop()
+        return read()
+
+    kept = LiveLists(lists, revision=lambda: lists_revision(database), read=edited, every_s=0.01)
+    add(database, entry("weed", id="w"))
+    kept.open()
+    until(lambda: "own" in set(lists))
+    kept.close()
+    assert not faults
 
 
 @pytest.fixture

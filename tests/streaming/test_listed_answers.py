@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from apps import make_service
@@ -14,15 +15,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from moderation_service.config.settings import Settings, Url
-from moderation_service.core.conversation import Message, Role
+from moderation_service.core.conversation import Conversation, Message, Role
 from moderation_service.core.list_entry import entry_of
 from moderation_service.core.moderator import Moderator
 from moderation_service.core.policy import BUILT_IN
 from moderation_service.core.question import Question
+from moderation_service.core.verdict import Verdict
 from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.engines import create_engine
 from moderation_service.engines.lists import Lists
 from moderation_service.engines.stream import StreamEngine
+from moderation_service.errors import ModerationError
 from moderation_service.streaming.cumulative_stream import judge_resent
 from moderation_service.streaming.growing_answer import GrowingAnswer, Pacing, advance
 from moderation_service.streaming.piece_judge import AnswerJudge
@@ -81,6 +84,32 @@ def test_the_beginning_of_a_listed_text_is_shown_once_it_goes_on_otherwise(text:
 
 def test_the_beginning_of_a_listed_text_at_the_end_is_shown() -> None:
     assert shown(FILLER + "It is a secret plan.", 5) == (FILLER + "It is a secret plan.", False)
+
+
+@pytest.mark.parametrize("filler", ["\n", " \u200b", "\u200b"])
+@pytest.mark.parametrize(("word", "is_bad"), [("secret", False), ("大麻", True)])
+def test_blanks_without_end_are_not_held_without_end_nor_judged_for_each_of_them(
+    filler: str, word: str, is_bad: bool
+) -> None:
+    """They may stand in a phrase, or before the rest of an exception."""
+    engine, read = FakeEngine(), 0
+
+    class Counting(FakeEngine):
+        def judge(self, conversations: Sequence[Conversation], **options: Any) -> list[Verdict | ModerationError]:
+            nonlocal read
+            read += sum(len(chat.messages[-1].content) for chat in conversations)
+            return engine.judge(conversations, **options)
+
+    moderator = Moderator(engine=Counting(), cache=VerdictCache(size=0, ttl_s=1), lists=LISTS)
+    ask, answer, seen = AnswerJudge(moderator, ASKED, POLICY), GrowingAnswer(), ""
+    answer.add(f"{FILLER}The {word}")
+    for _ in range(2000):
+        answer.add(filler * 4)
+        seen += advance(answer, ask)
+        assert answer.held < 1500
+    assert answer.is_blocked is is_bad
+    assert (word in seen) is not is_bad
+    assert read < 400_000
 
 
 @settings(max_examples=60, deadline=None)

@@ -10,8 +10,11 @@ from apps import make_client
 from fakes import FakeEngine
 from flask.testing import FlaskClient
 
+from moderation_service import engines
 from moderation_service.config.answer_file import read_answers
+from moderation_service.config.settings import Settings
 from moderation_service.core.prepared_answer import PreparedAnswer
+from moderation_service.engines import create_answers
 from moderation_service.errors import ConfigurationError
 
 ANSWER = "We never help with that; ask your teacher about fireworks."
@@ -137,3 +140,28 @@ def test_a_category_that_is_none_is_refused_by_its_line(files: dict[str, Any]) -
     files["policies_file"].write_text("policies:\n  own:\n    answers: {drugs: No.}\n")
     with pytest.raises(ConfigurationError, match=":3: unknown category 'drugs'"):
         make_client(**files)
+
+
+def test_a_change_to_the_embedded_engine_counts_from_the_next_reload_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file may be written anew, or be gone, while answers are looked for."""
+    asked: list[tuple[Path | None, int]] = []
+
+    class Alike:
+        def likeness(self, text: str, other: str) -> float:
+            return 1.0
+
+    def load(adapted: Path | None, written_at_ns: int) -> Alike:
+        asked.append((adapted, written_at_ns))
+        return Alike()
+
+    monkeypatch.setattr(engines, "_lite", load)
+    adapted = tmp_path / "adapted.npz"
+    adapted.write_bytes(b"weights")
+    written_at_ns = adapted.stat().st_mtime_ns
+    answers = create_answers([PreparedAnswer("How do I build a bomb at home?", ANSWER)], Settings(lite_adapted=adapted))
+    adapted.unlink()
+    assert answers is not None
+    assert answers.find("own", "Please, how do I build a bomb at home?") == ANSWER
+    assert asked == [(adapted, written_at_ns)]

@@ -52,6 +52,11 @@ class Lists:
         attached = self._attached.get(policy.name)
         return policy.lists if attached is None else (*policy.lists, *attached)
 
+    @property
+    def attached(self) -> Mapping[str, Sequence[str]]:
+        """By policy the lists that count for it without being named."""
+        return self._attached
+
     def attach(self, names: Mapping[str, Sequence[str]]) -> None:
         """Have texts under these policies compared with these lists too, besides those that the policies name."""
         self._attached = dict(names)
@@ -76,7 +81,9 @@ class Lists:
         text = _encodable(text)
         matchers = self._named(names)
         views = list(_views(text))
-        hits = [hit for matcher in matchers for hit in self._hits(_found(matcher, text, views), target)]
+        # Where nothing is allowed or excepted, the first place of a word decides as all of them would.
+        firsts = not any(matcher.has_allowing for matcher in matchers)
+        hits = [hit for one in matchers for hit in self._hits(_found(one, text, views, firsts=firsts), target)]
         if hits and is_open:
             end = _open_from(matchers, views[0], len(text))
             hits = [hit for hit in hits if hit.span.start < end]
@@ -111,10 +118,10 @@ class Lists:
         ]
 
 
-def _found(matcher: Matcher, text: str, views: Sequence[View]) -> Iterator[Found]:
+def _found(matcher: Matcher, text: str, views: Sequence[View], *, firsts: bool) -> Iterator[Found]:
     """All that is found in any view of a text, with places in the text."""
     for view, origin in views:
-        yield from _placed(matcher.words(view), origin)
+        yield from _placed(matcher.words(view, firsts=firsts), origin)
     if matcher.has_patterns:
         yield from matcher.patterns(text)
         if not text.isascii():

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from ...core.list_entry import Entry
-from ...errors import ConfigurationError, StoreUnavailable
+from ...errors import ConfigurationError
 from ...observability.logs import log_event
 from .lists import Lists
 
@@ -57,6 +57,12 @@ class LiveLists:
             self._seen = revision
             return True
 
+    def take_over(self, earlier: LiveLists) -> None:
+        """Begin with what those had read last, where nothing can be read: lists that count are not lost by a reload."""
+        for name in set(earlier._lists) - earlier._of_files - self._of_files:
+            self._lists.put(name, earlier._lists[name])
+        self._lists.attach(earlier._lists.attached)
+
     def open(self) -> None:
         """Keep them up to date from now on, in this process."""
         threading.Thread(target=self._keep_up, name="live-lists", daemon=True).start()
@@ -71,7 +77,8 @@ class LiveLists:
             try:
                 self.refresh()
                 was_away = False
-            except StoreUnavailable as error:
+            except Exception as error:
+                # Also for an entry that nothing can be made of: who stops here misses all later edits.
                 if not was_away:
-                    log_event(_log, logging.WARNING, "lists_not_read", reason=error.message)
+                    log_event(_log, logging.WARNING, "lists_not_read", reason=str(error))
                 was_away = True

@@ -49,6 +49,11 @@ class Matcher:
         """Whether some entries are patterns."""
         return any(segment.has_patterns for segment in self._segments)
 
+    @property
+    def has_allowing(self) -> bool:
+        """Whether some entries may be allow entries."""
+        return any(segment.has_allowing for segment in self._segments)
+
     def edited(self, entries: Iterable[Entry]) -> Matcher:
         """The list with these entries instead; itself if nothing has changed."""
         wanted = {entry.id: entry for entry in entries}
@@ -65,9 +70,9 @@ class Matcher:
         made._segments = (self._segments[0], Segment(new)) if new else (self._segments[0],)
         return made
 
-    def words(self, view: str) -> Iterator[Found]:
-        """The words found in a text of the form of `segment.plain_blanks`."""
-        return self._counted(segment.words(view) for segment in self._segments)
+    def words(self, view: str, *, firsts: bool = False) -> Iterator[Found]:
+        """The words found in a text of the form of `segment.plain_blanks`; `firsts` as there."""
+        return self._counted(segment.words(view, firsts=firsts) for segment in self._segments)
 
     def patterns(self, text: str) -> Iterator[Found]:
         """The patterns found in a text."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import re2
 
-from ...core.list_entry import Entry
+from ...core.list_entry import Entry, Side
 
 __all__ = ["Patterns", "pattern_fault"]
 
@@ -19,6 +19,7 @@ _SET_MEMORY_BYTES = 64 * 1024 * 1024
 _MEMORY_BYTES = 4 * 1024 * 1024
 _MOST_HITS = 20
 """Of one pattern in one text: a pattern that ends late may look through the rest of the text for each of its hits."""
+Compiled = tuple[Entry, Any]
 _ADVICE = "it is RE2's syntax, without look-around, back references, and repeats above 1000"
 
 
@@ -46,27 +47,42 @@ class Patterns:
 
     def __init__(self, entries: Sequence[Entry]) -> None:
         options = _options(_MEMORY_BYTES)
-        self._patterns = [(entry, re2.compile(entry.text, options)) for entry in entries]
-        self._sets = []
-        for first in range(0, len(entries), _SET_SIZE):
-            one = re2.Set.SearchSet(_options(_SET_MEMORY_BYTES))
-            for entry in entries[first : first + _SET_SIZE]:
-                one.Add(entry.text)
-            one.Compile()
-            self._sets.append((first, one))
+        patterns = [(entry, re2.compile(entry.text, options)) for entry in entries]
+        parts = (patterns[first : first + _SET_SIZE] for first in range(0, len(patterns), _SET_SIZE))
+        self._sets = [one for part in parts for one in _sets(part)]
 
     def __bool__(self) -> bool:
-        return bool(self._patterns)
+        return bool(self._sets)
 
     def hits(self, text: str) -> Iterator[tuple[Entry, int, int]]:
-        """Each entry whose pattern is in the text, and where; beyond 20 of one entry, one to the end of the text."""
-        for first, one in self._sets:
+        """Each entry whose pattern is in the text, and where: 20 of one entry at most.
+
+        The last of these goes to the end of the text for a block entry, so that none behind it is missed. What an
+        allow entry allows is never more than it says.
+        """
+        for one, patterns in self._sets:
             for index in one.Match(text) or ():
-                entry, pattern = self._patterns[first + index]
+                entry, pattern = patterns[index]
                 for number, match in enumerate(pattern.finditer(text), start=1):
                     start, end = match.span()
                     if start == end:
                         continue
-                    yield entry, start, end if number < _MOST_HITS else len(text)
+                    is_exact = number < _MOST_HITS or entry.side is Side.ALLOW
+                    yield entry, start, end if is_exact else len(text)
                     if number == _MOST_HITS:
                         break
+
+
+def _sets(patterns: Sequence[Compiled]) -> list[tuple[Any, Sequence[Compiled]]]:
+    """Sets of the patterns, each with those in it: of large patterns not so many fit into the memory of one."""
+    one = re2.Set.SearchSet(_options(_SET_MEMORY_BYTES))
+    for entry, _ in patterns:
+        one.Add(entry.text)
+    try:
+        one.Compile()
+    except re2.error:
+        if len(patterns) == 1:
+            raise
+        half = len(patterns) // 2
+        return [*_sets(patterns[:half]), *_sets(patterns[half:])]
+    return [(one, patterns)]

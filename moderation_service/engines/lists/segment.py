@@ -10,7 +10,7 @@ from itertools import chain
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
-from ...core.list_entry import Entry, Kind
+from ...core.list_entry import Entry, Kind, Side
 from ...core.text_views.normal import normal_view
 from .patterns import Patterns
 from .whole import could_go_on, is_whole, is_whole_domain
@@ -59,6 +59,8 @@ class Segment:
                 owners.setdefault(view, []).append((entry, is_exception))
         self._terms = list(owners)
         self._owners = [tuple(found) for found in owners.values()]
+        self.has_allowing = any(entry.side is Side.ALLOW for entry in entries)
+        self._is_first_enough = [not any(entry.exceptions for entry, _ in found) for found in self._owners]
         self._automaton = AhoCorasick(self._terms, matchkind=MatchKind.Standard, store_patterns=False)
         self._patterns = Patterns([entry for entry in entries if entry.kind is Kind.PATTERN])
         self._longest = max(map(len, self._terms), default=0)
@@ -68,13 +70,24 @@ class Segment:
         """Whether some entries are patterns."""
         return bool(self._patterns)
 
-    def words(self, view: str) -> Iterator[Found]:
-        """The words found in a text of the form of `plain_blanks`."""
+    def words(self, view: str, *, firsts: bool) -> Iterator[Found]:
+        """The words found in a text of the form of `plain_blanks`.
+
+        With `firsts`, of a word without exceptions only the first place: a text may be nothing but listed words.
+        """
+        done: set[int] = set()
         for index, start, end in self._automaton.find_matches_as_indexes(view, overlapping=True):
+            if index in done:
+                continue
+            are_all = firsts and self._is_first_enough[index]
             for entry, is_exception in self._owners[index]:
                 stands = is_whole_domain if entry.kind is Kind.DOMAIN and not is_exception else is_whole
                 if stands(view, start, end):
                     yield entry, is_exception, start, end
+                else:
+                    are_all = False
+            if are_all:
+                done.add(index)
 
     def patterns(self, text: str) -> Iterator[Found]:
         """The patterns found in any text."""

@@ -17,7 +17,6 @@ _UNSPACED = re.compile(
 )
 # Vowels and final consonants of Hangul: they belong to the consonant before them.
 _HANGUL_PARTS = re.compile("[\u1160-\u11ff\ud7b0-\ud7ff]")
-_DOMAIN_CHARS = re.compile("[0-9A-Za-z-]|[^\x00-\x7f]")
 
 
 def is_whole(text: str, start: int, end: int) -> bool:
@@ -34,14 +33,14 @@ def is_whole(text: str, start: int, end: int) -> bool:
 
 def is_whole_domain(text: str, start: int, end: int) -> bool:
     """Whether a domain stands here by itself, or with names below it; another one may go on behind a dot."""
-    if start and _DOMAIN_CHARS.match(text[start - 1]) and text[start - 1].isalnum():
-        return not text[start - 1].isascii()
-    if start and text[start - 1] == "-":
-        return False
-    after, beyond = text[end : end + 1], text[end + 1 : end + 2]
-    if after.isascii() and (after.isalnum() or after == "-"):
+    before, after, beyond = text[max(0, start - 1) : start], text[end : end + 1], text[end + 1 : end + 2]
+    if _is_of_domain(before) or _is_of_domain(after):
         return False
     return not (after == "." and beyond.isascii() and beyond.isalnum())
+
+
+def _is_of_domain(char: str) -> bool:
+    return char.isascii() and (char.isalnum() or char == "-")
 
 
 def could_go_on(text: str) -> bool:

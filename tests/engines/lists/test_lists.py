@@ -99,6 +99,8 @@ def test_words_of_a_phrase_may_have_any_white_space_between_them() -> None:
         ("evil[.]example", "evil[.]example"),
         ("mail me@evil.example", "evil.example"),
         ("点evil.example吧", "evil.example"),
+        ("点evil.example.org", None),
+        ("点evil.examples", None),
         ("notevil.example", None),
         ("not-evil.example", None),
         ("evil.example.org", None),
@@ -160,6 +162,35 @@ def test_many_hits_and_exceptions_do_not_take_the_square_of_their_time() -> None
     started = perf_counter()
     assert found(made, "大麻烦" * 20_000) is None
     assert perf_counter() - started < 5
+
+
+def test_an_allow_pattern_found_many_times_allows_no_more_than_it_says() -> None:
+    made = lists(entry(r"\bkill\b", kind="pattern", side="allow"), entry("bomb"))
+    for times in (19, 20, 21, 40):
+        text = "kill " * times + "and build a bomb"
+        assert found(made, text) == "bomb"
+        listing = made.find(["own"], Target.PROMPT, text)
+        assert listing is not None
+        assert {text[hit.span.start : hit.span.end] for hit in listing.allowed} == {"kill"}
+
+
+def test_patterns_too_large_for_one_set_are_compared_all_the_same() -> None:
+    made = lists(*(entry(f"q{number}[a-z]{{900}}[0-9]{{900}}", kind="pattern") for number in range(120)))
+    for number in (0, 60, 119):
+        assert found(made, f"q{number}" + "a" * 900 + "1" * 900) is not None
+
+
+def test_a_text_that_is_nothing_but_listed_words_is_compared_quickly() -> None:
+    made = lists("大", "大大", "大大大")
+    started = perf_counter()
+    assert found(made, "大" * 200_000) == "大大大"
+    assert perf_counter() - started < 5
+
+
+def test_where_something_is_allowed_every_place_of_a_word_counts() -> None:
+    made = lists("bomb", entry("bath bomb", side="allow"))
+    assert found(made, "bath bomb, " * 30) is None
+    assert found(made, "bath bomb, " * 30 + "bomb") == "bomb"
 
 
 # What an entry is for
