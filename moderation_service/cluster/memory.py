@@ -91,7 +91,7 @@ class ClusterMemory:
         """The same, in one step with reading the earlier one."""
         if len(value) > _MAX_VALUE_BYTES:
             return None
-        key, kept = self._key(name), self._seal.sealed(name, value, ttl_s=ttl_s)
+        key, kept = self._key(name), self._seal.sealed(self._whole(name), value, ttl_s=ttl_s)
         milliseconds = max(1, int(ttl_s * 1000))
         earlier = self._process.here().call(lambda client: client.set(key, kept, px=milliseconds, get=with_earlier))
         return self._opened(name, earlier) if with_earlier else None
@@ -103,12 +103,16 @@ class ClusterMemory:
             process.close()
 
     def _key(self, name: bytes) -> bytes:
-        return self._prefix + self._seal.name(self._version + name)
+        return self._prefix + self._seal.name(self._whole(name))
+
+    def _whole(self, name: bytes) -> bytes:
+        """The name with what else keeps values apart, so that nobody can put one where another prefix would find it."""
+        return self._prefix + self._version + name
 
     def _opened(self, name: bytes, kept: object) -> bytes | None:
         if not isinstance(kept, bytes):
             return None
-        value = self._seal.opened(name, kept)
+        value = self._seal.opened(self._whole(name), kept)
         if value is None:
             self._events.cluster_failed("invalid")
         return value

@@ -1,7 +1,7 @@
 """Names and values as the server of the cluster memory sees them: neither can be read or made up without the key.
 
 Who can write to that server is not trusted: a value that was not sealed by a gateway with the same key, for this very
-name, in this format, and that is not too old counts as none. The name and the version stand in what the seal covers, so
+name, in this format, and that is not too old counts as none. The name and the format stand in what the seal covers, so
 a value can't be put under another name. Every value has a key of its own, made from a random salt, so no nonce is ever
 used twice.
 """

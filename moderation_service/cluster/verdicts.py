@@ -9,7 +9,7 @@ from typing import Any
 
 from ..core.never_milder import at_least
 from ..core.verdict import Category, Coverage, Detail, PartRead, Scores, Severity, Span, Target, Verdict
-from ..core.verdict_cache import VerdictCache
+from ..core.verdict_cache import VerdictCache, says_more
 from .memory import ClusterMemory
 
 __all__ = ["ClusterVerdictCache"]
@@ -48,9 +48,9 @@ class ClusterVerdictCache(VerdictCache):
         if earlier is None:
             return verdict
         both = at_least(verdict, earlier[1])
-        if both is verdict and (earlier[0] is kept or kept is Detail.FULL or both.severity is not earlier[1].severity):
-            return verdict
         if both is verdict:
+            if not says_more(earlier, kept, verdict):
+                return verdict
             # The earlier one says more, and no less strictly.
             kept, both = earlier
         kept = Detail.SEVERITY if both.read_in_part else kept

@@ -11,10 +11,10 @@ is none, and their probabilities count together; likewise between safe and contr
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .policy import Bounds, Rules, Thresholds
-from .verdict import Severity, Verdict
+from .verdict import PartRead, Severity, Verdict
 
 __all__ = ["Sureness", "Up", "is_certain", "why_up"]
 
@@ -93,8 +93,12 @@ def why_up(verdict: Verdict, sureness: Sureness, own: Bounds) -> Up | None:
 
 
 def is_certain(verdict: Verdict, own: Bounds) -> bool:
-    """Whether the small model is sure of the label itself, whatever a policy makes of it."""
-    return why_up(verdict, _PLAIN, own) is None
+    """Whether the small model is sure of the label itself, whatever a policy makes of it.
+
+    What it surely read in one window of a text counts though another window got no verdict.
+    """
+    read = replace(verdict, failure=None, read_in_part=verdict.read_in_part - {PartRead.WINDOWS})
+    return why_up(read, _PLAIN, own) is None
 
 
 def _first(*bounds: float | None) -> float:

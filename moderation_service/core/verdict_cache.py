@@ -14,7 +14,7 @@ from .conversation import Conversation
 from .never_milder import at_least
 from .verdict import Detail, Verdict
 
-__all__ = ["Fingerprint", "VerdictCache"]
+__all__ = ["Fingerprint", "VerdictCache", "says_more"]
 
 
 class Fingerprint:
@@ -36,6 +36,16 @@ class Fingerprint:
             digest.update(b"%s %d " % (message.role.value.encode(), len(content)))
             digest.update(content)
         return digest.digest()
+
+
+def says_more(earlier: tuple[Detail, Verdict], detail: Detail, verdict: Verdict) -> bool:
+    """Whether what is remembered is all that this verdict, which is not milder, says, and more.
+
+    A small model's is not where the larger one was asked: its probabilities may be milder than those of the larger one.
+    """
+    has_more = earlier[0] is Detail.FULL and detail is Detail.SEVERITY
+    is_less_sure = earlier[1].by_small and not verdict.by_small
+    return has_more and not is_less_sure and verdict.severity is earlier[1].severity
 
 
 class VerdictCache:
@@ -70,7 +80,7 @@ class VerdictCache:
             entry = self._entries.get(key)
             if entry is not None:
                 verdict = at_least(verdict, entry[1])
-                if entry[0] is Detail.FULL and detail is Detail.SEVERITY and verdict.severity is entry[1].severity:
+                if says_more(entry, detail, verdict):
                     return entry[1]
             if not verdict.may_be_worse:
                 self._entries[key] = Detail.SEVERITY if verdict.read_in_part else detail, verdict

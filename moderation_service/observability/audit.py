@@ -196,7 +196,9 @@ class _Lines:
             return
         # Where it can't be renamed any more, a file that is too long is better than a record that is missing.
         with contextlib.suppress(OSError):
-            for number in range(self._keep - 1, 0, -1):
+            # Only as far as to the first gap: one is there where a process was killed between two renames.
+            gap = next((one for one in range(1, self._keep) if not os.path.lexists(self._numbered(one))), self._keep)
+            for number in range(gap - 1, 0, -1):
                 with contextlib.suppress(FileNotFoundError):
                     self._numbered(number).replace(self._numbered(number + 1))
             self._path.replace(self._numbered(1))

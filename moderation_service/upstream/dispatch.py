@@ -72,12 +72,17 @@ class Dispatch(Generic[AnyServer]):
             left_s = deadline.remaining_s()
             if left_s <= 0:
                 break
-            replica = self._replicas.choose(without=tried)
+            replica = self._replicas.choose(without=tried, within_s=left_s)
             if replica is None and failure is not None and failure.kind is FailureKind.CLOSED:
-                replica = self._replicas.choose()
+                replica = self._replicas.choose(within_s=left_s)
             if replica is None and not tried:
                 replica = self._replicas.recalled(timeout_s=left_s)
             if replica is None:
+                break
+            # Less than before, where a place was waited for.
+            left_s = deadline.remaining_s()
+            if left_s <= 0:
+                self._replicas.ended(replica)
                 break
             tried.add(replica)
             timeout_s = min(self._timeout_s, left_s)

@@ -150,17 +150,19 @@ class ReplicaSet(Generic[AnyServer]):
         if replica.is_ejected and self._events is not None:
             self._events.upstream_ejected(replica.label, False)
 
-    def choose(self, *, without: Collection[Replica[AnyServer]] = ()) -> Replica[AnyServer] | None:
+    def choose(
+        self, *, without: Collection[Replica[AnyServer]] = (), within_s: float = _PLACE_S
+    ) -> Replica[AnyServer] | None:
         """The least busy server in use; of equals, the one that waited longest. None if there is none.
 
         It has a call under way from now on, until `ended`. Where all in use have as many as they may have, one is
-        waited for. Raises Overloaded when that takes too long.
+        waited for, half a second and `within_s` at most. Raises Overloaded when that takes too long.
         """
         with self._lock:
             able = self._able(without)
             most = None if self._most is None else self._most()
             if most is not None and able:
-                able = self._with_place(able, most, without)
+                able = self._with_place(able, most, without, min(_PLACE_S, within_s))
             if not able:
                 return None
             chosen = self._least_busy(able) if len(able) > 1 else able[0]
@@ -182,10 +184,10 @@ class ReplicaSet(Generic[AnyServer]):
         return [one for one in self.replicas if not one.is_ejected and one not in without and not self._rests(one)]
 
     def _with_place(
-        self, able: list[Replica[AnyServer]], most: int, without: Collection[Replica[AnyServer]]
+        self, able: list[Replica[AnyServer]], most: int, without: Collection[Replica[AnyServer]], within_s: float
     ) -> list[Replica[AnyServer]]:
         """Those that may have one more call; the lock is held, but not while one is waited for. Raises Overloaded."""
-        ends_at = monotonic() + _PLACE_S
+        ends_at = monotonic() + within_s
         while not (free := [one for one in able if one.outstanding < most]) and able:
             self._waiting += 1
             try:

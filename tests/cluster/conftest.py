@@ -27,9 +27,11 @@ def memory(server: RedisServer) -> Iterator[Callable[..., ClusterMemory]]:
     """Makes memories on the server, each as a gateway of its own, connected already."""
     made: list[ClusterMemory] = []
 
-    def make(*, key: Secret = KEY, version: str = "1", told: Told | None = None, url: str = "") -> ClusterMemory:
+    def make(
+        *, key: Secret = KEY, prefix: str = "test", version: str = "1", told: Told | None = None, url: str = ""
+    ) -> ClusterMemory:
         told = told or Told()
-        one = ClusterMemory(Secret(url or server.url), key, prefix="test", version=version, events=told)
+        one = ClusterMemory(Secret(url or server.url), key, prefix=prefix, version=version, events=told)
         made.append(one)
         return one
 

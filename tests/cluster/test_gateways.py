@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from time import monotonic
 from typing import Any
 
@@ -132,6 +133,11 @@ def test_no_gateway_makes_milder_what_another_one_found(gateway) -> None:
     ours.put(b"third", Detail.FULL, harsh)
     theirs.put(b"third", Detail.SEVERITY, verdict(Severity.UNSAFE))
     assert gateway().service.moderator.cache.get(b"third", Detail.FULL) == harsh
+    # But for a small model's, where the larger one was asked.
+    large = replace(verdict(Severity.SAFE), scores=Scores(0.6, 0.0, 0.4))
+    ours.put(b"fourth", Detail.FULL, replace(large, scores=Scores(0.99, 0.01, 0.0), by_small=True))
+    assert theirs.put(b"fourth", Detail.SEVERITY, large) == large
+    assert gateway().service.moderator.cache.get(b"fourth", Detail.SEVERITY) == large
 
 
 def test_another_key_for_the_gateways_shares_nothing(gateway) -> None:

@@ -72,6 +72,24 @@ def test_a_poisoned_value_is_none_and_counted(memory, server) -> None:
     client.close()
 
 
+@pytest.mark.parametrize("other", [{"version": "2"}, {"prefix": "newer"}])
+def test_a_value_of_another_version_or_prefix_is_none_wherever_it_is_put(memory, server, other) -> None:
+    up(memory()).put(b"name", b"verdict of the old model", ttl_s=60)
+    client = redis.Redis.from_url(server.url)
+    old = [client.get(key) for key in client.keys("test:*") if key != b"test:members"]
+    told = Told()
+    one = up(memory(told=told, **other))
+    one.put(b"name", b"verdict of the new model", ttl_s=60)
+    for key in client.keys(f"{other.get('prefix', 'test')}:*"):
+        if not key.endswith(b":members"):
+            for value in old:
+                client.set(key, value)
+                assert one.get(b"name") in (None, b"verdict of the new model")
+    client.close()
+    assert one.get(b"name") is None
+    assert set(told.failures) == {"invalid"}
+
+
 def test_no_text_and_no_name_lie_in_the_server(memory, server) -> None:
     one = up(memory())
     one.put(b"caller and call-7", b"what a user said", ttl_s=60)

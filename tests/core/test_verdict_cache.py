@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 from fakes import verdict
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation_service.core.conversation import Conversation, Limits, Message, Role
-from moderation_service.core.verdict import Category, Detail, Severity, Verdict
+from moderation_service.core.verdict import Category, Detail, Scores, Severity, Verdict
 from moderation_service.core.verdict_cache import Fingerprint, VerdictCache
 
 FULL, SEVERITY = Detail
@@ -45,6 +46,15 @@ def test_full_detail_answers_for_the_severity_but_not_the_other_way_round() -> N
     assert remembered.get(b"a", FULL) is None
     remembered.put(b"a", FULL, UNSAFE)
     assert remembered.get(b"a", SEVERITY) is UNSAFE
+
+
+def test_where_a_larger_model_was_asked_its_probabilities_count_though_the_small_one_said_more() -> None:
+    small = replace(verdict(scores=Scores(0.99, 0.01, 0.0)), by_small=True)
+    large = verdict(scores=Scores(0.6, 0.0, 0.4))
+    remembered = cache()
+    remembered.put(b"a", FULL, small)
+    assert remembered.put(b"a", SEVERITY, large) is large
+    assert remembered.get(b"a", SEVERITY) is large
 
 
 def test_a_verdict_is_forgotten_after_its_time() -> None:

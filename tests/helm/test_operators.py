@@ -17,6 +17,8 @@ from fake_guard_server import FakeServer
 from gateways import KEY, make_gateway
 from helm_python import HelmError
 
+from moderation_service.config.settings import Secret, declarations
+
 ENGLISH = (charts.ROOT / "docs" / "kubernetes.md").read_text(encoding="utf-8")
 
 
@@ -145,6 +147,24 @@ def test_settings_that_are_secret_come_from_the_secrets_named() -> None:
     assert given["MODERATION_CLUSTER_MEMORY"] == {"name": "moderation", "key": "valkey"}
     policy = charts.find(render(values), "NetworkPolicy", "moderation-service")
     assert {"ports": [{"protocol": "TCP"}]} in policy["spec"]["egress"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        # The address of a database is a secret only where it has a password.
+        *(
+            (one.name, "https://hooks.example.org/abc")
+            for one in declarations()
+            if one.kind is Secret and one.name != "store"
+        ),
+        ("store", "postgresql://user:hunter2@db/moderation"),
+        ("store", "postgresql://db/moderation?user=a&password=hunter2"),
+    ],
+)
+def test_no_secret_setting_lies_in_a_config_map(name: str, value: str) -> None:
+    with pytest.raises(HelmError, match=f"gateway.config.{name} (is a secret|has a password|is set by the)"):
+        render({"engine": "lite", "gateway": {"config": {name: value}}})
 
 
 def test_a_small_model_is_asked_first() -> None:

@@ -327,6 +327,16 @@ def test_a_file_that_is_full_is_renamed_and_the_oldest_is_deleted(file: Path) ->
     assert {path.stat().st_mode & 0o777 for path in files} == {0o600}
 
 
+def test_renaming_that_was_broken_off_half_way_costs_no_older_file(file: Path) -> None:
+    for number in (2, 3):
+        file.with_name(f"{file.name}.{number}").write_text('{"request_id": "old"}\n', encoding="ascii")
+    client = make_client(audit_file=file, audit_max_bytes=1, audit_keep=3)
+    for number in range(2):
+        client.post("/moderate", json={"prompt": "bread"}, headers={"X-Request-Id": f"r-{number}"})
+    kept = [one["request_id"] for path in rotated(file) for one in records(path)]
+    assert kept == ["old", "old", "r-0", "r-1"]
+
+
 def test_a_record_that_is_longer_than_a_file_may_be_is_written_all_the_same(file: Path) -> None:
     client = make_client(audit_file=file, audit_max_bytes=1, audit_keep=1)
     for number in range(3):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import random
 import threading
 from collections.abc import Callable, Iterator
+from time import monotonic, sleep
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from moderation_service.core.engine import Deadline
-from moderation_service.errors import EngineUnavailable
+from moderation_service.errors import DeadlineExceeded, EngineUnavailable, Overloaded
 from moderation_service.upstream.client import FailureKind, PromptTooLong, UpstreamFailure
 from moderation_service.upstream.dispatch import Dispatch
 from moderation_service.upstream.fanout import FanOut
@@ -42,12 +43,13 @@ class Named:
 class Fleet:
     """Servers a, b, ... in one process; `answers` says what each does, `asked` which were asked, in order."""
 
-    def __init__(self, size: int, *, slots: int = 16) -> None:
+    def __init__(self, size: int, *, slots: int = 16, most: int | None = None) -> None:
         self.now = 0.0
         self.asked: list[str] = []
         self.answers: dict[str, Ask] = {name: lambda timeout_s, name=name: name for name in "abcd"[:size]}
         servers = [Replica(name, Named(name, self.answers)) for name in self.answers]
-        self.replicas = ReplicaSet(servers, timeout_s=1.0, clock=lambda: self.now)
+        places = None if most is None else lambda: most
+        self.replicas = ReplicaSet(servers, timeout_s=1.0, clock=lambda: self.now, most=places)
         self.fanout = FanOut(slots=slots, per_request=8)
         self.dispatch = Dispatch(self.replicas, self.fanout, timeout_s=60.0)
 
@@ -163,6 +165,34 @@ def test_an_answer_that_was_under_way_before_the_pause_does_not_end_it(fleet) ->
     assert replica.rests_until is not None
     two.replicas.succeeded(replica, seconds=0.5)
     assert replica.rests_until is None
+
+
+def test_waiting_for_a_place_takes_nothing_beyond_the_deadline(fleet) -> None:
+    one = fleet(1, most=1)
+    taken = one.replicas.choose()
+    began = monotonic()
+    with pytest.raises(Overloaded):
+        one.ask(within_s=0.05)
+    assert monotonic() - began < 0.4
+    one.replicas.ended(taken)
+
+
+def test_what_was_waited_for_a_place_is_no_time_of_the_server(fleet, monkeypatch) -> None:
+    one = fleet(1)
+    given: list[float] = []
+    one.answers["a"] = lambda timeout_s: given.append(timeout_s) or "a"
+    choose = one.replicas.choose
+
+    def later(**options: object) -> object:
+        sleep(0.05)
+        return choose(**options)
+
+    monkeypatch.setattr(one.replicas, "choose", later)
+    assert one.ask(within_s=10.0) == "a"
+    assert given[0] <= 9.95
+    with pytest.raises(DeadlineExceeded):
+        one.ask(within_s=0.04)
+    assert one.replicas.replicas[0].outstanding == 0
 
 
 # A server that takes long.

@@ -7,17 +7,22 @@ model is busy, the sample gets smaller and nobody waits.
 
 from __future__ import annotations
 
+import contextlib
 import enum
+import logging
 import threading
-from queue import Full, Queue
+from queue import Empty, Full, Queue
 from typing import Protocol
 
 from ...core.cascade import Up
 from ...core.conversation import Conversation
 from ...core.engine import Deadline, Engine
 from ...core.verdict import Detail, Severity, Verdict
+from ...observability.logs import log_event
 
 __all__ = ["CascadeEvents", "Compared", "Sample"]
+
+_log = logging.getLogger("moderation.upstream")
 
 _MAX_WAITING = 16
 _DEADLINE_S = 30.0
@@ -61,22 +66,23 @@ class Sample:
 
     def offer(self, conversation: Conversation, severity: Severity) -> None:
         """Have it judged when there is time; it is left out when too many wait already."""
-        try:
-            self._waiting.put_nowait((conversation, severity))
-        except Full:
-            return
-        if self._thread is None:
-            with self._lock:
-                if self._thread is None and not self._is_closed:
-                    self._thread = threading.Thread(target=self._run, name="cascade sample", daemon=True)
-                    self._thread.start()
+        with self._lock:
+            if self._is_closed:
+                return
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="cascade sample", daemon=True)
+                self._thread.start()
+            with contextlib.suppress(Full):
+                self._waiting.put_nowait((conversation, severity))
 
     def close(self) -> None:
         """End the thread after the text that it is at; what waits is left out."""
         with self._lock:
             self._is_closed = True
-        while not self._waiting.empty():
-            self._waiting.get_nowait()
+        # Nobody else puts something in from here on, but the thread may take the last one away.
+        with contextlib.suppress(Empty):
+            while True:
+                self._waiting.get_nowait()
         self._waiting.put_nowait(None)
         if self._thread is not None:
             self._thread.join(timeout=2.0)
@@ -84,6 +90,11 @@ class Sample:
     def _run(self) -> None:
         while (one := self._waiting.get()) is not None and not self._is_closed:
             conversation, severity = one
-            [judged] = self._large.judge([conversation], detail=Detail.SEVERITY, deadline=Deadline.after(_DEADLINE_S))
+            deadline = Deadline.after(_DEADLINE_S)
+            try:
+                [judged] = self._large.judge([conversation], detail=Detail.SEVERITY, deadline=deadline)
+            except Exception as error:  # whatever it is, there would be no more samples without this thread
+                log_event(_log, logging.ERROR, "cascade_sample_failed", error=type(error).__name__)
+                continue
             if isinstance(judged, Verdict) and not judged.may_be_worse:
                 self._events.cascade_compared(Compared.SAMPLE, severity, judged.severity)

@@ -12,7 +12,7 @@ from ...core.conversation import Conversation
 from ...core.engine import Deadline, Engine
 from ...core.never_milder import at_least
 from ...core.policy import Bounds
-from ...core.verdict import Detail, PartRead, Severity, Verdict
+from ...core.verdict import Detail, PartRead, Severity, Verdict, strictest
 from ...errors import EngineError, ModerationError, Overloaded
 from ...observability.logs import log_event
 from ...upstream.per_process import PerProcess
@@ -33,8 +33,8 @@ class CascadeEngine:
     """Asks `small`, and `large` about what `small` is not sure of by `bounds`. Safe to use from many threads.
 
     Never milder: the larger model overrules a doubt of the small one, but not what that is certain of. While the
-    larger one is away, what the small one found harmful stands, marked by the `failure`; what it was not sure is safe
-    has no verdict. While the small one is away, the larger one judges everything.
+    larger one is away, what the small one found harmful, by its label or the thresholds that it is asked with, stands,
+    marked by the `failure`; what it was not sure is safe has no verdict. While the small one is away, the larger one judges everything.
     """
 
     name = "cascade"
@@ -77,7 +77,7 @@ class CascadeEngine:
             going = [conversations[index] for index in reasons]
             large = self._large.judge(going, detail=detail, deadline=deadline)
             for (index, reason), second in zip(reasons.items(), large, strict=True):
-                answers[index] = self._of_both(answers[index], _named(second, False), reason)
+                answers[index] = self._of_both(answers[index], _named(second, False), reason, sureness)
         return answers
 
     def suffices(self, verdict: Verdict, sureness: Sureness) -> bool:
@@ -132,7 +132,7 @@ class CascadeEngine:
                 if self._chance.random() < self._share:
                     self._sample.here().offer(conversations[index], one.severity)
 
-    def _of_both(self, first: _Judged, second: _Judged, reason: Up) -> _Judged:
+    def _of_both(self, first: _Judged, second: _Judged, reason: Up, sureness: Sureness) -> _Judged:
         """What becomes of a text of which the small model's answer was not enough."""
         if isinstance(second, Verdict):
             if self._events is not None:
@@ -142,7 +142,7 @@ class CascadeEngine:
             if isinstance(first, Verdict) and is_certain(first, self._bounds):
                 return at_least(second, first)
             return second
-        if isinstance(second, EngineError) and isinstance(first, Verdict) and first.severity is not Severity.SAFE:
+        if isinstance(second, EngineError) and isinstance(first, Verdict) and _is_harmful(first, sureness):
             parts = first.read_in_part | {PartRead.CATEGORIES} if reason is Up.CATEGORIES else first.read_in_part
             return replace(first, failure=second, read_in_part=parts)
         return second
@@ -151,6 +151,12 @@ class CascadeEngine:
         if part not in self._away:
             self._away.add(part)
             log_event(_log, logging.WARNING, "cascade_model_away", model=part, reason=error.reason.value)
+
+
+def _is_harmful(verdict: Verdict, sureness: Sureness) -> bool:
+    """Whether a verdict is harmful by its label, or by the thresholds of the policy."""
+    readings = (verdict.severity, sureness.thresholds.severity(verdict.severity, verdict.scores))
+    return strictest(readings) is not Severity.SAFE
 
 
 def _named(one: _Judged, by_small: bool) -> _Judged:

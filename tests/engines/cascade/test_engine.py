@@ -102,6 +102,16 @@ def test_the_large_model_does_not_soften_what_the_small_one_is_certain_of(cascad
     assert PartRead.CONTRADICTION in found.read_in_part
 
 
+def test_the_large_model_does_not_soften_what_the_small_one_found_in_a_part_of_a_text(cascade, small) -> None:
+    healthy = small.behave
+    small.behave = lambda request: reply(500, {}) if "BROKEN" in str(request.body) else healthy(request)
+    long = "It is a nice day. " * 1500
+    found = judge(cascade(), "small=0.01,0.01,0.98 large=1,0,0 " + long + "BROKEN")
+    assert isinstance(found, Verdict), repr(found)
+    assert found.severity is UNSAFE
+    assert PartRead.CONTRADICTION in found.read_in_part
+
+
 def test_while_the_small_model_is_away_the_large_one_judges_all(cascade, small) -> None:
     told = Told()
     engine = cascade(events=told)

@@ -30,6 +30,9 @@ policies:
       cascade: {safe: 1, unsafe: 0.99}
   pii:
     categories: {pii: block}
+  keen:
+    thresholds: {unsafe: 0.3}
+    on_failure: allow
 """
 
 
@@ -132,6 +135,16 @@ def test_without_the_large_model_doubts_follow_the_fail_mode_and_harm_is_never_l
     allowed = asked(one, "small=0.6,0.3,0.1 b", policy="patient")
     assert (allowed["safety"], allowed["action"], allowed["degraded"]) == (None, "allow", True)
     large.start()
+
+
+def test_without_the_large_model_what_the_thresholds_find_in_the_small_ones_answer_is_harm_too(client, large) -> None:
+    one = client()
+    asked(one, "small=0.6,0.3,0.1 large=1,0,0")
+    large.stop()
+    found = asked(one, "small=0.6,0.05,0.35", policy="keen")
+    assert (found["action"], found["degraded"], found["model"]) == ("block", True, "small")
+    allowed = asked(one, "small=0.75,0.2,0.05", policy="keen")
+    assert (allowed["safety"], allowed["action"], allowed["degraded"]) == (None, "allow", True)
 
 
 def test_a_verdict_without_the_large_model_is_not_remembered(client, large) -> None:

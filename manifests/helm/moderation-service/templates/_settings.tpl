@@ -110,10 +110,10 @@
 {{- end -}}
 {{- end -}}
 {{- range $name, $value := .Values.gateway.config -}}
-{{- if regexMatch "_(key|keys|token|secret|password)$|^cluster_memory$|^limits_store$" $name -}}
+{{- if regexMatch "_(key|keys|token|secret|password)$|^cluster_memory$|^limits_store$|^webhook_url$" $name -}}
 {{- fail (printf "gateway.config.%s is a secret and would be readable in a ConfigMap; put it into a Secret and name that in gateway.secretConfig." $name) -}}
 {{- end -}}
-{{- if regexMatch "^[a-z0-9+]+://[^/@]*:[^/@]+@" (toString $value) -}}
+{{- if regexMatch "^[A-Za-z0-9+]+://([^/@]*:[^/@]+@|.*[?&]password=)" (toString $value) -}}
 {{- fail (printf "gateway.config.%s has a password, which would be readable in a ConfigMap; put it into a Secret and name that in gateway.secretConfig." $name) -}}
 {{- end -}}
 {{- end -}}
