@@ -11,6 +11,7 @@ from moderation_service.engines.lite.model import LiteModel
 from moderation_service.engines.lite.refusal import complies_after_all, declines
 from moderation_service.engines.lite.severity import Thresholds
 from moderation_service.engines.lite.text import clean, language
+from moderation_service.engines.lite.units import units
 
 from .data import Row
 from .generate import languages
@@ -164,14 +165,19 @@ def refusal_threshold(model: LiteModel, held_out: Sequence[Row]) -> float:
 def unit_thresholds(model: LiteModel, rows: Sequence[Row]) -> Entries:
     """Return the thresholds of single sentences, from calibration rows that have a middle and are not flagged already.
 
-    Generated documents alone would set them far too low: they are easier than what people write.
+    Generated documents alone would set them far too low: they are easier than what people write. Short Chinese rows
+    would set them higher, and more would be missed in the long texts that sentences are looked at for.
     """
     scores: dict[str, list[float]] = {"en": [], "zh": []}
     for row in rows:
         cleaned = clean(row["prompt"])
         tongue = language(cleaned)
         parts = model.prompt_parts(cleaned)
-        if parts.unit is not None and tongue in scores and parts.whole < model.thresholds("prompt", tongue).strict:
+        if (
+            units(cleaned, by_width=False)
+            and tongue in scores
+            and parts.whole < model.thresholds("prompt", tongue).strict
+        ):
             scores[tongue].append(parts.unit_score)
     found = {}
     for tongue, shares in UNIT_SHARES.items():

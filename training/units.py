@@ -89,7 +89,7 @@ def _sentences(texts: Iterable[str]) -> list[str]:
     found: dict[str, None] = {}
     for text in texts:
         cleaned = clean(text)
-        for unit in units(cleaned):
+        for unit in units(cleaned, by_width=False):
             found.setdefault(unit.text, None)
         if 0 < len(cleaned) <= _REQUEST_CHARS:
             found.setdefault(cleaned, None)

@@ -79,8 +79,8 @@ def modelfile(pieces: Pieces, gguf: str, *, context: int = 4096) -> str:
     """The text of the Modelfile."""
 
     def said(text: str) -> str:
-        # A string of JSON is a string of Go.
-        return "{{ " + json.dumps(text) + " }}"
+        # A string of JSON is a string of Go, but for halves of characters (\\ud83d) that JSON writes unless told not to.
+        return "{{ " + json.dumps(text, ensure_ascii=False) + " }}"
 
     def chosen(prompt: str, response: str) -> str:
         return '{{ if eq $last "user" }}' + said(prompt) + "{{ else }}" + said(response) + "{{ end }}"

@@ -77,7 +77,10 @@ def bench_command(output: Path, seconds: float, clients: tuple[int, ...], worker
 
     Measured, one after the other: the model server asked by hand (`plain`), and this service in front of it (`full`,
     `severity`, and `cascade` or `stream` where the settings have them). Without a setting a vLLM is started on this
-    machine's GPU, as `up` does. Every question is new; nothing comes from a cache of verdicts.
+    machine's GPU, as `up` does. Every question is new; nothing comes from a cache of verdicts. Of the settings, those
+    that tell others of decisions do not hold: no database, no webhook for them, the audit file is a passing one.
+
+    A model server behind https is measured through this service only.
 
     The results name the machine's parts and the model, and neither host nor address nor key.
 
@@ -133,7 +136,9 @@ def _ways(
 
         def ways() -> Iterator[_Way]:
             if settings.engine in ("vllm", "cascade"):
-                yield _plain(settings)
+                # The load speaks no TLS, and a key must not go in the clear.
+                if not settings.upstreams[0].startswith("https:"):
+                    yield _plain(settings)
                 url, key = stack.enter_context(_service(settings, "vllm", config, clients, workers, ending))
                 yield _Way("full", _moderate(url, key))
                 yield _Way("severity", _moderate(url, key, detail="severity"))
@@ -195,11 +200,18 @@ def _service(
         "UPSTREAM_CONCURRENCY": str(max(64, clients)),
         "CACHE_SIZE": "0",
         "LOG_LEVEL": "warning",
+        # What is made up here must reach no records, no people and no other gateway.
+        "STORE": "off",
+        "CONSOLE": "off",
+        "WEBHOOK_EVENTS": "appeal",
+        "CLUSTER_PREFIX": f"moderation-bench-{secrets.token_hex(4)}",
     }
-    env = {**os.environ, **{ENV_PREFIX + name: value for name, value in told.items()}}
     words = ("--config", str(config)) if config is not None else ()
     with tempfile.TemporaryDirectory(prefix="moderation-bench-") as folder:
         log = Path(folder) / "service.log"
+        if settings.audit_file is not None:
+            told["AUDIT_FILE"] = str(Path(folder) / "audit.jsonl")
+        env = {**os.environ, **{ENV_PREFIX + name: value for name, value in told.items()}}
         child = ChildProcess((sys.executable, "-m", "moderation_service", "serve", *words), env=env, log=log)
         ending.children.append(child)
         try:

@@ -103,7 +103,7 @@ class PinnedEnvironment:
                     venv.EnvBuilder(symlinks=True).create(folder)
                     self._install(environ, console, sleep)
                     self._add_alias()
-                    self._check()
+                    self._check(environ)
                     self._mark()
         except OSError as error:
             raise PreparationFailed(f"{folder}: {error.strerror or 'it could not be made'}.") from error
@@ -153,10 +153,12 @@ class PinnedEnvironment:
         entry.mkdir(exist_ok=True)
         (entry / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n", encoding="utf-8")
 
-    def _check(self) -> None:
+    def _check(self, environ: Mapping[str, str]) -> None:
         words = (str(self.python), "-I", "-c", "import " + ", ".join(self.imports))
         try:
-            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_IMPORT_S)  # noqa: S603
+            # What was just fetched is run here for the first time: no key of ours is in its reach.
+            env = without_secrets(environ)
+            done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=_IMPORT_S, env=env)  # noqa: S603
         except subprocess.TimeoutExpired as error:
             raise PreparationFailed(f"The programs for {self.name} don't start here: no answer.") from error
         if done.returncode != 0:

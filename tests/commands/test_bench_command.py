@@ -12,6 +12,7 @@ import pytest
 from fake_guard_server import BOMB, completion, guard, recorded, running
 from fake_stream_server import FakeStreamServer, write_model_dir
 from processes import run_command
+from webhook_receiver import receiver
 
 PATIENCE_S = 90
 
@@ -59,6 +60,21 @@ def test_the_embedded_engine_can_be_measured_without_any_server(tmp_path):
     done = run_command("bench", "-o", str(tmp_path), "--engine", "lite", "--seconds", "0.3", "--clients", "2")
     assert done.returncode == 0, done.stderr.decode()
     assert [one["way"] for one in json.loads((tmp_path / "bench.json").read_text())["points"]] == ["lite"]
+
+
+def test_nobody_is_told_of_the_decisions_that_were_made_up(tmp_path):
+    with receiver() as hook:
+        done = run_command(
+            *("bench", "-o", str(tmp_path / "out"), "--engine", "lite", "--seconds", "0.5", "--clients", "2"),
+            MODERATION_STORE=f"sqlite:///{tmp_path}/records.db",
+            MODERATION_AUDIT_FILE=str(tmp_path / "audit.jsonl"),
+            MODERATION_WEBHOOK_URL=hook.url,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        assert hook.got.empty()
+    (measured,) = json.loads((tmp_path / "out" / "bench.json").read_text())["points"]
+    assert measured["verdicts"] > 0
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["out"]
 
 
 def test_a_model_server_that_is_not_there_is_said_in_one_line(tmp_path, unused_port):

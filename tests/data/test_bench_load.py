@@ -17,6 +17,11 @@ def target(url, path="/x"):
     return Target(url, path, lambda number: json.dumps({"prompt": question(number)}).encode(), {"X-Key": "k"})
 
 
+def test_a_key_is_not_sent_in_the_clear_to_an_address_behind_tls():
+    with pytest.raises(ValueError, match="plain HTTP only"):
+        target("https://guard.example:8000")
+
+
 def test_every_client_is_busy_and_every_question_is_new():
     with running(lambda request: reply(200, {})) as server:
         measured = run_load(target(server.url), clients=4, seconds=0.2, first=1000)

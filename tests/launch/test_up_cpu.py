@@ -20,6 +20,7 @@ from processes import is_running
 
 from moderation_service.launch.cpu_engines import CPU_ENGINES
 from moderation_service.launch.download import Downloader
+from moderation_service.launch.environment import PinnedEnvironment
 from moderation_service.launch.errors import LaunchError
 from moderation_service.launch.guard import GUARDS
 from moderation_service.launch.hub import Hub, Source
@@ -230,3 +231,22 @@ def test_a_disk_that_fills_up_on_the_way_is_said_and_a_larger_one_goes_on(cpu_pa
     finally:
         downloader.close()
         subprocess.run(["umount", disk], check=True)
+
+
+def test_what_was_fetched_starts_without_a_key_of_ours(cpu_parts, told, tmp_path):  # noqa: F811
+    seen = tmp_path / "seen"
+    environment = PinnedEnvironment(
+        cache=tmp_path / "cache",
+        name="probe",
+        lock=cpu_parts.lock,
+        imports=(f"xllamacpp, os, pathlib; pathlib.Path({str(seen)!r}).write_text(chr(10).join(os.environ))",),
+    )
+    secrets = {"MODERATION_API_KEYS": "a:key", "MODERATION_UPSTREAM_API_KEY": "key", "HF_TOKEN": "token"}
+    environ = {**os.environ, **cpu_parts.variables, **secrets}
+    with pytest.MonkeyPatch.context() as ours:
+        for name, value in secrets.items():
+            ours.setenv(name, value)
+        environment.make(environ=environ, console=Console(told.stream, is_terminal=False), sleep=time.sleep)
+    names = seen.read_text().splitlines()
+    assert "PATH" in names
+    assert not secrets.keys() & set(names)

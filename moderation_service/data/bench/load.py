@@ -27,12 +27,19 @@ _NO_REPLY = 0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where requests go. `make` gives the body of the request of a number."""
+    """Where requests go, over plain HTTP. `make` gives the body of the request of a number.
+
+    Raises ValueError for another scheme: the headers have a key in them.
+    """
 
     url: str
     path: str
     make: Callable[[int], bytes]
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if urlsplit(self.url).scheme != "http":
+            raise ValueError("The load speaks plain HTTP only.")
 
     def request(self, number: int) -> bytes:
         """The bytes of the request of that number."""

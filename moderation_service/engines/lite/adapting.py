@@ -22,6 +22,7 @@ from .assets import Arrays
 from .languages import FOREIGN
 from .model import LiteModel
 from .nets import Nets
+from .refusal import declines
 from .severity import Thresholds
 from .text import clean, language
 
@@ -119,7 +120,7 @@ class _WatchedModel(LiteModel):
         if example.response is None:
             scored, found = self.score_prompt(text), self._of_prompt
         else:
-            scored = self.score_response(asked, text, refusal=self.refuses(text))
+            scored = self.score_response(asked, text, refusal=declines(text))
             found = self._of_response
         thresholds = self.thresholds("prompt" if example.response is None else "response", language(text))
         place = found(scored.outputs)

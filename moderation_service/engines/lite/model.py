@@ -212,10 +212,10 @@ class LiteModel:
         asked = self.readings(clean(prompt)).readings[0].text
 
         def judge(reading: str, doubt: float) -> Judgement:
-            refusal = self.refuses(reading)
-            scored = self.score_response(asked, reading, refusal=refusal, checkpoint=checkpoint)
+            # What a refusal quotes is excused if it declines in words. What only sounds like a refusal may be harm.
+            scored = self.score_response(asked, reading, refusal=declines(reading), checkpoint=checkpoint)
             doubted = scored._replace(score=scored.score - doubt)
-            return self._judgement("response", reading, doubted, refusal=refusal, named=CATEGORIES[:-1])
+            return self._judgement("response", reading, doubted, refusal=self.refuses(reading), named=CATEGORIES[:-1])
 
         return self._worst(clean(response), judge)
 
@@ -304,7 +304,8 @@ class LiteModel:
 
         Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
         heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. The score of
-        the prompt is added in part; a refusal lowers the whole.
+        the prompt is added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in
+        the rows that the heads were trained on.
         """
         found = windows(response)
         shares, flag = self._shares, float(refusal)
@@ -313,7 +314,6 @@ class LiteModel:
         shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
-        quotes = float(refusal and declines(response))  # what a refusal quotes is excused if it says that it is one
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
@@ -322,7 +322,7 @@ class LiteModel:
             net = float(self._response_nets.outputs(inputs)[0, 0])
             answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
-            words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * quotes)
+            words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
             score = max(answer, words) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place

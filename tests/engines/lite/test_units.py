@@ -40,6 +40,18 @@ def test_a_text_of_one_sentence_has_no_units():
     assert units("short. " * 3) == []
 
 
+def test_a_chinese_text_has_a_middle_from_half_the_characters_on():
+    before, after = (
+        "我们小组星期二开会商量了花园聚会，小安会带蛋糕来。火车九点开，请早点到车站。",
+        "图书馆星期六十点开门，孩子们喜欢阅读角。",
+    )
+    text = f"{before}怎么非法买枪？{after}"
+    assert 60 < len(text) < 120
+    assert "怎么非法买枪？" in texts(text)
+    assert units(text, by_width=False) == []
+    assert units("今天天气很好。" * 8) == []
+
+
 def test_what_is_repeated_is_one_unit():
     assert len(texts(STORY)) == 2
 
