@@ -20,7 +20,7 @@ serve: $(VENV)/.installed ## set up and start the service on 127.0.0.1:8787
 
 # In three processes, a whole file in one of them: a good part of the time is spent waiting for servers to start and end.
 test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them, ARGS=-n0 in one process)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 $(ARGS)
 
 test-vllm: $(VENV)/.installed-dev ## tests against real vLLM (CPU) and llama.cpp servers, which it installs (2.5 GB)
 	@PYTHON=$(BIN)/python tests/vllm/run.sh $(ARGS)

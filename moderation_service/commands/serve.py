@@ -57,7 +57,9 @@ def _console_line(settings: Settings) -> str | None:
     plain = f"  console: {settings.console_url or base_url(settings)}/console"
     # What is written to a file or a journal is read by others, who would be administrators.
     if not is_loopback(settings.host) or not sys.stderr.isatty():
-        return plain + "  (sign in with the link of `moderation-service console link`, or an account)"
+        # The other command does not know this one's flags.
+        port = f" --port {settings.port}" if settings.console_url is None else ""
+        return plain + f"  (sign in with the link of `moderation-service console link{port}`, or an account)"
     from ..store.database import Database
 
     try:

@@ -7,7 +7,6 @@ messages name what is missing itself. The names and bounds are those of the pack
 from __future__ import annotations
 
 import re
-from importlib import metadata
 
 __all__ = ["install_command"]
 
@@ -16,6 +15,8 @@ _OF_EXTRA = re.compile(r"""(?P<requirement>[^;]+?)\s*;.*\bextra\s*==\s*["'](?P<e
 
 def install_command(extra: str) -> str:
     """The command that installs what `extra` stands for, such as `pip install 'tokenizers>=0.21'`."""
+    from importlib import metadata  # with the whole of `email` in it, which no start needs
+
     try:
         required = metadata.requires("moderation-service") or []
     except metadata.PackageNotFoundError:  # run from a folder in which it was never installed

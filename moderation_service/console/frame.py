@@ -102,7 +102,7 @@ class Frame:
 def _in_language(request: Request, language: str) -> str:
     """The address of what is shown, in another language. What a form has sent can't be asked for again: the console."""
     path = request.path if request.method == "GET" else ROOT
-    asked = [(name, value) for name, value in request.args.items(multi=True) if name not in ("lang", "token")]
+    asked = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
     return f"{path}?{urlencode([*asked, ('lang', language)])}"
 
 

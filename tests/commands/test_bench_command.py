@@ -37,7 +37,7 @@ def test_it_measures_the_plain_call_and_every_engine_of_the_settings_and_writes_
     key = "model-server-key"
     with FakeStreamServer() as stream:
         done = run_command(
-            *("bench", "-o", str(tmp_path / "out"), "--upstream", server.url, "--seconds", "0.6", "--clients", "1,4"),
+            *("bench", "-o", str(tmp_path / "out"), "--upstream", server.url, "--seconds", "0.4", "--clients", "1,4"),
             MODERATION_UPSTREAM_API_KEY=key,
             MODERATION_STREAM_UPSTREAM=stream.url,
             MODERATION_STREAM_MODEL_DIR=str(write_model_dir(tmp_path / "model")),

@@ -45,6 +45,7 @@ def test_a_log_gets_no_link(tmp_path: Path) -> None:
         told = [line for line in service.lines if "console: " in line]
     assert len(told) == 1
     assert "token" not in told[0]
+    assert f"`moderation-service console link --port {service.port}`" in told[0]
 
 
 def test_without_a_store_there_is_no_console_to_be_told_of() -> None:

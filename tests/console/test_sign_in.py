@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import html
+import re
 import threading
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
@@ -233,6 +235,16 @@ def test_a_link_works_once_and_only_by_a_click(tmp_path: Path) -> None:
     assert somebody.client.post("/console/enter", data=form).status_code == 303
     form["csrf"] = token_in(somebody.client.get("/console/enter"))
     assert somebody.client.post("/console/enter", data=form).status_code == 403
+
+
+def test_a_link_survives_the_choice_of_another_language(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path, None)
+    secret = sign_in_link(somebody.database)
+    switch = re.search(r'class="language" href="([^"]+)"', somebody.client.get(f"/console/enter?token={secret}").text)
+    assert switch is not None
+    page = somebody.client.get(html.unescape(switch[1]))
+    assert "登录" in page.text
+    assert f'name="token" value="{secret}"' in page.text
 
 
 def test_a_link_is_good_for_some_minutes(tmp_path: Path) -> None:

@@ -95,7 +95,9 @@ class Reply:
 
 
 class Running:
-    """A service in a process; everything it writes to standard error is kept."""
+    """A service in a process; what it writes to standard error is kept, up to more than any test wants."""
+
+    most_bytes = 200_000_000
 
     def __init__(self, process: subprocess.Popen[bytes], port: int) -> None:
         self.process = process
@@ -108,9 +110,15 @@ class Running:
 
     def _read(self) -> None:
         assert self.process.stderr is not None
+        left = self.most_bytes
         for raw in self.process.stderr:
             line = raw.decode("utf-8", "replace").rstrip("\n")
             self.lines.append(line)
+            left -= sys.getsizeof(line)
+            if left < 0:
+                self.lines.append("It wrote without end, and was killed.")
+                self.process.kill()
+                break
             if " is ready: http" in line:
                 self._ready.set()
         self._ready.set()

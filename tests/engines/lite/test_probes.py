@@ -52,6 +52,7 @@ def test_answers_have_both_sides_and_refusals():
     assert sum(probe.refusal for probe in probes) >= 15
 
 
+@pytest.mark.training
 def test_no_own_training_row_is_a_probe_or_close_to_one():
     from training import data
     from training.probes.apart import Nearness
@@ -102,6 +103,7 @@ def test_a_planted_request_stands_in_the_middle():
         assert probe.text not in without
 
 
+@pytest.mark.training
 def test_the_command_prints_a_table_of_any_weights(monkeypatch, capsys):
     from moderation_service.engines.lite.assets import WEIGHTS
     from training.probes.measure import main

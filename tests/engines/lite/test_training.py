@@ -40,6 +40,7 @@ def lines(path):
         return [json.loads(line) for line in stream]
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
     ("name", "module"),
     [("own4", "prompts"), ("own4_resp", "responses"), ("own5", "requests"), ("own5_resp", "answers")],
@@ -51,6 +52,7 @@ def test_generated_rows_are_what_the_generators_print(training, name, module):
     assert list(generator.rows()) == lines(OWN / f"{name}.jsonl.gz")
 
 
+@pytest.mark.training
 def test_own_rows_are_the_ones_of_the_manifest(training):
     from training import data
     from training.units import real_units

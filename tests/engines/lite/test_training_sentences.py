@@ -9,6 +9,8 @@ import pytest
 from moderation_service.engines.lite.text import clean, language
 from moderation_service.engines.lite.units import units
 
+pytestmark = pytest.mark.training  # a minute, about what the weights were made from
+
 REPOSITORY = Path(__file__).parents[3]
 
 
