@@ -79,7 +79,7 @@ def modelfile(pieces: Pieces, gguf: str, *, context: int = 4096) -> str:
     """The text of the Modelfile."""
 
     def said(text: str) -> str:
-        # A string of JSON is a string of Go, but for halves of characters (\\ud83d) that JSON writes unless told not to.
+        # A string of JSON is a string of Go, but for the halves of characters (\\ud83d) that JSON may write.
         return "{{ " + json.dumps(text, ensure_ascii=False) + " }}"
 
     def chosen(prompt: str, response: str) -> str:

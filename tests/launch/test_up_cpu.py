@@ -235,7 +235,7 @@ def test_a_disk_that_fills_up_on_the_way_is_said_and_a_larger_one_goes_on(cpu_pa
 
 def test_what_was_fetched_starts_without_a_key_of_ours(cpu_parts, told, tmp_path):  # noqa: F811
     seen = tmp_path / "seen"
-    environment = PinnedEnvironment(
+    pinned = PinnedEnvironment(
         cache=tmp_path / "cache",
         name="probe",
         lock=cpu_parts.lock,
@@ -246,7 +246,7 @@ def test_what_was_fetched_starts_without_a_key_of_ours(cpu_parts, told, tmp_path
     with pytest.MonkeyPatch.context() as ours:
         for name, value in secrets.items():
             ours.setenv(name, value)
-        environment.make(environ=environ, console=Console(told.stream, is_terminal=False), sleep=time.sleep)
+        pinned.make(environ=environ, console=Console(told.stream, is_terminal=False), sleep=time.sleep)
     names = seen.read_text().splitlines()
     assert "PATH" in names
     assert not secrets.keys() & set(names)

@@ -34,7 +34,8 @@ class CascadeEngine:
 
     Never milder: the larger model overrules a doubt of the small one, but not what that is certain of. While the
     larger one is away, what the small one found harmful, by its label or the thresholds that it is asked with, stands,
-    marked by the `failure`; what it was not sure is safe has no verdict. While the small one is away, the larger one judges everything.
+    marked by the `failure`; what it was not sure is safe has no verdict. While the small one is away, the larger one
+    judges everything.
     """
 
     name = "cascade"
