@@ -89,7 +89,7 @@ def test_pure_modules_use_pure_modules_only(name: str) -> None:
     assert ours(name) <= {*PURE, "core", "core.text_views", "streaming", "upstream"}
 
 
-# Packages import downwards only, in this order. The wings that are still to come have their places already.
+# Packages import downwards only, in this order.
 ORDER = (
     "__main__", "commands", "launch", "server", "web", "console", "data", "chat", "wires", "cluster", "streaming",
     "engines", "upstream", "store", "observability", "config", "core", "errors", "ids",
