@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from .options import CONTEXT, JUDGING, load, setting_options
 
 if TYPE_CHECKING:
     from ..data.benchmark.local_files import LocalSet
+    from ..data.evaluation.gates import Gate
 
 __all__ = ["benchmark_group"]
 
@@ -130,14 +131,7 @@ def run_command(
             # After each: what was judged stays, whatever happens to the next one.
             _write(document, output)
     click.echo("\n".join(str(output / name) for name in REPORTS))
-    failures = [
-        failure
-        for only, gate in gates
-        for name, one in sets.items()
-        if only in ("", name) and (failure := gate.failure(one, of=name)) is not None
-    ]
-    failures += [f"there is no set {only} in the report" for only, _ in gates if only and only not in sets]
-    end(document["judged"], failures)
+    end(document["judged"], _failures(gates, sets))
 
 
 @benchmark_group.command("report", context_settings=CONTEXT)
@@ -171,6 +165,17 @@ def compare_command(first: Path, second: Path, as_json: bool) -> None:
     left_out = {name: one["left_out"] for name, one in found.items() if one["left_out"]}
     for name, count in left_out.items():
         click.echo(f"{name}: {count} texts are left out, because one of the two could not judge them.")
+
+
+def _failures(gates: Sequence[tuple[str, Gate]], sets: Mapping[str, Any]) -> list[str]:
+    """What was to be reached and is not."""
+    found = [
+        failure
+        for only, gate in gates
+        for name, one in sets.items()
+        if only in ("", name) and (failure := gate.failure(one, of=name)) is not None
+    ]
+    return found + [f"there is no set {only} in the report" for only, _ in gates if only and only not in sets]
 
 
 def _located(names: Sequence[str], data: Path) -> dict[str, LocalSet | Path]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from .judging_options import end, gates, guard_options, in_flight_option, limits_options, mapped_fields, row_options
+from .judging_options import end, gates, guard_options, in_flight_option, limits_options, row_options
 from .options import CONTEXT, JUDGING, load, setting_options
 
 __all__ = ["eval_command"]
@@ -61,7 +61,7 @@ def eval_command(
     labelled = open_labelled(
         [str(file) for file in files],
         row_format=given.pop("row_format"),
-        fields=mapped_fields(given.pop("fields")),
+        fields=given.pop("fields"),
         judge=given.pop("judge"),
     )
     if not as_json:
