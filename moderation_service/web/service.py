@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -166,12 +167,13 @@ def build_service(
     outgoing = outgoing_lines(tracing)
     parts = ClusterParts.of(settings, version=__version__, events=metrics)
     if engine is None:
-        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members)
+        watched = None if tracing is None else functools.partial(traced, tracing=tracing, is_remote=True)
+        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members, watched=watched)
         fallback = create_fallback(settings)
     stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
     if tracing is not None:
-        engine = traced(engine, tracing, is_remote=settings.engine != "lite")
-        fallback = fallback and traced(fallback, tracing, is_remote=False)
+        engine = traced(engine, tracing=tracing, is_remote=settings.engine not in ("lite", "cascade"))
+        fallback = fallback and traced(fallback, tracing=tracing, is_remote=False)
     standings = earlier.standings if earlier is not None else None
     if standings is None and any(policy.escalation is not None for policy in policies):
         standings = SharedStandings()
