@@ -152,7 +152,7 @@ def build_service(
     metrics = metrics or Metrics(version=__version__)
     apps: Sequence[App] = ()
     if settings.apps_file is not None:
-        apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+        apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies], lists=tuple(lists or ()))
     counters = earlier.counters if earlier is not None else None
     if counters is None and (apps or store is not None):
         # Made here, before the workers are forked.
