@@ -59,7 +59,7 @@ class Review:
 
 @dataclass(frozen=True, slots=True)
 class DecidedAppeal:
-    """An appeal that was decided just now, the app that filed it (empty for a caller without a key), and what came of it."""
+    """An appeal that was decided just now, by whom it was filed (app or key; may be empty), and what came of it."""
 
     decision_id: str
     app: str
