@@ -66,11 +66,11 @@ def keys(settings: Settings) -> ApiKeys:
     return found
 
 
-def apps(settings: Settings, policies: Policies) -> Sequence[App]:
+def apps(settings: Settings, policies: Policies, *, lists: Sequence[str]) -> Sequence[App]:
     """The apps of a file."""
     if settings.apps_file is None:
         return ()
-    return load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    return load_apps(settings.apps_file, policies=[policy.name for policy in policies], lists=lists)
 
 
 def answers(settings: Settings, policies: Policies) -> PreparedAnswers | None:
