@@ -156,7 +156,7 @@ def test_data_sets_need_no_web_framework() -> None:
 
 
 def test_policies_do_not_know_conversations() -> None:
-    assert ours("core.policy") == {"errors", "core.escalation", "core.verdict"}
+    assert ours("core.policy") == {"errors", "core.app", "core.escalation", "core.verdict"}
     assert ours("core.verdict") == set()
     assert ours("errors") == set()
 

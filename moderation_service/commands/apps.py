@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.apps_file import load_apps as read_apps_file
-from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from .options import CONTEXT, load
-from .stored import ACTOR, open_database
+from .stored import ACTOR, app_names_in_file, list_names, open_database, policy_names
 
 if TYPE_CHECKING:
     from ..store.apps import StoredApp
@@ -50,6 +48,7 @@ def _fields(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--policy", help="Policy of requests that name none."),
             click.option("--policies", help="Policies that it may name, separated by commas."),
             click.option("--doors", help="Doors that it may use, separated by commas."),
+            click.option("--lists", help="Lists for its texts, whatever the policy, separated by commas."),
             click.option("--end-user", help="Where its requests name the end user, separated by commas."),
             click.option("--expires", help="Day or moment from which on its keys are refused."),
         )
@@ -79,9 +78,10 @@ def create_command(name: str, config_file: Path | None, **given: str | None) -> 
             connection,
             name,
             {key: value for key, value in _content(given, {}).items() if value is not None},
-            policies=_policies(settings),
+            policies=policy_names(settings),
+            lists=None if given.get("lists") is None else list_names(settings, connection),
             actor=ACTOR,
-            taken=_names_in_file(settings),
+            taken=app_names_in_file(settings),
         )
     click.echo(f"The key of {name!r} is shown only now; the services let it in within seconds:", err=True)
     click.echo(key)
@@ -220,7 +220,9 @@ def _change(config_file: Path | None, name: str, given: dict[str, str | None]) -
     settings = load(config_file, {}).settings
     with _database(settings) as database, database.write() as connection:
         before = apps.find(connection, name).content
-        apps.change(connection, name, _content(given, before), policies=_policies(settings), actor=ACTOR)
+        lists = None if given.get("lists") is None else list_names(settings, connection)
+        content = _content(given, before)
+        apps.change(connection, name, content, policies=policy_names(settings), lists=lists, actor=ACTOR)
 
 
 def _content(given: dict[str, str | None], before: Any) -> dict[str, object]:
@@ -229,7 +231,7 @@ def _content(given: dict[str, str | None], before: Any) -> dict[str, object]:
     for name in ("description", "policy", "expires"):
         if (value := given.get(name)) is not None:
             found[name] = value or None
-    for name in ("policies", "doors", "end_user"):
+    for name in ("policies", "doors", "lists", "end_user"):
         if (value := given.get(name)) is not None:
             found[name] = [one.strip() for one in value.split(",") if one.strip()] or None
     limits = dict(before.get("limits") or {})
@@ -256,16 +258,6 @@ def _document(found: StoredApp) -> dict[str, object]:
         for key in found.keys
     ]
     return {"name": found.app.name, "enabled": found.app.is_enabled, **found.content, "keys": keys}
-
-
-def _policies(settings: Settings) -> list[str]:
-    return [policy.name for policy in load_policies(settings.policies_file, default=settings.default_policy)]
-
-
-def _names_in_file(settings: Settings) -> list[str]:
-    if settings.apps_file is None:
-        return []
-    return [app.name for app in read_apps_file(settings.apps_file, policies=_policies(settings))]
 
 
 def _moment(at_ms: int) -> str:

@@ -18,12 +18,16 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
+from ..config.apps_file import load_apps
+from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.spreadsheet import as_text
 from ..errors import ConfigurationError
 from ..store.choice import store_address
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ..core.keyed_hash import KeyedHashes
     from ..store.database import Database
 
@@ -31,7 +35,18 @@ if TYPE_CHECKING:
 else:
     _Type = click.ParamType  # older ones of click are not generic
 
-__all__ = ["ACTOR", "MOMENT", "hashes_of", "open_database", "write_rows", "writing"]
+__all__ = [
+    "ACTOR",
+    "MOMENT",
+    "app_names",
+    "app_names_in_file",
+    "hashes_of",
+    "list_names",
+    "open_database",
+    "policy_names",
+    "write_rows",
+    "writing",
+]
 
 ACTOR = "command line"
 """In the audit trail: whoever can read the settings."""
@@ -91,6 +106,34 @@ def open_database(settings: Settings) -> Database:
     from ..store.database import Database
 
     return Database(address)
+
+
+def policy_names(settings: Settings) -> list[str]:
+    """The names of the policies. Raises ConfigurationError for a file with a mistake, as the others do."""
+    return [policy.name for policy in load_policies(settings.policies_file, default=settings.default_policy)]
+
+
+def app_names_in_file(settings: Settings) -> list[str]:
+    """The names of the apps in the apps file."""
+    if settings.apps_file is None:
+        return []
+    return [app.name for app in load_apps(settings.apps_file, policies=policy_names(settings))]
+
+
+def app_names(settings: Settings, connection: Connection) -> list[str]:
+    """The names of the apps, those of the file and those of the database."""
+    from ..store import apps
+
+    return [*app_names_in_file(settings), *(one.app.name for one in apps.load_apps(connection))]
+
+
+def list_names(settings: Settings, connection: Connection) -> list[str]:
+    """The names of the lists, those of files and those of the database."""
+    from ..config.list_file import read_lists
+    from ..store import lists
+
+    in_files = [] if settings.lists_file is None else list(read_lists(settings.lists_file))
+    return [*in_files, *(one.name for one in lists.read_lists(connection))]
 
 
 def hashes_of(database: Database, settings: Settings) -> KeyedHashes:

@@ -139,7 +139,7 @@ def build_service(
         policies.lists_of = lists.names
     keys = make.keys(settings)
     metrics = metrics or Metrics(version=__version__)
-    apps = make.apps(settings, policies)
+    apps = make.apps(settings, policies, lists=tuple(lists or ()))
     counters = earlier.counters if earlier is not None else None
     if counters is None and (apps or store is not None):
         # Made here, before the workers are forked.

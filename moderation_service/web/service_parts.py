@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -65,11 +66,11 @@ def keys(settings: Settings) -> ApiKeys:
     return found
 
 
-def apps(settings: Settings, policies: Policies) -> Sequence[App]:
+def apps(settings: Settings, policies: Policies, *, lists: Sequence[str]) -> Sequence[App]:
     """The apps of a file."""
     if settings.apps_file is None:
         return ()
-    return load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    return load_apps(settings.apps_file, policies=[policy.name for policy in policies], lists=lists)
 
 
 def answers(settings: Settings, policies: Policies) -> PreparedAnswers | None:
@@ -107,12 +108,13 @@ def judges(
     """The engine, the one in its place while it is away, and the one for answers that are being written."""
     outgoing = outgoing_lines(tracing)
     if engine is None:
-        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members)
+        watched = None if tracing is None else functools.partial(traced, tracing=tracing, is_remote=True)
+        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members, watched=watched)
         fallback = create_fallback(settings)
     stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
     if tracing is not None:
-        engine = traced(engine, tracing, is_remote=settings.engine != "lite")
-        fallback = fallback and traced(fallback, tracing, is_remote=False)
+        engine = traced(engine, tracing=tracing, is_remote=settings.engine not in ("lite", "cascade"))
+        fallback = fallback and traced(fallback, tracing=tracing, is_remote=False)
     return engine, fallback, stream
 
 
