@@ -235,6 +235,7 @@ class Outline:
 
     headings: list[str]
     rows: int
+    points: int
     languages: Counter[str]
     targets: set[str]
 
@@ -244,6 +245,7 @@ def outline(text: str) -> Outline:
     return Outline(
         headings=re.findall(r"^(#+) ", prose, re.MULTILINE),
         rows=len(re.findall(r"^\|", prose, re.MULTILINE)),
+        points=len(re.findall(r"^ *(?:[*-]|\d+\.) ", prose, re.MULTILINE)),
         languages=Counter(match[1] for match in _FENCE.finditer(text)),
         targets={target.partition("#")[0].replace(".zh-CN", "") for target in re.findall(r"\]\(([^)\s]+)\)", prose)},
     )
@@ -280,6 +282,7 @@ def test_a_chinese_page_has_the_headings_tables_blocks_and_links_of_its_twin(pat
     english, chinese = (outline(page.read_text(encoding="utf-8")) for page in (path, twin))
     assert chinese.headings == english.headings
     assert chinese.rows == english.rows
+    assert chinese.points == english.points
     assert english.languages - chinese.languages == Counter()
     assert english.targets - chinese.targets == set()
 
