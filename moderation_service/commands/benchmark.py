@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from ..errors import DataError
 from .benchmark_fetch import data_option, fetch_command
 from .judging_options import end, guard_options, in_flight_option, limits_options, set_gates
 from .options import CONTEXT, JUDGING, load, setting_options
+from .report_folder import make_folder, write_whole
 
 if TYPE_CHECKING:
     from ..data.benchmark.local_files import LocalSet
@@ -115,8 +115,8 @@ def run_command(
     for local in found.values():
         _texts(local)
     facts = {name: _facts(name, local) for name, local in found.items()}
-    for folder in (output, errors_folder):
-        _make(folder)
+    for folder in filter(None, (output, errors_folder)):
+        make_folder(folder)
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     asked = {name: given.pop(name) for name in ("in_flight", "guard", "guard_model")}
     sets: dict[str, Any] = {}
@@ -223,25 +223,7 @@ def _write(document: Any, folder: Path, *, names: Sequence[str] = REPORTS) -> No
         "report.md": lambda: render_markdown(document),
     }
     for name in names:
-        target = folder / name
-        try:
-            draft = target.with_name(f".{name}.new")
-            draft.write_text(made[name](), encoding="utf-8")
-            draft.replace(target)
-        except OSError as error:
-            raise DataError(f"{target}: can't be written: {error.strerror}.") from error
-
-
-def _make(folder: Path | None) -> None:
-    """Before anything is judged: hours of work must not end at a folder that can't be written."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: can't be made: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: can't be written.")
+        write_whole(folder / name, made[name]())
 
 
 def _json(file: Path) -> Any:

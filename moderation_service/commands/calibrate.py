@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .judging_options import in_flight_option, row_options
+from .judging_options import files_argument, in_flight_option, row_options
 from .options import CONTEXT, load, setting_options
 
 if TYPE_CHECKING:
@@ -34,13 +34,7 @@ _FEW = 200
 
 
 @click.command("calibrate", context_settings=CONTEXT)
-@click.argument(
-    "files",
-    metavar="FILE...",
-    type=click.Path(path_type=Path, exists=True, allow_dash=True),
-    nargs=-1,
-    required=True,
-)
+@files_argument
 @click.option(
     "--agreement",
     type=click.FloatRange(0.5, 1.0),

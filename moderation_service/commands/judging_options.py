@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 __all__ = [
     "end",
     "fields_option",
+    "files_argument",
     "gates",
     "guard_options",
     "in_flight_option",
@@ -28,6 +30,17 @@ EXIT_LIMIT = 4
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("messages", "sharegpt", "alpaca", "prompt-response", "text")
 _JUDGED = ("last", "prompt", "response")
+
+
+def files_argument(function: _F) -> _F:
+    """The files that are read; - is standard input."""
+    return click.argument(
+        "files",
+        metavar="FILE...",
+        type=click.Path(path_type=Path, exists=True, allow_dash=True),
+        nargs=-1,
+        required=True,
+    )(function)
 
 
 def row_options(function: _F) -> _F:
