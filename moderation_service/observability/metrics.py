@@ -267,11 +267,11 @@ class Metrics:
         if outcome not in ("ok", "too_long"):
             self._upstream_failures.labels(replica, outcome).inc()
 
-    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+    def upstream_ejected(self, replica: str, *, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
 
-    def cascade_decided(self, by_small: bool) -> None:
+    def cascade_decided(self, *, by_small: bool) -> None:
         """A text got its verdict from one of the two models of the engine `cascade`."""
         self._cascade.labels("small" if by_small else "large").inc()
 
@@ -291,7 +291,7 @@ class Metrics:
         """The cluster memory was asked for a value, and has answered."""
         self._cluster_reads.labels("found" if is_found else "missing").inc()
 
-    def cluster_away(self, is_away: bool) -> None:
+    def cluster_away(self, *, is_away: bool) -> None:
         """This worker does without the cluster memory, or uses it again."""
         self._cluster_away.set(int(is_away))
 
