@@ -88,6 +88,7 @@ NO_ANSWERS = [
     http(200, {"error": "no"}),
     http(200, {"choices": [{"index": "x"}]}),
     http(200, b"[" * 100_000),
+    http(200, b'{"choices": [{"message": {"content": "x", "y": %s1%s}}]}' % (b'{"a":' * 300, b"}" * 300)),
 ]
 
 
