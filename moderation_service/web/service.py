@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from ..engines.answers import PreparedAnswers
     from ..engines.lists import Lists, LiveLists
     from ..engines.stream import StreamEngine
-    from ..observability.webhooks import Webhooks
+    from ..observability.webhooks import Outbox, Webhooks
     from ..store.database import Database
     from ..store.opened import Store
 
@@ -160,7 +160,7 @@ def build_service(
     callers = _callers(settings, keys, apps, policies, metrics, counters)
     audit = _audit_file(settings, metrics)
     observers: list[Observer] = [metrics]
-    webhooks = _webhooks(settings, metrics, observers)
+    webhooks = _webhooks(settings, metrics, observers, database)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     outgoing = outgoing_lines(tracing)
@@ -307,18 +307,26 @@ def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
     return None
 
 
-def _webhooks(settings: Settings, metrics: Metrics, observers: list[Observer]) -> Webhooks | None:
+def _webhooks(
+    settings: Settings, metrics: Metrics, observers: list[Observer], database: Database | None
+) -> Webhooks | None:
     """What sends events, if any are wanted; what sees the decisions for it joins the observers."""
     if settings.webhook_url is None:
         return None
     from ..observability.webhook_observer import WebhookObserver
     from ..observability.webhooks import Webhooks
 
+    outbox: Outbox | None = None
+    if database is not None:
+        from ..store.outbox import StoredOutbox
+
+        outbox = StoredOutbox(database)
     webhooks = Webhooks(
         settings.webhook_url.value,
         secret=None if settings.webhook_secret is None else settings.webhook_secret.value,
         wanted=settings.webhook_events,
         events=metrics,
+        outbox=outbox,
     )
     observers.append(WebhookObserver(webhooks))
     return webhooks
