@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from .setting import Secret, declare
 
-__all__ = ["WEBHOOK_EVENTS", "WebhookSettings"]
+__all__ = ["WEBHOOK_EVENTS", "WEBHOOK_KEPT_S", "WebhookSettings"]
 
 WEBHOOK_EVENTS = ("blocked", "flagged", "appeal", "appeal_decided", "degraded")
+WEBHOOK_KEPT_S = 24 * 3600
+"""For so long a message is tried again, where a database keeps it."""
 _SECTION = "Webhooks"
 
 

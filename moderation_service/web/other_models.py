@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
 
-from ..core.conversation import Conversation, Limits
+from ..core.conversation import Limits
 from ..core.moderator import Check
+from ..core.question import Question
 from ..errors import Forbidden, InvalidRequest, NotFound, PromptBlocked
 from ..wires.gateway_decisions import deciding
-from ..wires.gateway_requests import ask_conversations, questions_in
+from ..wires.gateway_requests import ask_conversations, beside, questions_in
 from ..wires.guarded_chat import chosen_policy
-from ..wires.guarded_fields import other_text, refuse_unseen
 from ..wires.openai_models import Headers, render_models
-from ..wires.openai_shapes import is_word
 from .body import read_bytes, read_json
 from .guarded import GuardedDoor
 from .lifecycle import DirectRoute, RequestState, current_state
@@ -43,8 +42,6 @@ _LIMITS = Limits(messages=2048)
 _JSON = "application/json"
 # Steps of an address below `/v1/audio/`; dots and escapes could lead to other addresses.
 _STEPS = re.compile(r"[a-z][a-z_-]*(?:/[A-Za-z0-9_-]+)*")
-_ASKED = ("messages", "input", "prompt")
-_LONGEST_WORD = 32
 
 
 def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, DirectRoute]:
@@ -57,7 +54,7 @@ def direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, Di
         if not isinstance(body, Mapping):
             raise InvalidRequest("The body must be a JSON object.")
         if service.settings.chat_judge_embeddings:
-            _judge(service, _asked(body), headers_of(environ), state)
+            _judge(service, questions_in(body, limits=_LIMITS), headers_of(environ), state)
         content = json.dumps(body, separators=(",", ":")).encode()
         return guarded.pass_on("POST", _EMBEDDINGS, environ, content=content, content_type=_JSON)
 
@@ -91,11 +88,11 @@ def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
         if request.mimetype == MULTIPART:
             form = read_form(read_bytes(environ, max_body_bytes=limit), request.headers["Content-Type"])
             content, content_type = form.content, form.content_type
-            asked = _beside({name: list(values) for name, values in form.texts.items()})
+            asked = beside({name: list(values) for name, values in form.texts.items()})
         else:
             body = read_json(environ, max_body_bytes=limit)
             content, content_type = json.dumps(body, separators=(",", ":")).encode(), _JSON
-            asked = _asked(body)
+            asked = questions_in(body, limits=_LIMITS, application=())
         _judge(service, asked, headers_of(environ), current_state())
         reply = guarded.pass_on("POST", request.path, environ, content=content, content_type=content_type)
         return Response(reply.body, content_type=reply.content_type, status=reply.status, headers=dict(reply.headers))
@@ -103,28 +100,10 @@ def blueprint(service: Service, guarded: GuardedDoor | None) -> Blueprint:
     return routes
 
 
-def _asked(body: object) -> Sequence[Conversation]:
-    """What a request in JSON asks, and what else it says. Raises InvalidRequest for what can't be judged."""
-    asked = ask_conversations(questions_in(body, limits=_LIMITS))
-    assert isinstance(body, Mapping)
-    refuse_unseen(body, refused=())
-    return [*asked, *_beside({key: value for key, value in body.items() if key not in _ASKED or key == "messages"})]
-
-
-def _beside(fields: Mapping[str, object]) -> Sequence[Conversation]:
-    """The texts of fields, but for single words, which choose a size, a voice or a format."""
-    return other_text({key: value for key, value in fields.items() if not _is_choice(value)})
-
-
-def _is_choice(value: object) -> bool:
-    values = value if isinstance(value, list) else [value]
-    return len(values) == 1 and is_word(values[0], _LONGEST_WORD)
-
-
-def _judge(service: Service, asked: Sequence[Conversation], headers: Headers, state: RequestState) -> None:
+def _judge(service: Service, asked: Sequence[Question], headers: Headers, state: RequestState) -> None:
     """Judge what a request asks. Raises PromptBlocked, or a failure."""
     policy = chosen_policy(service.policies, headers.policy, service.settings.policy_choice)
-    checks = [Check(one, policy, languages=headers.languages) for one in asked]
+    checks = [Check(one, policy, languages=headers.languages) for one in ask_conversations(asked)]
     outcomes = service.decide(checks) if checks else []
     state.fields = log_fields(outcomes)
     decision = deciding(outcomes)

@@ -146,7 +146,7 @@ def build_service(
         counters = SharedCounters()
     callers = make.callers(settings, keys, apps, policies, metrics, counters)
     audit = make.audit_file(settings, metrics)
-    webhooks = make.webhooks(settings, metrics)
+    webhooks = make.webhooks(settings, metrics, database)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
     parts = ClusterParts.of(settings, version=__version__, events=metrics)

@@ -36,7 +36,8 @@ from .rate_limits import Counters, SharedCounters
 if TYPE_CHECKING:
     from ..engines.answers import PreparedAnswers
     from ..engines.stream import StreamEngine
-    from ..observability.webhooks import Webhooks
+    from ..observability.webhooks import Outbox, Webhooks
+    from ..store.database import Database
     from ..store.opened import Store
 
 __all__ = [
@@ -145,17 +146,23 @@ def audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
     return None
 
 
-def webhooks(settings: Settings, metrics: Metrics) -> Webhooks | None:
-    """What sends events, if any are wanted."""
+def webhooks(settings: Settings, metrics: Metrics, database: Database | None) -> Webhooks | None:
+    """What sends events, if any are wanted; those that are not taken wait in the database, where there is one."""
     if settings.webhook_url is None:
         return None
     from ..observability.webhooks import Webhooks
 
+    outbox: Outbox | None = None
+    if database is not None:
+        from ..store.outbox import StoredOutbox
+
+        outbox = StoredOutbox(database)
     return Webhooks(
         settings.webhook_url.value,
         secret=None if settings.webhook_secret is None else settings.webhook_secret.value,
         wanted=settings.webhook_events,
         events=metrics,
+        outbox=outbox,
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -359,6 +360,14 @@ def test_what_of_a_picture_is_none_needs_no_check() -> None:
         {"type": "file", "file": {"file_id": "file-1", "filename": "report-2026.pdf"}},
     ]
     assert judged([{"role": "user", "content": parts}], allow_media=True) == []
+
+
+def test_a_long_text_that_is_nearly_data_costs_no_more_than_its_length() -> None:
+    for text in ("a" * 200_000 + "!", " " * 200_000 + "!", "a " * 100_000 + "!", "a\n" * 100_000 + "==="):
+        part = {"type": "file", "file": {"file_data": text}}
+        started = process_time()
+        assert judged([{"role": "user", "content": [part]}], allow_media=True) == [[text]]
+        assert process_time() - started < 1
 
 
 @pytest.mark.parametrize("kind", [["image_url"], {"a": 1}, 1, None])
