@@ -159,24 +159,28 @@ def parts_to_start(options: UpOptions, outside: Outside, ports: Sequence[int]) -
     gpus = () if options.cpu else _gpus(outside)
     program = _find_vllm(options, outside)
     parts = []
-    for number, plan in enumerate(_plans(options, outside, gpus)):
+    # The guard first, and Stream behind it where that is asked for: as many ports as plans.
+    for name, plan, port in zip((_GEN, _STREAM), _plans(options, outside, gpus), ports, strict=False):
         hub = None if plan.guard.path is not None else hub_of(options, plan.guard.repo)
         model = plan.guard.path or downloader(options, outside).folder(hub_of(options, plan.guard.repo))
-        extra = (*STREAM_FLAGS, *(("--block-size", "32") if options.cpu else ())) if number else options.vllm_args
-        command = vllm_command(plan, program=program, model=model, port=ports[number], extra=extra)
-        parts.append(_Part(name=_STREAM if number else _GEN, plan=plan, model=model, hub=hub, command=command))
+        extra = options.vllm_args
+        if name == _STREAM:
+            extra = (*STREAM_FLAGS, *(("--block-size", "32") if options.cpu else ()))
+        command = vllm_command(plan, program=program, model=model, port=port, extra=extra)
+        parts.append(_Part(name=name, plan=plan, model=model, hub=hub, command=command))
     return parts
 
 
 def _stream_environment(parts: Sequence[_Part], api_key: Secret) -> dict[str, str]:
     """What tells the service of a second vLLM."""
-    told: dict[str, str] = {}
-    for part in parts[1:]:
-        told = {
-            "STREAM_UPSTREAM": part.command.base_url,
-            "STREAM_MODEL_DIR": str(part.model),
-            "STREAM_API_KEY": api_key.value,
-        }
+    stream = next((part for part in parts if part.name == _STREAM), None)
+    if stream is None:
+        return {}
+    told = {
+        "STREAM_UPSTREAM": stream.command.base_url,
+        "STREAM_MODEL_DIR": str(stream.model),
+        "STREAM_API_KEY": api_key.value,
+    }
     return {ENV_PREFIX + name: value for name, value in told.items()}
 
 
