@@ -23,6 +23,7 @@ from ..config.settings import ENV_PREFIX, Settings
 from ..launch.ending import Ending, StopRequested
 from ..launch.errors import LaunchError, ServerFailed
 from .judging_engine import engine_options, judging_servers
+from .options import CONTEXT
 from .report_folder import make_folder, write_whole
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def _clients(context: click.Context, option: click.Parameter, value: str) -> tup
     return tuple(sorted({int(word) for word in words}))
 
 
-@click.command("bench")
+@click.command("bench", context_settings=CONTEXT)
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder for the results."
 )

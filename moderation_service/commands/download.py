@@ -17,11 +17,12 @@ from ..launch.guard import GUARDS
 from ..launch.hub import Hub, Source
 from ..launch.progress import Console
 from .hub_options import from_environment, hub_options
+from .options import CONTEXT
 
 __all__ = ["download_command"]
 
 
-@click.command("download")
+@click.command("download", context_settings=CONTEXT)
 @click.option("--size", type=click.Choice([guard.size for guard in GUARDS]), help="A Qwen3Guard-Gen of this size.")
 @click.option("--model", metavar="NAME", help="Another model on the hub: ORGANISATION/NAME.")
 @click.option(

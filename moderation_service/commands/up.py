@@ -18,6 +18,7 @@ from ..launch.errors import LaunchError
 from ..launch.guard import GUARDS
 from ..launch.progress import Console
 from .hub_options import hub_options, vllm_options
+from .options import CONTEXT
 from .serve import serve_command
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ _CPU_ONLY = ("cpu_engine", "engine_lock", "yes", "prepare_only", "drop_source")
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-@click.command("up")
+@click.command("up", context_settings=CONTEXT)
 @click.option(
     "--size",
     type=click.Choice([guard.size for guard in GUARDS]),

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from click import Context
 from click.testing import CliRunner
 from processes import environment, run_command
 
@@ -205,6 +206,14 @@ def test_every_command_has_help(arguments: list[str]) -> None:
     done = CliRunner().invoke(cli, [*arguments, "-h"])
     assert done.exit_code == 0
     assert len(done.output.splitlines()) > 5
+
+
+@pytest.mark.parametrize("name", cli.list_commands(Context(cli)))
+def test_a_command_knows_its_help_by_itself(name: str) -> None:
+    """And not from the group alone: one that was once run without it would forget `-h`."""
+    command = cli.get_command(Context(cli), name)
+    assert command is not None
+    assert CliRunner().invoke(command, ["-h"]).exit_code == 0
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
