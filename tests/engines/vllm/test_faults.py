@@ -160,7 +160,7 @@ def test_a_server_killed_under_load_gives_verdicts_or_errors(upstream, engine_fo
         assert wait_until(lambda: any(isinstance(one, EngineError) for one in list(found)))
         upstream.start()
         after = len(found)
-        assert wait_until(lambda: isinstance(found[-1], Verdict) and len(found) > after, within_s=5.0)
+        assert wait_until(lambda: isinstance(found[-1], Verdict) and len(found) > after)
     assert {one.severity for one in found if isinstance(one, Verdict)} == {Severity.UNSAFE}
     assert all(isinstance(one, (Verdict, EngineError)) for one in found)
 
