@@ -12,11 +12,11 @@ from processes import until
 def test_callers_end_with_the_block_also_where_it_fails() -> None:
     asked: list[int] = []
 
-    def fail_in_the_middle() -> None:
+    def fail() -> None:
         with asking(asked.append, callers=3):
             until(lambda: set(asked) == {0, 1, 2})
             raise AssertionError("in the middle")
 
     with pytest.raises(AssertionError, match="in the middle"):
-        fail_in_the_middle()
+        fail()
     assert not [one.name for one in threading.enumerate() if one.name.startswith("caller")]

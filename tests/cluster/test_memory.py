@@ -30,10 +30,12 @@ def up(memory: ClusterMemory) -> ClusterMemory:
 
 
 def test_what_one_gateway_remembers_another_one_finds(memory) -> None:
-    one, other = up(memory()), up(memory())
+    told = Told()
+    one, other = up(memory()), up(memory(told=told))
     one.put(b"name", b"value", ttl_s=60)
     assert other.get(b"name") == b"value"
     assert other.get(b"another") is None
+    assert told.found[-2:] == [True, False]
     assert one.exchange(b"name", b"newer", ttl_s=60) == b"value"
     assert other.get(b"name") == b"newer"
 

@@ -45,7 +45,8 @@ class Postgres:
     """A server of its own in a folder of its own; as another user where the tests run as root, which it refuses."""
 
     def __init__(self) -> None:
-        self._programs = _programs()
+        self.programs = _programs()
+        """Where its programs are, `pg_dump` and others."""
         self._user = _other_user() if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="moderation-postgres-"))
         self._folder.chmod(0o755)
@@ -61,7 +62,7 @@ class Postgres:
         # A child of ours and not pg_ctl's: that one waits for a process to vanish, which some containers never let it.
         options = ["-p", self.port, "-k", self._folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (self._folder / "log").open("ab") as log:
-            command = [self._programs / "postgres", "-D", self._folder / "data", *options]
+            command = [self.programs / "postgres", "-D", self._folder / "data", *options]
             self._server = subprocess.Popen(
                 list(map(str, command)), stdout=log, stderr=log, cwd=self._folder, **self._as_the_user()
             )
@@ -86,7 +87,7 @@ class Postgres:
 
     def _is_ready(self) -> bool:
         assert self._server.poll() is None, (self._folder / "log").read_text()
-        command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
     def _as_the_user(self) -> dict[str, Any]:
@@ -94,7 +95,7 @@ class Postgres:
         return {**who, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}}
 
     def _run(self, program: str, *arguments: object) -> None:
-        command = [self._programs / program, *map(str, arguments)]
+        command = [self.programs / program, *map(str, arguments)]
         done = subprocess.run(
             command,
             stdout=subprocess.PIPE,

@@ -64,6 +64,6 @@ def recorded_service(
     try:
         yield Recorded(service, client_of(service), store, url)
     finally:
-        store.close()
         if service.webhooks is not None:
             service.webhooks.close()
+        store.close()
