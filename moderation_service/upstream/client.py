@@ -342,9 +342,14 @@ def _pause_s(retry_after: str) -> float:
 def _served_model(entry: object) -> ServedModel | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         return None
-    meta = entry.get("meta")
-    context = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
-    return ServedModel(entry["id"], entry.get("owned_by"), _count(context))
+    # vLLM and SGLang; llama.cpp; Ray Serve LLM.
+    meta, metadata = entry.get("meta"), entry.get("metadata")
+    context = (
+        _count(entry.get("max_model_len"))
+        or (_count(meta.get("n_ctx")) if isinstance(meta, dict) else None)
+        or (_count(metadata.get("max_request_context_length")) if isinstance(metadata, dict) else None)
+    )
+    return ServedModel(entry["id"], entry.get("owned_by"), context)
 
 
 def _count(value: object) -> int | None:

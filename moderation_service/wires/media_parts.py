@@ -5,10 +5,11 @@ Addresses, and data that no text is behind, can't be judged; all else that stand
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Iterator, Mapping
 from urllib.parse import unquote_to_bytes
+
+from .base64_text import decoded, readable
 
 __all__ = ["media_texts"]
 
@@ -46,27 +47,11 @@ def _readable(value: str) -> str | None:
     uri = _DATA_URI.match(value)
     if uri is not None:
         data = value[uri.end() :]
-        raw = _decoded(data) if uri.group(2) else unquote_to_bytes(data)
+        raw = decoded(data) if uri.group(2) else unquote_to_bytes(data)
         if raw is not None and uri.group(1).lower().startswith("text/"):
             return raw.decode("utf-8", "replace")
-        return data if raw is None else _text(raw)
+        return data if raw is None else readable(raw)
     if len(value) < _LEAST_DATA or not _BASE64.fullmatch(value):
         return value
-    raw = _decoded(value)
-    return value if raw is None else _text(raw)
-
-
-def _decoded(data: str) -> bytes | None:
-    packed = "".join(data.split()).rstrip("=").replace("+", "-").replace("/", "_")
-    try:
-        return base64.urlsafe_b64decode(packed + "=" * (-len(packed) % 4))
-    except ValueError:
-        return None
-
-
-def _text(raw: bytes) -> str | None:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if all(char.isprintable() or char.isspace() for char in text) else None
+    raw = decoded(value)
+    return value if raw is None else readable(raw)

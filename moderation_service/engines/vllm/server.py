@@ -12,10 +12,10 @@ that every guard model calls harmful. A server that calls it safe (another model
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from ...core.conversation import Conversation, Message, Role
 from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, is_harmful
@@ -43,6 +43,7 @@ from .replies import (
 __all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]
 
 _log = logging.getLogger("moderation.upstream")
+_T = TypeVar("_T")
 
 # All nine categories and a refusal are 54 tokens; a real answer has 8 to 19.
 MAX_ANSWER_TOKENS = 64
@@ -256,16 +257,11 @@ class GuardServer(Discovery[Facts]):
         """How to render prompts here, if that was learned and gave the severity of the same question as the chat."""
         if not facts.dialect.begins_answers or facts.label_ids is None:
             return None
-        try:
-            rendering = learn(
-                lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
-            )
-        except PromptTooLong:
-            return None
-        except UpstreamFailure as failure:
-            if failure.kind in _CANNOT:
-                return None
-            raise
+
+        def rendered(messages: Sequence[Mapping[str, str]]) -> str | None:
+            return self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
+
+        rendering = _unless_it_cannot(lambda: learn(rendered))
         if rendering is None:
             return None
         judged = self._try_to_begin(rendering, chat_messages(_QUESTION), facts, ends_at)
@@ -277,14 +273,8 @@ class GuardServer(Discovery[Facts]):
         self, rendering: Rendering, messages: Sequence[Mapping[str, str]], facts: Facts, ends_at: float
     ) -> Judged | None:
         """The label of a conversation that is rendered here; None where the server can't do that."""
-        try:
-            return self._complete_label(rendering.prompt(messages), facts, seconds_left(ends_at))
-        except PromptTooLong:
-            return None
-        except UpstreamFailure as failure:
-            if failure.kind in _CANNOT:
-                return None
-            raise
+        prompt = rendering.prompt(messages)
+        return _unless_it_cannot(lambda: self._complete_label(prompt, facts, seconds_left(ends_at)))
 
     def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
         """The model that the settings name, the only one, or the only one with "guard" in its name."""
@@ -304,13 +294,20 @@ class GuardServer(Discovery[Facts]):
     def _label_ids(self, model: str, dialect: Dialect, ends_at: float) -> tuple[int, ...] | None:
         if not dialect.label_ids:
             return None
-        try:
-            ids = self._client.label_ids(_LABELS, model=model, timeout_s=seconds_left(ends_at))
-        except UpstreamFailure as failure:
-            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED):
-                return None
-            raise
+        ids = _unless_it_cannot(lambda: self._client.label_ids(_LABELS, model=model, timeout_s=seconds_left(ends_at)))
         return None if ids is None else tuple(ids)
+
+
+def _unless_it_cannot(ask: Callable[[], _T]) -> _T | None:
+    """What is asked of the server; None where it can't do that. Raises UpstreamFailure where it failed to."""
+    try:
+        return ask()
+    except PromptTooLong:
+        return None
+    except UpstreamFailure as failure:
+        if failure.kind in _CANNOT:
+            return None
+        raise
 
 
 def _request(messages: Sequence[Mapping[str, str]], facts: Facts, *, max_tokens: int) -> dict[str, object]:
