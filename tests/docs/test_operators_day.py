@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 
 import fake_guard_server
 import pytest
+from crowd import asking
 from databases import Postgres
 from fake_guard_server import BREAD, Action, Request, guard, reply
 from processes import Running, environment, run_command, running, until
@@ -63,22 +63,15 @@ def program(folder: Path, name: str, script: str) -> None:
 def load(service: Running, **headers: str) -> Iterator[list[Any]]:
     """Somebody who asks all the time; the replies."""
     replies: list[Any] = []
-    ended = threading.Event()
 
-    def ask() -> None:
-        while not ended.is_set():
-            replies.append(service.request("POST", "/moderate", {"prompt": f"{BREAD} {len(replies)}"}, **headers))
+    def ask(number: int) -> None:
+        replies.append(service.request("POST", "/moderate", {"prompt": f"{BREAD} {len(replies)}"}, **headers))
 
-    client = threading.Thread(target=ask)
-    client.start()
-    try:
+    with asking(ask, callers=1):
         until(lambda: len(replies) > 3)
         yield replies
         seen = len(replies)
         until(lambda: len(replies) > seen + 3)
-    finally:
-        ended.set()
-        client.join()
 
 
 def renewed(service: Running, before: set[int]) -> bool:

@@ -8,15 +8,37 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from processes import free_port, until
 
-__all__ = ["Postgres"]
+from moderation_service.store.database import Database
+
+__all__ = ["Postgres", "sqlite_with_tables"]
 
 _VERSIONS = Path("/usr/lib/postgresql")
+
+
+def sqlite_with_tables(file: Path) -> str:
+    """The address of this file, which has the tables: copied, where it is new, because making them takes long."""
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(_tables())
+    return f"sqlite:///{file}"
+
+
+@cache
+def _tables() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tables.db"
+        database = Database(f"sqlite:///{file}")
+        database.prepare()
+        database.close()
+        assert [one.name for one in Path(folder).iterdir()] == [file.name]
+        return file.read_bytes()
 
 
 class Postgres:
