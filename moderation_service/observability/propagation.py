@@ -25,11 +25,10 @@ caller_trace: ContextVar[Mapping[str, str]] = ContextVar("caller_trace", default
 
 def trace_headers(traceparent: str | None, tracestate: str | None) -> Mapping[str, str]:
     """The headers of a caller's trace as they may be passed on; none unless the first is valid."""
-    match = _TRACEPARENT.fullmatch(traceparent) if traceparent else None
+    match = _TRACEPARENT.fullmatch(traceparent or "")
     if match is None or (match["version"] == "00" and match["more"]):
         return _NO_TRACE
-    assert traceparent is not None
-    found = {"traceparent": traceparent}
+    found = {"traceparent": match[0]}
     if tracestate and _TRACESTATE.fullmatch(tracestate):
         found["tracestate"] = tracestate
     return found
