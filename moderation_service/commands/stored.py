@@ -9,18 +9,18 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
-from ..config.settings import Settings
+from ..config.settings import ENV_PREFIX, Settings
 from ..core.spreadsheet import as_text
 from ..errors import ConfigurationError
 from ..store.choice import store_address
@@ -40,6 +40,7 @@ __all__ = [
     "MOMENT",
     "app_names",
     "app_names_in_file",
+    "config_option",
     "hashes_of",
     "list_names",
     "open_database",
@@ -48,6 +49,7 @@ __all__ = [
     "writing",
 ]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 ACTOR = "command line"
 """In the audit trail: whoever can read the settings."""
 _AGO = re.compile(r"(\d{1,5})([hdw])")
@@ -70,6 +72,17 @@ class _Moment(_Type):
         except ValueError:
             self.fail(f"{text!r} is neither a time ago, such as 7d or 24h, nor a day, such as 2026-03-01.", param, ctx)
         return int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def config_option(function: _F) -> _F:
+    """Which settings; of commands to whom nothing but the database matters."""
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        envvar=ENV_PREFIX + "CONFIG",
+        help="YAML file with settings; `store` says where the database is.",
+    )(function)
 
 
 MOMENT = _Moment()

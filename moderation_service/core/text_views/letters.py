@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_left
 from itertools import pairwise
 from re import Match
 
@@ -117,8 +118,8 @@ _KANA = re.compile("[\u3040-\u30ff]")
 _SHORT_HAN = 12
 _TRADITIONAL_CHARACTERS = frozenset(SIMPLIFIED)
 _TO_SIMPLIFIED = str.maketrans(SIMPLIFIED)
-_GAP = r"[ ·.*_\-|/,~•+#^=]{1,3}"
-_GAPS = re.compile(f"(?<=[{_HAN}]){_GAP}(?=[{_HAN}])")
+_GAP_MARK = r"[ ·.*_\-|/,~•+#^=]"
+_GAPS = re.compile(f"{_GAP_MARK}(?<=[{_HAN}]{_GAP_MARK}){_GAP_MARK}{{0,2}}(?=[{_HAN}])")
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _MIN_GAPS, _GAPS_SHARE, _COMMAS_SHARE = 3, 0.4, 0.7
 
@@ -136,9 +137,12 @@ def traditional(text: str) -> str:
 def gaps_of_han(text: str) -> list[Edit]:
     """Blanks, dots or stars between Chinese characters."""
     edits: list[Edit] = []
-    if not _HAN_CHARACTER.search(text) or len(_GAPS.findall(text)) < _MIN_GAPS:
+    starts = [match.start() for match in _GAPS.finditer(text)] if _HAN_CHARACTER.search(text) else []
+    if len(starts) < _MIN_GAPS:
         return edits
     for start, end in sentences(text):
+        if bisect_left(starts, end) - bisect_left(starts, start) < _MIN_GAPS:
+            continue
         gaps = [(match.start(), match.end(), "") for match in _GAPS.finditer(text, start, end)]
         # Words of two characters with commas between them are a list.
         share = _COMMAS_SHARE if gaps and "," in text[gaps[0][0] : gaps[0][1]] else _GAPS_SHARE

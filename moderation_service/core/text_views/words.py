@@ -12,7 +12,8 @@ __all__ = ["Words", "sentences", "split_words"]
 Words = Callable[[str], float | None]
 """The log-probability of a lower-case word, None for one that is not known."""
 
-_SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！；])|\n+")
+# Begins with all that may end one, so that the search leaps from mark to mark.
+_SENTENCE_END = re.compile(r"[.?!。？！；\n](?:(?<=[.?!])\s+|(?<=[。？！；])|(?<=\n)\n*)")
 _LONGEST_WORD = 20
 _LONGEST_GLUED = 2000
 _MIN_WORDS, _MIN_COMMON, _MOST_PER_COMMON = 4, 2, 4
@@ -25,8 +26,10 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Sentences and lines as places."""
     start = 0
     for border in _SENTENCE_END.finditer(text):
-        if border.start() > start:
-            yield start, border.start()
+        # The mark is part of the sentence, the end of a line is not.
+        end = border.start() + (text[border.start()] != "\n")
+        if end > start:
+            yield start, end
         start = border.end()
     if start < len(text):
         yield start, len(text)
