@@ -12,7 +12,8 @@ __all__ = ["Words", "sentences", "split_words"]
 Words = Callable[[str], float | None]
 """The log-probability of a lower-case word, None for one that is not known."""
 
-_SENTENCE_END = re.compile(r"(?<=[.?!])\s+|(?<=[。？！；])|\n+")
+# White space behind a Western mark, the place behind a Chinese one, line breaks. The marks come first, which is fast.
+_SENTENCE_END = re.compile(r"[.?!。？！；\n](?:(?<=[.?!])\s+|(?<=[。？！；])|(?<=\n)\n*)")
 _LONGEST_WORD = 20
 _LONGEST_GLUED = 2000
 _MIN_WORDS, _MIN_COMMON, _MOST_PER_COMMON = 4, 2, 4
@@ -25,8 +26,11 @@ def sentences(text: str) -> Iterator[tuple[int, int]]:
     """Sentences and lines as places."""
     start = 0
     for border in _SENTENCE_END.finditer(text):
-        if border.start() > start:
-            yield start, border.start()
+        end = border.start()
+        if text[end] != "\n":
+            end += 1
+        if end > start:
+            yield start, end
         start = border.end()
     if start < len(text):
         yield start, len(text)
