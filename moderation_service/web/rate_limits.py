@@ -17,7 +17,7 @@ from time import monotonic
 from typing import NamedTuple, Protocol
 
 from ..core.app import Window
-from .process_lock import ProcessLock
+from .process_lock import process_lock
 
 __all__ = ["Counted", "Counters", "SharedCounters", "Windows", "nearest"]
 
@@ -75,7 +75,7 @@ class SharedCounters:
         memory = memoryview(mmap.mmap(-1, 8 * (_ROWS_AT + _ROWS * _ROW_CELLS)))
         self._cells, self._times, self._under_way = memory.cast("q"), memory.cast("d"), memory.cast("H")
         self._clock = clock
-        self._alone = ProcessLock()
+        self._alone = process_lock()
         self.close = self._alone.close
         self._own = threading.Lock()
         """Over what this process has under way: no other one writes that, so the end of a request needs no more."""
