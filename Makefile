@@ -32,7 +32,7 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 
 test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, of limits and the cluster memory on a real Redis, with kills and outages (3 minutes)
 	@$(BIN)/python -m pytest tests/store -m "store or not store" $(ARGS)
-	@$(BIN)/python -m pytest tests/web tests/commands -m store $(ARGS)
+	@$(BIN)/python -m pytest tests/web tests/commands tests/docs -m store $(ARGS)
 	@$(BIN)/python -m pytest tests/cluster -m "store or not store" $(ARGS)
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)

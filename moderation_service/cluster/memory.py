@@ -43,6 +43,9 @@ class ClusterEvents(Protocol):
     def cluster_failed(self, reason: str) -> None:
         """A call failed (`connect`, `timeout`, `refused`), or a value was none of ours (`invalid`)."""
 
+    def cluster_read(self, *, is_found: bool) -> None:
+        """It was asked for a value, and has answered."""
+
     def cluster_away(self, is_away: bool) -> None:
         """This process does without it from now on, or uses it again."""
 
@@ -81,7 +84,11 @@ class ClusterMemory:
     def get(self, name: bytes) -> bytes | None:
         """The value; None when there is none, or none can be had."""
         key = self._key(name)
-        return self._opened(name, self._process.here().call(lambda client: client.get(key)))
+        kept = self._process.here().call(lambda client: client.get(key) or b"")
+        found = self._opened(name, kept) if kept else None
+        if kept is not None:
+            self._events.cluster_read(is_found=found is not None)
+        return found
 
     def put(self, name: bytes, value: bytes, *, ttl_s: float) -> None:
         """Remember the value in place of an earlier one; not if it is very long."""

@@ -20,10 +20,10 @@ import click
 
 from .. import __version__
 from ..config.settings import ENV_PREFIX, Settings
-from ..errors import DataError
 from ..launch.ending import Ending, StopRequested
 from ..launch.errors import LaunchError, ServerFailed
 from .judging_engine import engine_options, judging_servers
+from .report_folder import make_folder, write_whole
 
 if TYPE_CHECKING:
     from ..data.bench.load import Target
@@ -86,7 +86,7 @@ def bench_command(output: Path, seconds: float, clients: tuple[int, ...], worker
 
     Exit code: 0 measured, 1 failed or no verdict was had, 2 wrong usage, 143 stopped by SIGTERM, 130 by Ctrl-C.
     """
-    _make(output)
+    make_folder(output)
     with Ending() as ending:
         try:
             document = _measure(given, seconds, clients, workers or max(1, (os.cpu_count() or 1) // 4), ending)
@@ -284,22 +284,9 @@ def _capability(capability: tuple[int, int] | None) -> str:
     return "" if capability is None else ", compute capability {}.{}".format(*capability)
 
 
-def _make(folder: Path) -> None:
-    """Before anything is measured: ten minutes must not end at a folder that can't be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: can't be made: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: can't be written.")
-
-
 def _write(document: Mapping[str, Any], folder: Path) -> None:
     from ..data.bench.report import render_markdown, render_picture
 
     made = (json.dumps(document, indent=1) + "\n", render_markdown(document), render_picture(document))
     for name, text in zip(_FILES, made, strict=True):
-        try:
-            (folder / name).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{folder / name}: can't be written: {error.strerror}.") from error
+        write_whole(folder / name, text)

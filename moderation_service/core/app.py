@@ -128,6 +128,8 @@ class App:
     """The policies that it may name, at every door; None: any, where the door lets its caller choose."""
     doors: frozenset[Door] | None = None
     limits: Limits = Limits()
+    lists: tuple[str, ...] = ()
+    """The names of lists that its texts are compared with, whatever the policy."""
     end_user: Sequence[str] = DEFAULT_END_USER
     expires: float | None = None
     is_enabled: bool = True

@@ -1,4 +1,4 @@
-"""The pipeline: cache -> engine -> fail mode -> policy -> record. Every wire comes through here."""
+"""The pipeline: lists -> cache -> engine -> fail mode -> policy -> record. Every wire comes through here."""
 
 from __future__ import annotations
 

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from ..core.cascade import Up
 from ..core.listing import ENGINE as LISTS
 from ..core.moderator import Check
 from ..core.verdict import Coverage, Decision, Severity
 from ..errors import ModerationError
-from .process_metrics import ProcessCollector
+from .process_metrics import ProcessCollector, ReadyCollector
 from .request_context import request_context
 
 __all__ = ["METRIC_NAMES", "Metrics"]
@@ -64,6 +62,7 @@ METRIC_NAMES = (
     "moderation_cascade_compared_total",
     "moderation_cluster_memory_failures_total",
     "moderation_cluster_memory_away",
+    "moderation_cluster_memory_reads_total",
     "moderation_rewards_total",
     "moderation_app_requests_total",
     "moderation_app_decisions_total",
@@ -162,6 +161,7 @@ class Metrics:
                                  ["texts", "small", "large"], **make)  # fmt: skip
         self._cluster_failures = Counter("cluster_memory_failures", "Calls to the cluster memory without a result.",
                                          ["reason"], **make)  # fmt: skip
+        self._cluster_reads = Counter("cluster_memory_reads", "Values asked of the cluster memory.", ["result"], **make)
         self._cluster_away = Gauge("cluster_memory_away", "Workers that do without the cluster memory.",
                                    multiprocess_mode="livesum", **make)  # fmt: skip
 
@@ -289,6 +289,10 @@ class Metrics:
         """A call to the cluster memory failed, or gave a value that is none of ours."""
         self._cluster_failures.labels(reason).inc()
 
+    def cluster_read(self, *, is_found: bool) -> None:
+        """The cluster memory was asked for a value, and has answered."""
+        self._cluster_reads.labels("found" if is_found else "missing").inc()
+
     def cluster_away(self, is_away: bool) -> None:
         """This worker does without the cluster memory, or uses it again."""
         self._cluster_away.set(int(is_away))
@@ -372,7 +376,7 @@ class Metrics:
         ready = CollectorRegistry()
         if is_ready is not None:
             # Made for this answer only: kept with the others, it would be summed up over the workers too.
-            ready.register(_Ready(is_ready))
+            ready.register(ReadyCollector(is_ready))
         return generate_latest(ready) + generate_latest(self._collected())
 
     def _collected(self) -> CollectorRegistry:
@@ -383,17 +387,6 @@ class Metrics:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
         return registry
-
-
-class _Ready(Collector):
-    """Whether a verdict can be had, as the process knows that answers."""
-
-    def __init__(self, is_ready: bool) -> None:
-        self._is_ready = is_ready
-
-    def collect(self) -> Iterator[Metric]:
-        text = "1 while a verdict can be had, 0 while /readyz says no."
-        yield GaugeMetricFamily("moderation_ready", text, value=int(self._is_ready))
 
 
 def _is_multiprocess() -> bool:

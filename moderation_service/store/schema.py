@@ -48,6 +48,7 @@ __all__ = [
     "sign_in_links",
     "texts",
     "trail",
+    "webhook_messages",
 ]
 
 _DECISION_ID, _HASH, _NAME, _WORD = String(40), LargeBinary(16), String(200), String(40)
@@ -245,4 +246,17 @@ trail = Table(
     Column("subject", _NAME, nullable=False),
     Column("before", Text, comment="JSON"),
     Column("after", Text, comment="JSON"),
+)
+
+# Webhooks
+
+webhook_messages = Table(
+    "webhook_messages",
+    metadata,
+    Column("id", _WORD, primary_key=True),
+    Column("event", _WORD, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="as it is sent: ids and verdicts, no text"),
+    Column("at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False, index=True),
 )

@@ -37,7 +37,7 @@ class KnownApp:
         self.app = app
         # No other key's name has a colon. It is the same for all keys of the app, the next one too.
         self.caller = f"{app.name}:"
-        self.policies = policies.of_app(names=app.policies, default=app.policy)
+        self.policies = policies.of_app(app)
         self.windows = app.limits.windows
         self.has_limits = bool(app.limits)
         self.limits_header = ", ".join(f"{most};w={window.seconds}" for window, most in self.windows)

@@ -91,6 +91,7 @@ class Door:
         self._following = service.following
         self._hashes = service.hashes
         self._live_lists = service.live_lists
+        self._webhooks = service.webhooks
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
@@ -110,6 +111,8 @@ class Door:
             self._following.open()
         if self._live_lists is not None:
             self._live_lists.open()
+        if self._webhooks is not None:
+            self._webhooks.open()
 
     def close(self, *, within_s: float) -> None:
         """Write down what is not written yet; before the process ends."""

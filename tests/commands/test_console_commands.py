@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from databases import sqlite_with_tables
 
 from moderation_service.commands.cli import cli
 from moderation_service.console.passwords import is_password
@@ -22,7 +23,7 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    address = f"sqlite:///{tmp_path / 'people.db'}"
+    address = sqlite_with_tables(tmp_path / "people.db")
     monkeypatch.setenv("MODERATION_STORE", address)
     return Database(address)
 

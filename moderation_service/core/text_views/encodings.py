@@ -22,24 +22,31 @@ _PERCENT = re.compile(r"(?<!\S)[^\s%]*(?:%(?:u[0-9a-fA-F]{4}|[0-9a-fA-F]{2})[^\s
 _PERCENT_BYTES = re.compile("(?:%[0-9a-fA-F]{2})+")
 _PERCENT_U = re.compile("%u([0-9a-fA-F]{4})")
 _PERCENT_CODE = re.compile("%(?:u[0-9a-fA-F]{4}|[0-9a-fA-F]{2})")
+# From here on a pattern begins with a set of characters and looks at what stands before it afterwards: the search leaps
+# from one of them to the next, several times as quick as looking behind at every place.
+_ESCAPED_REST = r"(?:u\{[0-9a-fA-F]{1,6}\}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|x[0-9a-fA-F]{2})"
+_U_REST, _AFTER_ESCAPED = r"\+[0-9a-fA-F]{4,6}", r"[ ]?(?:[^\s\\uU]|[uU](?!\+))?"
 _ESCAPES = re.compile(
-    r"(?:(?:\\u\{[0-9a-fA-F]{1,6}\}|\\u[0-9a-fA-F]{4}|\\U[0-9a-fA-F]{8}|\\x[0-9a-fA-F]{2}|[uU]\+[0-9a-fA-F]{4,6})[ ]?"
-    r"(?:[^\s\\uU]|[uU](?!\+))?){3,}"
+    rf"[\\uU](?:(?<=\\){_ESCAPED_REST}|(?<=[uU]){_U_REST}){_AFTER_ESCAPED}"
+    rf"(?:(?:\\{_ESCAPED_REST}|[uU]{_U_REST}){_AFTER_ESCAPED}){{2,}}"
 )
 _ESCAPE = re.compile(r"(?:\\u\{|\\u|\\U|\\x|[uU]\+)([0-9a-fA-F]{1,8})\}?")
 _BETWEEN_CODES = re.compile(r"(?<=[0-9a-fA-F}]) (?=[uU\\])")
 # Eight random bytes, of which logs are full, are letters once in some ten thousand times; ten hardly ever.
 _HEX = re.compile(
-    r"(?<![0-9A-Za-z])(?:(?:0x)?(?:[0-9a-fA-F]{2}){10,}|"
-    r"(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]{1,2}){7,}(?:0x)?[0-9a-fA-F]{2})"
+    r"[0-9a-fA-F](?<![0-9A-Za-z][0-9a-fA-F])(?:(?<=0)x(?:[0-9a-fA-F]{2}){10,}|[0-9a-fA-F](?:[0-9a-fA-F]{2}){9,}|"
+    r"(?:(?<=0)x[0-9a-fA-F]{2}|[0-9a-fA-F])[ :,-]{1,2}"
+    r"(?:(?:0x)?[0-9a-fA-F]{2}[ :,-]{1,2}){6,}(?:0x)?[0-9a-fA-F]{2})"
     r"(?![0-9A-Za-z])"
 )
-_BITS = re.compile("(?<![0-9])(?:[01]{8}[ ]?){5,}(?![0-9])")
-_DECIMAL = re.compile("(?<![0-9.])(?:[0-9]{2,3}[ ,;]{1,2}){7,}[0-9]{2,3}(?![0-9.])")
+_BITS = re.compile("[01](?<![0-9][01])[01]{7}[ ]?(?:[01]{8}[ ]?){4,}(?![0-9])")
+_DECIMAL = re.compile("[0-9](?<![0-9.][0-9])[0-9]{1,2}[ ,;]{1,2}(?:[0-9]{2,3}[ ,;]{1,2}){6,}[0-9]{2,3}(?![0-9.])")
 _BASE64 = re.compile(
-    "(?<![A-Za-z0-9+/=_-])(?:[A-Za-z0-9+/]{60,80}\r?\n)*[A-Za-z0-9+/_-]{12,}={0,2}(?![A-Za-z0-9+/=_-])"
+    "[A-Za-z0-9+/_-](?<![A-Za-z0-9+/=_-][A-Za-z0-9+/_-])"
+    "(?:(?<=[A-Za-z0-9+/])[A-Za-z0-9+/]{59,79}\r?\n(?:[A-Za-z0-9+/]{60,80}\r?\n)*[A-Za-z0-9+/_-]{12,}|"
+    "[A-Za-z0-9+/_-]{11,})={0,2}(?![A-Za-z0-9+/=_-])"
 )
-_BASE32 = re.compile("(?<![A-Za-z0-9=])[A-Z2-7]{16,}={0,6}(?![A-Za-z0-9=])")
+_BASE32 = re.compile("[A-Z2-7](?<![A-Za-z0-9=][A-Z2-7])[A-Z2-7]{15,}={0,6}(?![A-Za-z0-9=])")
 _DIGIT = re.compile("[0-9]")
 _NOT_HEX = re.compile("0x|[^0-9a-fA-F]")
 _ENCODED = re.compile("[A-Za-z0-9+/=_-]{16,}")

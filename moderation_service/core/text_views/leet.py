@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator
 from itertools import islice, product
 
@@ -44,11 +45,14 @@ _CLEARLY_LIKELIER = 8
 def leet(text: str, words: Words) -> list[Edit]:
     """The words that digits and marks stand in; of a sentence with two of them also numbers that are small words."""
     edits: list[Edit] = []
-    if not _TOKEN.search(text):
+    tokens = [match.start() for match in _TOKEN.finditer(text)]
+    if not tokens:
         return edits
     continues = False
     for start, end in sentences(text):
-        found = _of_sentence(text, start, end, words, continues=continues)
+        first = bisect_left(tokens, start)
+        has_one = first < len(tokens) and tokens[first] < end
+        found = _of_sentence(text, start, end, words, continues=continues) if has_one else []
         continues = len(found) > 1
         edits += found
     return edits

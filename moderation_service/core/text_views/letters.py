@@ -121,9 +121,9 @@ _KANA = re.compile("[\u3040-\u30ff]")
 _SHORT_HAN = 12
 _TRADITIONAL_CHARACTERS = frozenset(SIMPLIFIED)
 _TO_SIMPLIFIED = str.maketrans(SIMPLIFIED)
-_GAP = r"[ ·.*_\-|/,~•+#^=]"
-# Up to three of them between two Chinese characters. The gap comes first: there are fewer of these than of characters.
-_GAPS = re.compile(f"{_GAP}(?<=[{_HAN}]{_GAP}){_GAP}{{,2}}(?=[{_HAN}])")
+_GAP_MARK = r"[ ·.*_\-|/,~•+#^=]"
+# Up to three of them between two Chinese characters. The mark comes first: there are fewer of these than of characters.
+_GAPS = re.compile(f"{_GAP_MARK}(?<=[{_HAN}]{_GAP_MARK}){_GAP_MARK}{{,2}}(?=[{_HAN}])")
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
 _HAN_RUN = re.compile(f"[{_HAN}]+")
 _MIN_GAPS, _GAPS_SHARE, _COMMAS_SHARE = 3, 0.4, 0.7

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import time
 
 from ...core.list_entry import Entry
-from ...core.listing import Hit, Listing, Places
+from ...core.listing import Attached, Hit, Listing, Places
 from ...core.policy import Policy
 from ...core.text_views.edits import Step, edited, edits_of
 from ...core.text_views.letters import gaps_of_han, look_alikes
@@ -37,7 +37,7 @@ class Lists:
         """Raises ConfigurationError that says where the entry stands at fault."""
         self._now = now
         self._matchers: dict[str, Matcher] = {}
-        self._attached: Mapping[str, Sequence[str]] = {}
+        self._attached = Attached()
         for name, entries in lists.items():
             self.put(name, entries)
 
@@ -48,18 +48,21 @@ class Lists:
         return self._matchers[name]
 
     def names(self, policy: Policy) -> Sequence[str]:
-        """The names of the lists that texts under this policy are compared with."""
-        attached = self._attached.get(policy.name)
-        return policy.lists if attached is None else (*policy.lists, *attached)
+        """The names of the lists that texts under this policy are compared with, those of the app that asks too."""
+        attached = self._attached
+        names = (*policy.lists, *attached.policies.get(policy.name, ()))
+        if policy.app is None or not (own := (*policy.app.lists, *attached.apps.get(policy.app.name, ()))):
+            return names
+        return tuple(dict.fromkeys((*names, *own)))
 
     @property
-    def attached(self) -> Mapping[str, Sequence[str]]:
-        """By policy the lists that count for it without being named."""
+    def attached(self) -> Attached:
+        """The lists that count without being named."""
         return self._attached
 
-    def attach(self, names: Mapping[str, Sequence[str]]) -> None:
-        """Have texts under these policies compared with these lists too, besides those that the policies name."""
-        self._attached = dict(names)
+    def attach(self, attached: Attached) -> None:
+        """Have texts compared with these lists too, besides those that policies and apps name."""
+        self._attached = attached
 
     def put(self, name: str, entries: Iterable[Entry]) -> None:
         """Give the list of this name these entries. Raises ConfigurationError that says which is at fault."""

@@ -30,12 +30,14 @@ _PHONE = re.compile(
     r"(?<![A-Za-z0-9_./=-])(?:\+?\d{1,3}[ .-]?)?(?:\(0?\d{2,5}\)[ .-]?)?\d{2,5}(?:[ .-]\d{2,6}){1,4}(?![A-Za-z0-9_-])"
     r"|(?<!\d)(?:\+?86[ -]?)?1[3-9]\d{9}(?!\d)|(?<!\d)0\d{2,3}-?\d{7,8}(?!\d)"
 )
+# Begins with a set of characters and looks back afterwards: the search leaps from one of them to the next.
 _ADDRESS = re.compile(
-    r"\b\d{1,5}[A-Za-z]?,? (?:[A-Z][\w'.-]+ ){1,4}(?:Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Drive|Dr|Court|Ct|Close|Way|"
-    r"Place|Pl|Square|Terrace|Boulevard|Blvd|Crescent|Gardens|Row)\b"
-    r"|\b[A-ZÄÖÜ][\wäöüß-]*(?:straße|strasse|str\.|weg|gasse|allee|platz) \d{1,4}[a-z]?\b"
-    r"|\b\d{1,4}(?: bis)?,? (?:rue|avenue|boulevard|impasse|place) (?:de |du |des |la |l')*[A-ZÀ-Ý]"
-    r"|(?:路|街|巷|弄|大道|村|小区|花园|新村|苑)[^\n，。,;；]{0,12}?\d{1,5}(?:号|弄|栋|幢|座|单元|室|楼)"
+    r"[\dA-ZÄÖÜ路街巷弄大村小花新苑](?:"
+    r"(?<=\d)(?<!\w\d)\d{0,4}[A-Za-z]?,? (?:[A-Z][\w'.-]+ ){1,4}(?:Street|St|Road|Rd|Lane|Ln|Avenue|Ave|Drive|Dr|Court|"
+    r"Ct|Close|Way|Place|Pl|Square|Terrace|Boulevard|Blvd|Crescent|Gardens|Row)\b"
+    r"|(?<=[A-ZÄÖÜ])(?<!\w[A-ZÄÖÜ])[\wäöüß-]*(?:straße|strasse|str\.|weg|gasse|allee|platz) \d{1,4}[a-z]?\b"
+    r"|(?<=\d)(?<!\w\d)\d{0,3}(?: bis)?,? (?:rue|avenue|boulevard|impasse|place) (?:de |du |des |la |l')*[A-ZÀ-Ý]"
+    r"|(?:(?<=[路街巷弄村苑])|(?<=大)道|(?<=小)区|(?<=花)园|(?<=新)村)[^\n，。,;；]{0,12}?\d{1,5}(?:号|弄|栋|幢|座|单元|室|楼))"
 )
 _ADDRESS_WORDS = (
     *(

@@ -22,7 +22,10 @@ _CUT_SEARCH = 60
 _MIN_WIDTH = 12
 # A Han character, a kana or a syllable of Hangul says about as much as two letters.
 _WIDE = re.compile(f"[{HAN}\u3040-\u30ff\uac00-\ud7af]")
-_BORDER = re.compile(rf"(?<=[.!?])\s+|(?<=[。！？；;])|(?<=[!?])(?=[{HAN}])|(?<=[{HAN}][.!?])|\n+")
+# Begins with all that may end one, so that the search leaps from mark to mark; a mark is part of its sentence.
+_BORDER = re.compile(
+    rf"[.!?。！？；;\n](?:(?<=[.!?])\s+|(?<=[。！？；;])|(?<=[!?])(?=[{HAN}])|(?<=[{HAN}][.!?])|(?<=\n)\n*)"
+)
 
 
 class Unit(NamedTuple):
@@ -70,7 +73,7 @@ def _pieces(cleaned: str) -> Iterator[tuple[int, int]]:
     """What lies between borders, without the white space around it."""
     start = 0
     for border in _BORDER.finditer(cleaned):
-        yield from _stripped(cleaned, start, border.start())
+        yield from _stripped(cleaned, start, border.start() + 1)
         start = border.end()
     yield from _stripped(cleaned, start, len(cleaned))
 
