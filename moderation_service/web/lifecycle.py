@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 from ..errors import ModerationError, Overloaded, RateLimited, Unauthorized
-from ..ids import random_hex
+from ..ids import ordered_hex
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
 from ..observability.request_context import RequestContext, request_context
@@ -237,7 +237,7 @@ class _Lifecycle:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sent = environ.get("HTTP_X_REQUEST_ID")
-        state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else random_hex(32))
+        state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else ordered_hex(32))
         environ[_STATE] = state
         route = self._direct.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
         self._metrics.begun()
