@@ -10,6 +10,8 @@ from app_dsl import Node, PluginRef, answer, app, edge, gate, llm, node, tool_ch
 __all__ = ["documents_workflow", "history_chatflow", "knowledge_chatflow"]
 
 _QUERY = "{{#sys.query#}}"
+# Chunks and documents are what a user could have written; only those that are Safe go on.
+_SAFE_ONLY = {"tool": "check_texts", "policy": "strict", "judge_as": "prompt", "keep": "safe"}
 _X = [80 + 300 * column for column in range(9)]
 
 
@@ -79,26 +81,14 @@ def knowledge_chatflow(plugin: PluginRef) -> dict[str, Any]:
         "multiple_retrieval_config": {"top_k": 4, "score_threshold": None, "reranking_enable": False},
     }
     chunks: dict[str, str | list[str]] = {"texts": ["knowledge", "result"]}
+    asked = {"query": _QUERY}
     answered = {"query": _QUERY, "answer": "{{#llm.text#}}"}
     nodes = [
         _start(),
-        tool_check(
-            plugin, "prompt_check", _X[1], 280, "Check prompt", {"query": _QUERY}, tool="prompt_check", policy="strict"
-        ),
+        tool_check(plugin, "prompt_check", _X[1], 280, "Check prompt", asked, tool="prompt_check", policy="strict"),
         gate("prompt_ok", _X[2], 280, "Prompt is Safe?", _is_safe("prompt_check")),
         node("knowledge", _X[3], 200, retrieval),
-        tool_check(
-            plugin,
-            "check_chunks",
-            _X[4],
-            200,
-            "Check texts",
-            chunks,
-            tool="check_texts",
-            policy="strict",
-            judge_as="prompt",
-            keep="safe",
-        ),
+        tool_check(plugin, "check_chunks", _X[4], 200, "Check texts", chunks, **_SAFE_ONLY),
         llm("llm", _X[5], 200, _QUERY, system=system, context=["check_chunks", "safe_items"]),
         tool_check(plugin, "output_check", _X[6], 200, "Check output", answered, tool="output_check", policy="strict"),
         gate("output_ok", _X[7], 200, "Answer is Safe?", _is_safe("output_check")),
@@ -133,7 +123,6 @@ def documents_workflow(plugin: PluginRef) -> dict[str, Any]:
         "is_array_file": True,
     }
     texts: dict[str, str | list[str]] = {"texts": ["extract", "text"]}
-    how = {"tool": "check_texts", "policy": "strict", "judge_as": "prompt", "keep": "safe"}
     outputs = {
         "summaries": (["each", "output"], "array[string]"),
         "withheld": (["check_documents", "withheld"], "array[number]"),
@@ -144,7 +133,7 @@ def documents_workflow(plugin: PluginRef) -> dict[str, Any]:
     outside = [
         _start({**upload, **files}),
         node("extract", _X[1], 280, extract),
-        tool_check(plugin, "check_documents", _X[2], 280, "Check texts", texts, **how),
+        tool_check(plugin, "check_documents", _X[2], 280, "Check texts", texts, **_SAFE_ONLY),
         {**node("each", _X[3], 280, _EACH_DOCUMENT), "width": 740, "height": 200},
         node("end", _X[6], 280, {"type": "end", "title": "End", "outputs": named}),
     ]
