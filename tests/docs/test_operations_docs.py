@@ -121,3 +121,17 @@ def test_the_estimates_for_gpus_follow_from_what_is_said_about_them(end: str) ->
     for tflops, *shown in rows:
         computed = [0.4 * float(tflops) * 1e12 / (2 * count * 300) for count in parameters]
         assert [float(one) for one in shown] == [pytest.approx(one, rel=0.05) for one in computed]
+
+
+@pytest.mark.parametrize("end", [".md", ".zh-CN.md"])
+def test_the_figures_of_sizing_are_those_that_were_measured(end: str) -> None:
+    """Milliseconds there may be microseconds on the page of the measurements."""
+    table = re.search(r"^\| gateway.*?\n\n|^\| 网关.*?\n\n", page("operations", end), re.MULTILINE | re.DOTALL)
+    assert table is not None
+    measured = [row.split("|")[2] for row in table[0].strip().splitlines()]
+    sources = page("performance") + page("monitoring")
+    known = {float(one.replace(",", "")) for one in re.findall(r"\d[\d,]*(?:\.\d+)?", sources)}
+    known |= {round(one / 1000, 2) for one in known}
+    shown = {float(one) for cell in measured for one in re.findall(r"\d+(?:\.\d+)?", cell)}
+    assert len(shown) >= 10
+    assert shown - known == set()
