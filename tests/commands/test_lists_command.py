@@ -8,6 +8,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from moderation_service.commands.cli import cli
+from moderation_service.store.database import Database
+from moderation_service.store.lists import read_lists
 
 
 @pytest.fixture
@@ -72,3 +74,27 @@ def test_what_is_exported_is_read_again(folder: Path) -> None:
 def test_a_list_that_is_not_there_is_named(folder: Path) -> None:
     done = run("export", "none", "--lists-file", str(folder))
     assert str(done.exception) == "there is no list 'none'; there are house, zh."
+
+
+def test_a_list_is_given_to_an_app_that_there_is(folder: Path, tmp_path: Path) -> None:
+    variables = {"MODERATION_STORE": f"sqlite:///{tmp_path / 'records.db'}"}
+    words = str(folder / "zh.txt")
+
+    def done(*arguments: str) -> Result:
+        return CliRunner().invoke(cli, arguments, env=variables)
+
+    assert done("apps", "create", "shop", "--policies", "strict").exit_code == 0
+    assert "there is no app 'shp'; there are shop" in str(done("lists", "import", words, "--app", "shp").exception)
+    refused = done("lists", "import", words, "--policy", "blanced").exception
+    assert "there is no policy 'blanced'" in str(refused)
+    assert "not for both" in str(done("lists", "import", words, "--policy", "strict", "--app", "shop").exception)
+    assert done("lists", "import", words, "--app", "shop").output == "zh: 1 entries.\n"
+    assert "there is no list 'zn'; there are zh" in str(done("apps", "change", "shop", "--lists", "zn").exception)
+    assert done("apps", "change", "shop", "--lists", "zh").exit_code == 0
+    assert json.loads(done("apps", "show", "shop").output)["lists"] == ["zh"]
+    assert done("lists", "import", words, "--policy", "strict").exit_code == 0
+    database = Database(variables["MODERATION_STORE"])
+    with database.read() as connection:
+        (stored,) = read_lists(connection)
+    assert (stored.policy, stored.app) == ("strict", None)
+    database.close()
