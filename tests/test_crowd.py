@@ -11,7 +11,12 @@ from processes import until
 
 def test_callers_end_with_the_block_also_where_it_fails() -> None:
     asked: list[int] = []
-    with pytest.raises(AssertionError, match="in the middle"), asking(asked.append, callers=3):
-        until(lambda: set(asked) == {0, 1, 2})
-        raise AssertionError("in the middle")
+
+    def fail() -> None:
+        with asking(asked.append, callers=3):
+            until(lambda: set(asked) == {0, 1, 2})
+            raise AssertionError("in the middle")
+
+    with pytest.raises(AssertionError, match="in the middle"):
+        fail()
     assert not [one.name for one in threading.enumerate() if one.name.startswith("caller")]
