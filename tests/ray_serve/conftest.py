@@ -62,7 +62,7 @@ def one_server() -> Iterator[str]:
 
 
 class Served:
-    """The application as it runs, and how many replicas it shall have."""
+    """The application as it runs."""
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -105,10 +105,8 @@ def _arguments(options: Mapping[str, object]) -> dict[str, Any]:
     config["model_loading_config"]["model_source"] = str(TINY_GUARD / "model")
     config["engine_kwargs"] |= {"max_model_len": CONTEXT_TOKENS, "dtype": "bfloat16", "enforce_eager": True}
     config["deployment_config"] |= options
-    return {
-        **arguments,
-        "llm_configs": [{**config, "accelerator_config": {"kind": "cpu"}, "log_engine_metrics": False}],
-    }
+    config |= {"accelerator_config": {"kind": "cpu"}, "log_engine_metrics": False}
+    return arguments
 
 
 @pytest.fixture(scope="session")
