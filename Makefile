@@ -10,7 +10,7 @@ DOCKER ?= docker
 SOURCE ?= unknown
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients lint bench bench-gpu image dify-package clean train-lite
+.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-ray-serve test-clients lint bench bench-gpu image dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -49,6 +49,9 @@ test-rewards: ## tests in the real TRL, verl and OpenRLHF, which it installs (2 
 test-ray: ## tests on a real Ray, which it installs (700 MB)
 	@PYTHON=$(PYTHON) tests/ray/run.sh $(ARGS)
 
+test-ray-serve: ## tests behind a real Ray Serve LLM on CPU, which it installs (2.5 GB, 6 GB of memory)
+	@PYTHON=$(PYTHON) tests/ray_serve/run.sh $(ARGS)
+
 test-helm: $(VENV)/bin/python ## tests of the chart with real Helm, which it installs (700 MB)
 	@PYTHON=$(BIN)/python tests/helm/run.sh $(ARGS)
 
@@ -59,7 +62,7 @@ test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
 	@$(BIN)/python -m pytest $(TWO) -m fuzz $(ARGS)
 
-test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
+test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-ray-serve test-clients ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	@$(BIN)/python -m pytest -m browser

@@ -36,16 +36,10 @@ _PLACE_S = 0.5
 # One refused connection is proof, and so is a wrong verdict; other failures may be the request's own bad luck.
 _FAILURES_TO_EJECT = 3
 _PROOFS = frozenset({FailureKind.CONNECT, FailureKind.MISJUDGES})
-_EJECTS = frozenset(
-    {
-        FailureKind.CONNECT,
-        FailureKind.CLOSED,
-        FailureKind.TIMEOUT,
-        FailureKind.GARBLED,
-        FailureKind.SERVER_ERROR,
-        FailureKind.MISJUDGES,
-    }
-)
+_EJECTS = frozenset({
+    FailureKind.CONNECT, FailureKind.CLOSED, FailureKind.TIMEOUT, FailureKind.GARBLED, FailureKind.SERVER_ERROR,
+    FailureKind.MISJUDGES,
+})  # fmt: skip
 """Kinds that count against a server. An odd answer or a refusal does not: a caller's text could provoke those."""
 
 
@@ -86,6 +80,7 @@ class Replica(Generic[AnyServer]):
         self.server = server
         self.outstanding = 0
         self.failures = 0
+        self.failed_at = float("-inf")
         self.is_ejected = False
         self.ejected_for: FailureKind | None = None
         self.is_dropped = False
@@ -245,9 +240,12 @@ class ReplicaSet(Generic[AnyServer]):
             self._rest(replica, failure.pause_s)
         if kind not in _EJECTS:
             return
+        now = self._clock()
         with self._lock:
             replica.last_ok = None
-            replica.failures += 1
+            # Errors of calls that were under way together are one: a router's, when one of its servers has gone.
+            if kind is not FailureKind.SERVER_ERROR or now - seconds >= replica.failed_at:
+                replica.failures, replica.failed_at = replica.failures + 1, now
             if replica.is_ejected:
                 replica.ejected_for = kind
                 return

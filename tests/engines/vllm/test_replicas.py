@@ -103,6 +103,46 @@ def test_an_answer_that_comes_while_the_second_server_is_asked_counts(upstream, 
     assert found.severity is Severity.UNSAFE
 
 
+def test_what_a_router_loses_with_one_of_its_servers_does_not_put_the_router_out_of_use(upstream, engine_for) -> None:
+    lost, there = threading.Event(), threading.Semaphore(0)
+
+    def behave(request):
+        if lost.is_set():
+            return guard(request)
+        there.release()
+        lost.wait(10)
+        return reply(500, {"error": {"message": "The replica died.", "type": "internal_error"}})
+
+    engine = engine_for(upstream)
+    known(engine)
+    upstream.behave = answering(behave)
+    found: list[object] = []
+    callers = [
+        threading.Thread(target=lambda number=number: found.extend(engine.judge([Conversation.of(prompt=f"{number}")])))
+        for number in range(6)
+    ]
+    for caller in callers:
+        caller.start()
+    for _ in callers:
+        assert there.acquire(timeout=10)
+    lost.set()
+    for caller in callers:
+        caller.join()
+    assert [str(one) for one in found] == ["The model server failed (status 500)."] * 6
+    [after] = engine.judge([Conversation.of(prompt=BREAD)])
+    assert isinstance(after, Verdict)
+
+
+def test_a_server_that_fails_one_call_after_the_other_is_put_out_of_use(upstream, engine_for) -> None:
+    engine = engine_for(upstream)
+    known(engine)
+    upstream.behave = answering(reply(500, {}))
+    found = [engine.judge([Conversation.of(prompt=f"{BREAD} {number}")])[0] for number in range(4)]
+    assert [str(one) for one in found] == ["The model server failed (status 500)."] * 3 + [
+        "No model server can be reached."
+    ]
+
+
 def test_a_server_that_says_when_to_come_again_is_left_alone_until_then(upstream, second, engine_for) -> None:
     engine = engine_for(upstream, second)
     known(engine)
