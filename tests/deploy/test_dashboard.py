@@ -139,7 +139,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]
     model.start()
     recorded = (ROOT / "tests/recordings/vllm/metrics.txt").read_bytes()
     upstreams = ("--upstream", model.url, "--upstream", f"http://127.0.0.1:{nobody.port}")
-    flags = ("--engine", "cascade", *upstreams, "--workers", "2", "--upstream-concurrency", "1")
+    flags = ("--engine", "cascade", *upstreams, "--workers", "2")
     variables = {
         "MODERATION_SMALL_UPSTREAMS": small.url,
         "MODERATION_CASCADE_SAMPLE": "1",

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import copy
+import http.client
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import charts
 import kube_checks
 import kube_schemas
+import pods
 import pytest
 import yaml
 from charts import CHART, Object, render
+from fake_guard_server import running
 from helm_python import HelmError
+from processes import free_port
+from scored_guard import scored
 
 VALUES = charts.read_values(CHART / "ci" / "cascade.yaml")
 PRESET = charts.read_values(CHART / "values-cascade.yaml")
@@ -141,6 +148,50 @@ def test_it_runs_on_a_cpu_too() -> None:
     server = vllm(render({**PRESET, "small": cpu}), "small")
     assert "nvidia.com/gpu" not in server["resources"]["limits"]
     assert "--gpu-memory-utilization" not in server["args"]
+
+
+# The service of such a release, started
+
+
+def test_the_service_asks_both_models_each_with_its_own_key(tmp_path: Path) -> None:
+    port = free_port()
+    keys = {"guard": "key-of-the-larger-one", "small": "key-of-the-small-one"}
+    given = {
+        "listenAddress": "127.0.0.1",
+        "gateway": {"containerPort": port, "config": {"workers": 1}, "apiKeys": {"keys": ["app:0123456789"]}},
+        "vllm": {**PRESET["vllm"], "apiKey": {"value": keys["guard"]}},
+        "small": {"enabled": True, "apiKey": {"value": keys["small"]}},
+    }
+    objects = render(given)
+    with (
+        running(scored("small", name="Qwen/Qwen3Guard-Gen-0.6B")) as small,
+        running(scored("large", name="Qwen/Qwen3Guard-Gen-8B")) as large,
+    ):
+        pairs = (("small", small), ("guard", large))
+        there = {f"http://rel-moderation-service-{one}-pods:8000?resolve=all": server.url for one, server in pairs}
+        gateway = charts.deployment(objects, "gateway")
+        service = pods.make(objects, gateway, "gateway", tmp_path / "gateway", replace=there)
+        address = {"http://rel-moderation-service:8787": f"http://127.0.0.1:{port}"}
+        check = pods.make(objects, charts.find(objects, "Pod"), "check", tmp_path / "test", replace=address)
+        with service.started(tmp_path / "log") as process:
+            process.wait_for("readinessProbe")
+            done = check.run()
+            assert done.returncode == 0, done.stdout + done.stderr
+            decided = [judged(port, text) for text in ("small=0.99,0.01,0", "small=0.5,0.3,0.2 large=0,0,1")]
+    assert decided == [("Qwen/Qwen3Guard-Gen-0.6B", "allow"), ("Qwen/Qwen3Guard-Gen-8B", "block")]
+    for server, key in ((small, keys["small"]), (large, keys["guard"])):
+        sent = {one.headers.get("authorization") for one in server.requests}
+        assert sent == {f"Bearer {key}"}
+
+
+def judged(port: int, text: str) -> tuple[str, str]:
+    """Who decided, and what."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    headers = {"Content-Type": "application/json", "Authorization": "Bearer 0123456789", "Connection": "close"}
+    connection.request("POST", "/moderate", json.dumps({"prompt": text}), headers)
+    found = json.loads(connection.getresponse().read())
+    connection.close()
+    return found["model"], found["action"]
 
 
 # Who reaches whom, and what scales and watches it

@@ -13,15 +13,17 @@ _LABELS = ("Safe", "Controversial", "Unsafe")
 SURE_SAFE, SURE_UNSAFE = (0.995, 0.004, 0.001), (0.002, 0.008, 0.99)
 
 
-def scored(model: str, *, without_scores: bool = False) -> Behaviour:
-    """Answers `... small=0.6,0.3,0.1 ...` with these three probabilities if its name is small; else surely safe.
+def scored(model: str, *, name: str | None = None, without_scores: bool = False) -> Behaviour:
+    """Answers `... small=0.6,0.3,0.1 ...` with these three probabilities for the model `small`; else surely safe.
+
+    `name` is what the server calls it; otherwise the same.
 
     What the service asks on its own is answered as a guard should. The highest probability is the label.
     """
 
     def behave(request: Request) -> Action:
         if request.path == "/v1/models":
-            listed = {"id": model, "object": "model", "owned_by": "sglang", "max_model_len": 4096}
+            listed = {"id": name or model, "object": "model", "owned_by": "sglang", "max_model_len": 4096}
             return reply(200, {"object": "list", "data": [listed]})
         if request.path != "/v1/chat/completions":
             return reply(404, {})
