@@ -24,8 +24,9 @@ CALL = {"id": "1", "type": "function", "function": {"name": "find", "arguments":
 
 def read(messages: Any, *, headers: Headers = Headers(), **body: Any) -> GuardedChat:  # noqa: B008
     options = GuardedOptions(**{key: body.pop(key) for key in OPTIONS if key in body})
+    limits = Limits(messages=body.pop("most", 20))
     whole = {"model": "llm-1", "messages": messages, **body}
-    return parse(whole, policies=POLICIES, limits=Limits(messages=20), headers=headers, options=options)
+    return parse(whole, policies=POLICIES, limits=limits, headers=headers, options=options)
 
 
 def judged(messages: Any, **body: Any) -> list[list[str]]:
@@ -56,6 +57,14 @@ def test_results_of_tools_are_judged_if_the_operator_wants_it() -> None:
         {"role": "tool", "content": [{"type": "text", "text": "parts"}]},
     ]
     assert judged(chat, judge_tool_results=True) == [["a"], ["page"], ["other"], ["parts"]]
+
+
+def test_many_results_of_tools_cost_a_verdict_for_each_rule_only() -> None:
+    few = [{"role": "tool", "content": f"result {number}"} for number in range(64)]
+    assert len(judged([*turns("user: a"), *few], judge_tool_results=True, most=99)) == 65
+    many = [*few, {"role": "tool", "content": "a bomb"}]
+    whole = "\n".join([*(f"result {number}" for number in range(64)), "a bomb"])
+    assert judged([*turns("user: a"), *many], judge_tool_results=True, most=99) == [["a"], [whole]]
 
 
 def test_an_answer_that_is_begun_for_the_model_is_judged() -> None:
