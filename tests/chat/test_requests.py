@@ -238,8 +238,13 @@ def test_what_a_sdk_sends_needs_no_second_check() -> None:
             "name": "x_1",
         },
         {"role": "assistant", "content": "b", "annotations": [], "reasoning_content": "c", "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "1", "name": "find", "content": "d"},
-        {"role": "user", "content": "e"},
+        {"role": "tool", "tool_call_id": "functions.find:0", "name": "find", "content": "d"},
+        {
+            "role": "user",
+            "content": "e",
+            "id": "msg_67ccd3acc8d48190a77525dc6de64b4104becb25c45c1d42",
+            "status": "completed",
+        },
     ]
     body = {
         "temperature": 0.5, "max_completion_tokens": 100, "top_p": None, "n": 1, "stop": ["\n\nUser:"], "seed": 7,
@@ -365,6 +370,7 @@ def test_what_of_a_picture_is_none_needs_no_check() -> None:
     parts = [
         {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
         {"type": "image_url", "image_url": {"url": "https://x.example/a.png?b=c"}},
+        {"type": "image", "source": {"data": base64.b64encode(bytes(range(128, 180))).decode()}},
         {"type": "input_audio", "input_audio": {"data": PICTURE.partition(",")[2], "format": "wav"}},
         {"type": "file", "file": {"file_id": "file-1", "filename": "report-2026.pdf"}},
     ]
