@@ -46,7 +46,7 @@ class ClusterEvents(Protocol):
     def cluster_read(self, *, is_found: bool) -> None:
         """It was asked for a value, and has answered."""
 
-    def cluster_away(self, is_away: bool) -> None:
+    def cluster_away(self, *, is_away: bool) -> None:
         """This process does without it from now on, or uses it again."""
 
 
@@ -216,14 +216,14 @@ class _Process:
             self._failed.set()
         if not was_away or not self._has_told:
             self._has_told = True
-            self._events.cluster_away(True)
+            self._events.cluster_away(is_away=True)
             log_event(_log, logging.WARNING, "cluster_memory_away", reason=reason, error=type(error).__name__)
 
     def _note_back(self) -> None:
         with self._lock:
             was_away, self._is_away = self._is_away, False
         if was_away:
-            self._events.cluster_away(False)
+            self._events.cluster_away(is_away=False)
             if self._has_told:
                 log_event(_log, logging.WARNING, "cluster_memory_back")
             self._has_told = False

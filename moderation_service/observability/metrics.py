@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
@@ -29,6 +29,7 @@ _PREFIX = "moderation"
 # People may make apps as long as the service runs; beyond so many, what they do is counted together.
 _MAX_APP_CHILDREN = 5000
 _OTHER_APPS = "other"
+_M = TypeVar("_M", Counter, Histogram)
 _CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client_gone")
 
 METRIC_NAMES = (
@@ -109,7 +110,8 @@ class Metrics:
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
-        self._call_children: dict[tuple[Histogram, str], Histogram] = {}
+        # Finding the child of some labels costs more than counting.
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._app_children: dict[tuple[Counter, str, str], Counter] = {}
 
     def _make_for_decisions(self, make: Any) -> None:
@@ -240,7 +242,7 @@ class Metrics:
             self._degraded.labels(decision.policy).inc()
         for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):
             word = "unknown" if would is None else would.value
-            self._shadow.labels(decision.policy, shadow.name, decision.action.value, word).inc()
+            self._labelled(self._shadow, decision.policy, shadow.name, decision.action.value, word).inc()
         if verdict is not None:
             if verdict.coverage not in (None, Coverage.FULL):
                 self._uncovered.labels(verdict.engine, verdict.coverage.value).inc()
@@ -257,21 +259,21 @@ class Metrics:
 
     def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
         """Record one call to an engine."""
-        self._call_timer(self._engine, engine).observe(seconds)
+        self._labelled(self._engine, engine).observe(seconds)
         if failures:
             self._engine_failures.labels(engine).inc(failures)
 
     def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
         """Record one call to a model server; `replica` is its configured host and port."""
-        self._call_timer(self._upstream, replica).observe(seconds)
+        self._labelled(self._upstream, replica).observe(seconds)
         if outcome not in ("ok", "too_long"):
             self._upstream_failures.labels(replica, outcome).inc()
 
-    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+    def upstream_ejected(self, replica: str, *, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
 
-    def cascade_decided(self, by_small: bool) -> None:
+    def cascade_decided(self, *, by_small: bool) -> None:
         """A text got its verdict from one of the two models of the engine `cascade`."""
         self._cascade.labels("small" if by_small else "large").inc()
 
@@ -291,14 +293,13 @@ class Metrics:
         """The cluster memory was asked for a value, and has answered."""
         self._cluster_reads.labels("found" if is_found else "missing").inc()
 
-    def cluster_away(self, is_away: bool) -> None:
+    def cluster_away(self, *, is_away: bool) -> None:
         """This worker does without the cluster memory, or uses it again."""
         self._cluster_away.set(int(is_away))
 
-    def _call_timer(self, timer: Histogram, label: str) -> Histogram:
-        child = self._call_children.get((timer, label))
-        if child is None:
-            child = self._call_children[timer, label] = timer.labels(label)
+    def _labelled(self, metric: _M, *words: str) -> _M:
+        key = metric, words
+        child: _M = self._children.get(key) or self._children.setdefault(key, metric.labels(*words))
         return child
 
     def rewarded(self, found: Mapping[str, int]) -> None:

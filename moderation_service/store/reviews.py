@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, exists, func, or_, 
 
 from ..core.policy import BUILT_IN, Policies, Rules
 from ..core.policy_json import rules_from_json
-from ..core.review import Answer, Why, distance_to_a_threshold, is_sampled
+from ..core.review import SAMPLE_DIGITS, Answer, Why, distance_to_a_threshold, is_sampled
 from ..core.verdict import Action, Category, Severity, Target, Verdict
 from ..errors import NotFound
 from . import trail
@@ -205,8 +205,9 @@ def progress(connection: Connection, *, reviewer: str, since_ms: int) -> Progres
 
 
 def _is_sampled(share: float) -> ColumnElement[bool]:
-    """As `core.review.is_sampled` has it: by the first digits of the id."""
-    digits = func.substr(decisions.c.decision_id, 5, 4)
+    """As `core.review.is_sampled` has it: by digits of the id."""
+    first, behind = SAMPLE_DIGITS.start, SAMPLE_DIGITS.stop
+    digits = func.substr(decisions.c.decision_id, len("mod_") + 1 + first, behind - first)
     bound = min(round(share * 16**4), 16**4)
     return digits < f"{bound:04x}" if bound < 16**4 else decisions.c.action == _ALLOW
 

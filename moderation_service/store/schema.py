@@ -226,6 +226,7 @@ sign_in_links = Table(
     Column("digest", LargeBinary(32), primary_key=True),
     Column("role", _WORD, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True, comment="null: anybody's"),
 )
 
 sign_in_failures = Table(

@@ -27,13 +27,13 @@ from . import (
     withholding,
 )
 from .console import register_console
-from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
 from .lifecycle import DirectRoute, register_lifecycle
 from .readiness import Readiness
 from .service import Service, build_service
 from .tracing import TracingLayer
+from .triage import Triage
 
 __all__ = ["create_app"]
 
@@ -70,7 +70,7 @@ def create_app(
         },
         known_errors=litellm.KNOWN_ERRORS,
     )
-    app.extensions["moderation.door"] = Door(
+    app.extensions["moderation.triage"] = Triage(
         service, hosts=hosts, direct=direct, addresses=app.url_map, tidy=tidy, readiness=readiness
     )
     if service.tracing is not None:

@@ -110,7 +110,7 @@ class Shared:
         metrics.cluster_failed("timeout")
         metrics.cluster_read(is_found=True)
         metrics.cluster_read(is_found=False)
-        metrics.cluster_away(True)
+        metrics.cluster_away(is_away=True)
         metrics.limits_store_failed()
         metrics.escalated("balanced")
         metrics.made_stricter("balanced", "block")

@@ -19,5 +19,5 @@ class Told:
     def cluster_read(self, *, is_found: bool) -> None:
         self.found.append(is_found)
 
-    def cluster_away(self, is_away: bool) -> None:
+    def cluster_away(self, *, is_away: bool) -> None:
         self.away.append(is_away)

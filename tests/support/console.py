@@ -54,6 +54,7 @@ class Visitor:
         self.client = client
         self.database = database
         self.token = ""
+        self.entered = 0
 
     def sign_in(self, role: Role = Role.ADMIN) -> Visitor:
         """By a link that gives this role."""

@@ -23,9 +23,11 @@ DEADLINE_S = 10.0
 
 
 def model_server(request: Request) -> Action:
-    """vLLM as a router sees it: healthy, and with metrics."""
+    """vLLM as a router sees it: healthy, with metrics, and with its context beside a text's tokens."""
     if request.path in ("/health", "/metrics", "/ping", "/version"):
         return reply(200, b"", content_type="text/plain")
+    if request.path == "/tokenize" and request.body.get("prompt") == " Safe":
+        return reply(200, {"count": 1, "max_model_len": 512, "tokens": [1057], "token_strs": None})
     if request.path.startswith("/v1/") and request.body is not None:
         sleep(VERDICT_S)
     return guard(request) if request.body is not None or request.path == "/v1/models" else reply(404, {})

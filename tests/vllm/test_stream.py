@@ -32,7 +32,7 @@ from . import servers
 
 pytestmark = pytest.mark.vllm
 
-SCRIPTS = servers.ROOT / "tests" / "stream"
+SCRIPTS = servers.ROOT / "tests" / "vllm_plugins"
 VOCABULARY = 1100
 MAX_ROWS = 512
 HEADS = ((0, 3), (3, 11), (11, 14), (14, 23))

@@ -122,7 +122,12 @@ def start(folder: Path, launch: Callable[..., int], guards: list[FakeServer]) ->
 
 @pytest.mark.parametrize(("name", "policy"), POLICIES)
 def test_behind_a_router_verdicts_are_the_servers_own_and_both_servers_work(
-    guards: list[FakeServer], folder: Path, start: Start, name: str, policy: tuple[str, ...]
+    guards: list[FakeServer],
+    folder: Path,
+    start: Start,
+    name: str,
+    policy: tuple[str, ...],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     router = ROUTERS[name](folder)
     with engine_at(guards[0].url) as direct:
@@ -135,6 +140,7 @@ def test_behind_a_router_verdicts_are_the_servers_own_and_both_servers_work(
         before = [len(one.questions) for one in guards]
         load = Load(behind).run()
     assert (load.errors, load.wrong) == ([], [])
+    assert "context_assumed" not in caplog.text
     shares = [len(one.questions) - earlier for one, earlier in zip(guards, before, strict=True)]
     assert min(shares) > sum(shares) / 4
 
