@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 from sqlalchemy import Connection, Engine, Select, Table, bindparam, create_engine, event, exc, select
@@ -22,13 +23,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from ..config.extras import install_command
 from ..errors import ConfigurationError, StoreUnavailable
 from . import migration
+from .postgres import give_up_after
 
 __all__ = ["Database", "bump", "insert_new", "revision_of"]
 
 _BUSY_S = 10.0
 _CONNECT_S = 5
 _STATEMENT_MS = 30_000
+_SILENT_S = _STATEMENT_MS / 1000 + 2.0
+"""From then on the server itself would have ended the statement."""
+_SILENT_LONGEST_S = 600.0
 _RETRY_AFTER_S = 5.0
+_POOL_S = 2.0
+_HUNG_S = 1.0
+"""A failure that took so long is one of a server that hangs. The next ones are then told at once for a while."""
+_PAUSE_S = 2.0
 _IMMEDIATE = "moderation_writes"
 _DRIVERS = {"postgresql": "postgresql+psycopg", "postgres": "postgresql+psycopg", "sqlite": "sqlite+pysqlite"}
 
@@ -38,15 +47,18 @@ class Database:
 
     `read()` and `write()` give a Core connection in a transaction, which ends with the block; one that raises is
     rolled back. Both raise StoreUnavailable where the database can't be reached, is locked for too long, or is full;
-    what is wrong with a row (IntegrityError, DataError of SQLAlchemy) goes through.
+    what is wrong with a row (IntegrityError, DataError of SQLAlchemy) goes through. A PostgreSQL that says nothing for
+    `patience_s` can't be reached.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, patience_s: float | None = None) -> None:
         self.url = _parsed(url)
+        self._patience_s = patience_s
         self._lock = threading.Lock()
         self._engine: Engine | None = None
         self._pid = 0
         self._is_current = False
+        self._hangs_until = 0.0
 
     @property
     def is_sqlite(self) -> bool:
@@ -82,11 +94,14 @@ class Database:
     def engine(self) -> Engine:
         """The engine of this process, whose tables are up to date."""
         with self._lock:
+            if monotonic() < self._hangs_until:
+                raise StoreUnavailable("The database of records does not answer.", retry_after_s=_RETRY_AFTER_S)
             if self._engine is None or self._pid != os.getpid():
                 # That of another process, inherited by a fork, is left to it: closing it here would end its session.
-                self._engine, self._pid, self._is_current = _engine(self.url), os.getpid(), False
+                self._engine, self._pid, self._is_current = _engine(self.url, self._patience_s), os.getpid(), False
             if not self._is_current:
-                migration.upgrade(self._engine)
+                with self._noticed():
+                    migration.upgrade(self._engine)
                 self._is_current = True
             return self._engine
 
@@ -100,12 +115,25 @@ class Database:
     @contextmanager
     def _connected(self, **options: Any) -> Iterator[Connection]:
         try:
-            with self.engine().connect() as connection:
+            engine = self.engine()
+            with self._noticed(), engine.connect() as connection:
                 yield connection.execution_options(**options) if options else connection
         except (exc.IntegrityError, exc.DataError):
             raise
         except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
             raise StoreUnavailable(_reason(error), retry_after_s=_RETRY_AFTER_S) from error
+
+    @contextmanager
+    def _noticed(self) -> Iterator[None]:
+        """Notices a server that hangs: threads that ask it must not pile up, each until it gives up."""
+        started = monotonic()
+        try:
+            yield
+        except (exc.OperationalError, exc.TimeoutError):
+            now = monotonic()
+            if not self.is_sqlite and now - started >= _HUNG_S:
+                self._hangs_until = now + _PAUSE_S
+            raise
 
 
 def insert_new(
@@ -165,7 +193,7 @@ def _require_psycopg() -> None:
         raise ConfigurationError(message) from error
 
 
-def _engine(url: URL) -> Engine:
+def _engine(url: URL, patience_s: float | None) -> Engine:
     if url.get_backend_name() == "sqlite":
         assert url.database is not None
         _make_file(Path(url.database))
@@ -178,7 +206,11 @@ def _engine(url: URL) -> Engine:
     if "options" not in url.query:
         arguments["options"] = f"-c statement_timeout={_STATEMENT_MS}"
     arguments = {name: value for name, value in arguments.items() if name not in url.query}
-    return create_engine(url, connect_args=arguments, pool_pre_ping=True, pool_size=2, max_overflow=8)
+    engine = create_engine(
+        url, connect_args=arguments, pool_pre_ping=True, pool_size=2, max_overflow=8, pool_timeout=_POOL_S
+    )
+    give_up_after(engine, patience_s or (_SILENT_S if "options" not in url.query else _SILENT_LONGEST_S))
+    return engine
 
 
 def _make_file(path: Path) -> None:

@@ -25,6 +25,8 @@ __all__ = ["GuardedChat", "GuardedOptions", "chosen_policy", "parse", "tool_resu
 
 _TOOL_ROLES = ("tool", "function")
 _MODES = ("score", "block")
+# Each is a verdict of its own.
+_MOST_RESULTS = 64
 # What is read here; servers written in Go, such as Ollama, take
 # `Messages`, and even `me\u017f\u017fages`, for `messages`.
 _READ = frozenset(
@@ -167,7 +169,7 @@ def _is_media(part: object) -> bool:
 def tool_results(
     turns: Sequence[object], limits: Limits, *, policy: Policy, judges_all: bool, names: Mapping[str, str]
 ) -> Sequence[Conversation]:
-    """The results of tools since the user's last words, each as a prompt of its own.
+    """The results of tools since the user's last words, each as a prompt of its own; many of one rule together.
 
     With `judges_all` all of them, otherwise those of tools for which the policy has rules. `names` are the tools' names
     by the ids of their calls.
@@ -183,14 +185,25 @@ def tool_results(
             tool = names.get(str(turn.get("tool_call_id")), "") or str(turn.get("name") or "")
             if judges_all or policy.for_tool(tool) is not None:
                 results.append((tool, {"role": "user", "content": turn.get("content")}))
-    found = []
+    found: list[tuple[str, str | None]] = []
     for index, message in parse_messages([result for _, result in results], limits=limits):
         tool = results[index][0]
         if policy.for_tool(tool) is not None:
-            found.append(Conversation((Message(Role.USER, f"{tool}\n{message.content}"),), tool))
+            found.append((f"{tool}\n{message.content}", tool))
         elif not says_nothing(message.content):
-            found.append(Conversation((Message(Role.USER, message.content),)))
-    return found
+            found.append((message.content, None))
+    if len(found) > _MOST_RESULTS:
+        found = _by_rule(found, policy)
+    return [Conversation((Message(Role.USER, text),), tool) for text, tool in found]
+
+
+def _by_rule(results: Sequence[tuple[str, str | None]], policy: Policy) -> list[tuple[str, str | None]]:
+    """One text for each of the policy's rules: a request must not cost as many verdicts as it has lines."""
+    groups: dict[str | None, list[tuple[str, str | None]]] = {}
+    for text, tool in results:
+        rules = None if tool is None else policy.for_tool(tool)
+        groups.setdefault(None if rules is None else rules.glob, []).append((text, tool))
+    return [("\n".join(text for text, _ in group), group[0][1]) for group in groups.values()]
 
 
 def _called(messages: Sequence[object]) -> dict[str, str]:

@@ -56,8 +56,9 @@ _OPTIONS = frozenset(
 )
 # Read elsewhere, as is a refusal that is a text.
 _READ_IN_MESSAGE = frozenset({"role", "content"})
-# Fields for names and identifiers; one that is none is text.
-_IDENTIFIERS = frozenset({"name", "id", "tool_call_id", "tool_use_id", "call_id", "status", "phase"})
+# Fields for a name and for identifiers; one that is none is text.
+_IDENTIFIERS = frozenset({"id", "tool_call_id", "tool_use_id", "call_id", "status", "phase"})
+_IDENTIFIER = re.compile(r"[A-Za-z0-9_.@:/+=|-]{0,128}")
 _OF_THE_MODEL = frozenset(
     {"tool_calls", "function_call", "annotations", "audio", "reasoning_content", "reasoning", "thinking"}
     | {"reasoning_details", "thinking_blocks", "provider_specific_fields", "parsed", "images"}
@@ -162,9 +163,16 @@ def texts_beside(value: Mapping[str, object], known: Collection[str]) -> Iterato
     for key, item in value.items():
         if not _OPTION_WORD.fullmatch(key):
             yield key
-        is_name = key in _IDENTIFIERS and isinstance(item, str) and _NAME.fullmatch(item) is not None
-        if key not in known and not is_name and not isinstance(item, (int, float)):
+        if key not in known and not _is_identifier(key, item) and not isinstance(item, (int, float)):
             yield from _texts(item)
+
+
+def _is_identifier(key: str, value: object) -> bool:
+    if not isinstance(value, str):
+        return False
+    if key in _IDENTIFIERS:
+        return _IDENTIFIER.fullmatch(value) is not None
+    return key == "name" and _NAME.fullmatch(value) is not None
 
 
 def as_prompt(found: Sequence[str]) -> tuple[Conversation, ...]:

@@ -19,7 +19,7 @@ _DATA_URI = re.compile(r"data:([!-~]{0,128}?)(;base64)?,", re.IGNORECASE)
 # Possessive, so that the time is linear in what anybody sends.
 _BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]++={0,2}+\s*+")
 # Shorter data than this are no picture, and may be a word.
-_LEAST_DATA = 128
+_LEAST_DATA = 64
 
 
 def media_texts(part: Mapping[str, object]) -> Iterator[str]:

@@ -24,8 +24,9 @@ CALL = {"id": "1", "type": "function", "function": {"name": "find", "arguments":
 
 def read(messages: Any, *, headers: Headers = Headers(), **body: Any) -> GuardedChat:  # noqa: B008
     options = GuardedOptions(**{key: body.pop(key) for key in OPTIONS if key in body})
+    limits = Limits(messages=body.pop("most", 20))
     whole = {"model": "llm-1", "messages": messages, **body}
-    return parse(whole, policies=POLICIES, limits=Limits(messages=20), headers=headers, options=options)
+    return parse(whole, policies=POLICIES, limits=limits, headers=headers, options=options)
 
 
 def judged(messages: Any, **body: Any) -> list[list[str]]:
@@ -56,6 +57,14 @@ def test_results_of_tools_are_judged_if_the_operator_wants_it() -> None:
         {"role": "tool", "content": [{"type": "text", "text": "parts"}]},
     ]
     assert judged(chat, judge_tool_results=True) == [["a"], ["page"], ["other"], ["parts"]]
+
+
+def test_many_results_of_tools_cost_a_verdict_for_each_rule_only() -> None:
+    few = [{"role": "tool", "content": f"result {number}"} for number in range(64)]
+    assert len(judged([*turns("user: a"), *few], judge_tool_results=True, most=99)) == 65
+    many = [*few, {"role": "tool", "content": "a bomb"}]
+    whole = "\n".join([*(f"result {number}" for number in range(64)), "a bomb"])
+    assert judged([*turns("user: a"), *many], judge_tool_results=True, most=99) == [["a"], [whole]]
 
 
 def test_an_answer_that_is_begun_for_the_model_is_judged() -> None:
@@ -229,8 +238,13 @@ def test_what_a_sdk_sends_needs_no_second_check() -> None:
             "name": "x_1",
         },
         {"role": "assistant", "content": "b", "annotations": [], "reasoning_content": "c", "tool_calls": [CALL]},
-        {"role": "tool", "tool_call_id": "1", "name": "find", "content": "d"},
-        {"role": "user", "content": "e"},
+        {"role": "tool", "tool_call_id": "functions.find:0", "name": "find", "content": "d"},
+        {
+            "role": "user",
+            "content": "e",
+            "id": "msg_67ccd3acc8d48190a77525dc6de64b4104becb25c45c1d42",
+            "status": "completed",
+        },
     ]
     body = {
         "temperature": 0.5, "max_completion_tokens": 100, "top_p": None, "n": 1, "stop": ["\n\nUser:"], "seed": 7,
@@ -356,6 +370,7 @@ def test_what_of_a_picture_is_none_needs_no_check() -> None:
     parts = [
         {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
         {"type": "image_url", "image_url": {"url": "https://x.example/a.png?b=c"}},
+        {"type": "image", "source": {"data": base64.b64encode(bytes(range(128, 180))).decode()}},
         {"type": "input_audio", "input_audio": {"data": PICTURE.partition(",")[2], "format": "wav"}},
         {"type": "file", "file": {"file_id": "file-1", "filename": "report-2026.pdf"}},
     ]

@@ -8,6 +8,8 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -73,6 +75,18 @@ class Postgres:
         self._server.send_signal(signal.SIGQUIT)
         self._server.wait(30)
 
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Within the block none of its processes does anything."""
+        pids = [self._server.pid, *_children_of(self._server.pid)]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+
     def new_database(self) -> str:
         """The address of an empty database."""
         self._databases += 1
@@ -106,6 +120,10 @@ class Postgres:
             **self._as_the_user(),
         )
         assert done.returncode == 0, done.stdout.decode(errors="replace")
+
+
+def _children_of(pid: int) -> list[int]:
+    return [int(one) for one in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _programs() -> Path:
