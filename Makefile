@@ -18,7 +18,10 @@ help: ## list the commands
 serve: $(VENV)/.installed ## set up and start the service on 127.0.0.1:8787
 	@exec $(BIN)/moderation-service serve $(ARGS)
 
-# In three processes, a whole file in one of them: a good part of the time is spent waiting for servers to start and end.
+# A whole file in one process: its servers start once.
+TWO := -n 2 --dist loadfile --max-worker-restart 1
+
+# In three: a good part of the time is spent waiting for servers to start and end.
 test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them, ARGS=-n0 in one process)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 $(ARGS)
 
@@ -31,9 +34,8 @@ test-data: $(VENV)/.installed-dev ## tests of data sets that need pyarrow, which
 	@KILLS=100 $(BIN)/python -m pytest tests/data/test_annotate.py -k killed
 
 test-store: $(VENV)/.installed-dev ## tests of the database of records on a real PostgreSQL, of limits and the cluster memory on a real Redis, with kills and outages (3 minutes)
-	@$(BIN)/python -m pytest tests/store -m "store or not store" $(ARGS)
-	@$(BIN)/python -m pytest tests/web tests/commands -m store $(ARGS)
-	@$(BIN)/python -m pytest tests/cluster -m "store or not store" $(ARGS)
+	@$(BIN)/python -m pytest $(TWO) tests/store tests/cluster -m "store or not store" $(ARGS)
+	@$(BIN)/python -m pytest tests/web tests/commands tests/docs -m store $(ARGS)
 
 test-litellm: $(VENV)/.installed-dev ## tests with the real LiteLLM proxy, which it installs (600 MB)
 	@PYTHON=$(BIN)/python tests/litellm/run.sh $(ARGS)
@@ -55,7 +57,7 @@ test-faults: $(VENV)/.installed-dev ## ten thousand requests while the guard or 
 
 test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and the OpenAPI document's (10 minutes)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
-	@$(BIN)/python -m pytest -m fuzz $(ARGS)
+	@$(BIN)/python -m pytest $(TWO) -m fuzz $(ARGS)
 
 test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-clients ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
@@ -113,7 +115,7 @@ endif
 
 test-dify: $(VENV)/.installed-dev ## set up and run the tests of the Dify plugin and apps (Python 3.12 or 3.13, 750 MB)
 	@$(PYTHON) tools/dify/prepare_venv.py
-	@$(BIN)/python -m pytest -m dify $(ARGS)
+	@$(BIN)/python -m pytest $(TWO) -m dify $(ARGS)
 
 test-open-webui: $(VENV)/bin/python ## tests that drive a real Open WebUI, which they install (Python 3.11 or 3.12, 3 GB)
 	@PYTHON=$(BIN)/python tests/openwebui/run.sh $(ARGS)

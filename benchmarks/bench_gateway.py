@@ -223,7 +223,7 @@ def serve_with_session(upstream: str, port: int) -> None:
     """The usual way: a route, a session, gunicorn's threads."""
     import requests
     from flask import Flask, Response, request
-    from gunicorn.app.base import BaseApplication
+    from servers import serve_plainly
 
     app = Flask("session")
     session = requests.Session()
@@ -237,16 +237,7 @@ def serve_with_session(upstream: str, port: int) -> None:
         safety, _, categories = text.partition("\n")
         return Response(json.dumps({"safety": safety, "categories": categories}), mimetype="application/json")
 
-    class Gateway(BaseApplication):
-        def load_config(self) -> None:
-            options = {"bind": f"127.0.0.1:{port}", "workers": 2, "threads": 32, "worker_class": "gthread"}
-            for name, value in {**options, "keepalive": 30, "preload_app": True}.items():
-                self.cfg.set(name, value)
-
-        def load(self) -> Flask:
-            return app
-
-    Gateway().run()
+    serve_plainly(app, port)
 
 
 if __name__ == "__main__":

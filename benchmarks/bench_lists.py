@@ -28,6 +28,8 @@ from moderation_service.errors import ModerationError
 
 ENGLISH = "The quick brown fox jumps over the lazy dog, and then it runs back to the hills where it came from. " * 10
 CHINESE = "我们今天去公园散步，然后回家吃饭看电视，新闻说明天会下雨，大家记得带伞出门上班，注意安全。" * 8
+MIXED = "Windows 11 更新后，我的 laptop 电脑 - 打不开了，请问怎么 fix 它？谢谢 Tom，祝好。" * 11
+TEXTS = {"English": ENGLISH, "Chinese": CHINESE, "Chinese with English words": MIXED}
 REPEATS = 300
 
 
@@ -99,7 +101,7 @@ def main() -> None:
     started = perf_counter()
     lists = Lists({"own": made})
     print(f"{len(made)} entries, compiled in {perf_counter() - started:.2f} s")
-    for name, text in (("English", ENGLISH), ("Chinese", CHINESE)):
+    for name, text in TEXTS.items():
         kilobytes = len(text.encode()) / 1024
         print(f"{name}: {microseconds(lambda: lists.find(['own'], Target.PROMPT, text)) / kilobytes:.1f} us per kB")  # noqa: B023
     cache = VerdictCache(size=0, ttl_s=1)

@@ -1,8 +1,9 @@
 """What records, apps, lists and a shadow policy cost a verdict together: `python benchmarks/bench_people.py`.
 
 Two services in front of the same stand-in for a model server (`mock_vllm.c`, 20 ms, needs `cc`), in turns: one with an
-API key alone; one with a database in SQLite, an app with limits, 100,000 entries of lists and a shadow policy. CPU is
-user and system time of all processes of a service; only figures of one run can be compared.
+API key alone; one with a database in SQLite, an app with limits, 100,000 entries of lists and a shadow policy. With
+`--parts` one service more for each of the four alone. CPU is user and system time of all processes of a service; only
+figures of one run can be compared.
 """
 
 from __future__ import annotations
@@ -16,22 +17,37 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from bench_gateway import HERE, KEY, load, model_server, moderate, process
 from bench_lists import entries
 from load import Result, free_port, machine
 
 POLICIES = """policies:
-  bench: {extends: balanced, on_failure: error}
-  shadowed: {extends: bench, shadow: [strict], lists: [own]}
+  plain: {extends: balanced, on_failure: error}
+  listed: {extends: plain, lists: [own]}
+  watched: {extends: plain, shadow: [strict]}
+  whole: {extends: listed, shadow: [strict]}
 """
 APPS = """apps:
   shop:
     keys: {{main: {{sha256: {digest}}}}}
-    policies: [shadowed]
-    policy: shadowed
+    policies: [{policy}]
+    policy: {policy}
     limits: {{per_second: 1000000, per_minute: 50000000, per_day: 900000000, at_once: 500}}
 """
+CLIENTS = (4, 16)
+PLAIN, WHOLE = "an API key", "all four"
+Cell = tuple[str, int]
+
+
+class Middle(NamedTuple):
+    """The medians of several runs; `Result` has the fields."""
+
+    per_second: float
+    cpu_us: float
+    p50_ms: float
+    p99_ms: float
 
 
 @contextlib.contextmanager
@@ -42,7 +58,6 @@ def service(upstream: str, folder: Path, environment: dict[str, str]) -> Iterato
     shared = {
         "MODERATION_POLICIES_FILE": str(folder / "policies.yaml"),
         "MODERATION_LISTS_FILE": str(folder / "own.txt"),
-        "MODERATION_DEFAULT_POLICY": "bench",
         "MODERATION_DEADLINE_S": "300",
         "MODERATION_UPSTREAM_TIMEOUT_S": "300",
     }
@@ -51,50 +66,69 @@ def service(upstream: str, folder: Path, environment: dict[str, str]) -> Iterato
         yield pid, port
 
 
+def kinds_in(folder: Path, *, with_parts: bool) -> dict[str, dict[str, str]]:
+    """The services to compare, by their titles: the first is the one without anything, the last has it all."""
+    key = {"MODERATION_API_KEYS": f"bench:{KEY}"}
+
+    def of(policy: str, caller: dict[str, str], database: str | None = None) -> dict[str, str]:
+        store = "off" if database is None else f"sqlite:///{folder}/{database}.db"
+        return {"MODERATION_DEFAULT_POLICY": policy, "MODERATION_STORE": store, **caller}
+
+    def app_of(policy: str) -> dict[str, str]:
+        path = folder / f"apps-{policy}.yaml"
+        path.write_text(APPS.format(policy=policy, digest=hashlib.sha256(KEY.encode()).hexdigest()), encoding="utf-8")
+        return {"MODERATION_APPS_FILE": str(path)}
+
+    parts = {
+        "records": of("plain", key, "part"),
+        "an app with limits": of("plain", app_of("plain")),
+        "lists": of("listed", key),
+        "a shadow policy": of("watched", key),
+    }
+    return {PLAIN: of("plain", key), **(parts if with_parts else {}), WHOLE: of("whole", app_of("whole"), "whole")}
+
+
+def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[str, str]]) -> dict[Cell, Middle]:
+    """The medians of each kind at each number of clients; all kinds are up, and take turns."""
+    found: dict[Cell, list[Result]] = {}
+    with contextlib.ExitStack() as stack:
+        upstream, _ = stack.enter_context(model_server(folder / "mock_vllm", str(folder), 20, "ok_stopped_after_safe"))
+        started = {kind: stack.enter_context(service(upstream, folder, own)) for kind, own in kinds.items()}
+        for _ in range(options.rounds):
+            for clients in CLIENTS:
+                for kind, (pid, port) in started.items():
+                    one = load(port, pid, clients, options.seconds, moderate)
+                    assert set(one.statuses) == {200}, (kind, one)
+                    found.setdefault((kind, clients), []).append(one)
+    return {
+        cell: Middle(*(statistics.median(getattr(one, name) for one in runs) for name in Middle._fields))
+        for cell, runs in found.items()
+    }
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
     parser.add_argument("--rounds", type=int, default=5, help="measurements per cell; the median counts")
     parser.add_argument("--entries", type=int, default=100_000)
+    parser.add_argument("--parts", action="store_true", help="also each part by itself")
     options = parser.parse_args()
-    found: dict[tuple[str, int], list[Result]] = {}
-    with tempfile.TemporaryDirectory() as name, contextlib.ExitStack() as stack:
-        folder, mock = Path(name), Path(name) / "mock_vllm"
-        subprocess.run(["cc", "-O2", "-o", mock, HERE / "mock_vllm.c"], check=True)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        subprocess.run(["cc", "-O2", "-o", folder / "mock_vllm", HERE / "mock_vllm.c"], check=True)
         words = "".join(f"{one.text}\n" for one in entries(options.entries))
         (folder / "own.txt").write_text(words, encoding="utf-8")
-        (folder / "apps.yaml").write_text(
-            APPS.format(digest=hashlib.sha256(KEY.encode()).hexdigest()), encoding="utf-8"
-        )
-        upstream, _ = stack.enter_context(model_server(mock, name, 20, "ok_stopped_after_safe"))
-        kinds = {
-            "an API key": {"MODERATION_API_KEYS": f"bench:{KEY}", "MODERATION_STORE": "off"},
-            "records, an app, lists, a shadow policy": {
-                "MODERATION_APPS_FILE": str(folder / "apps.yaml"),
-                "MODERATION_STORE": f"sqlite:///{folder}/moderation.db",
-            },
-        }
-        started = {kind: stack.enter_context(service(upstream, folder, own)) for kind, own in kinds.items()}
-        for _ in range(options.rounds):
-            for clients in (4, 16):
-                for kind, (pid, port) in started.items():
-                    one = load(port, pid, clients, options.seconds, moderate)
-                    assert set(one.statuses) == {200}, (kind, one)
-                    found.setdefault((kind, clients), []).append(one)
-    print("| | clients | verdicts/s | CPU µs/verdict | p50 ms | p99 ms |\n|---|---|---|---|---|---|")
-    middle = {
-        cell: [
-            statistics.median(getattr(one, name) for one in runs)
-            for name in ("per_second", "cpu_us", "p50_ms", "p99_ms")
-        ]
-        for cell, runs in found.items()
-    }
-    for (kind, clients), (rate, cpu, p50, p99) in middle.items():
-        print(f"| {kind} | {clients} | {rate:.0f} | {cpu:.0f} | {p50:.1f} | {p99:.1f} |")
-    plain, whole = kinds
-    for clients in (4, 16):
-        (_, cpu, _, p99), (_, cpu_whole, _, p99_whole) = middle[plain, clients], middle[whole, clients]
-        print(f"\n{clients} clients: CPU x {cpu_whole / cpu:.2f}, p99 x {p99_whole / p99:.2f}")
+        found = measured(folder, options, kinds_in(folder, with_parts=options.parts))
+    print("| | clients | verdicts/s | CPU µs/verdict | more | CPU, times | p50 ms | p99 ms | p99, times |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    for clients in CLIENTS:
+        plain = found[PLAIN, clients]
+        for (kind, own), (rate, cpu, p50, p99) in found.items():
+            if own == clients:
+                print(
+                    f"| {kind} | {clients} | {rate:.0f} | {cpu:.0f} | {cpu - plain.cpu_us:+.0f} "
+                    f"| {cpu / plain.cpu_us:.2f} | {p50:.1f} | {p99:.1f} | {p99 / plain.p99_ms:.2f} |"
+                )
     print(f"\n{machine()}; 2 workers; model server and load on the same machine.")
 
 

@@ -10,8 +10,9 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from bench_moderate import measure
 from load import Result
@@ -34,6 +35,8 @@ from moderation_service.store.schema import decisions, latencies, names, policy_
 from moderation_service.store.writing import DAY_MS, HOUR_MS, DatabaseSink
 
 APPS, DOORS = 12, 6
+BATCH = 10_000
+SUM_KEYS = ("hour", "app", "door", "action", "categories")
 
 
 class Engine:
@@ -116,57 +119,64 @@ def filled(folder: Path, rows: int) -> Database:
     database = Database(f"sqlite:///{folder}/records.db")
     now = int(time.time() * 1000)
     rng = random.Random(7)
-    policy = BUILT_IN["balanced"]
-    with database.write() as connection:
-        kinds = [("app", f"app-{n}") for n in range(APPS)] + [("door", f"/door/{n}") for n in range(DOORS)]
-        kinds += [("key", "key"), ("engine", "vllm"), ("model", "guard")]
-        connection.execute(insert(names), [{"kind": kind, "name": name} for kind, name in kinds])
-        first = {"name": policy.name, "version": policy.version, "content": "{}", "first_at": now}
-        connection.execute(insert(policy_versions), first)
-    number = {kind: place + 1 for place, kind in enumerate(kinds)}
+    number = named(database, now)
     sums: dict[tuple[int, ...], list[float]] = {}
-    batch = []
-    for place in range(rows):
-        at = now - 30 * DAY_MS + place * 30 * DAY_MS // rows
-        action = rng.choices((0, 1, 2), (92, 5, 3))[0]
-        row = Record(
-            at=at, decision_id=f"mod_{random_hex(24)}", request_id=random_hex(32), app="", key="", door="", target=0,
-            severity=action, p_unsafe=rng.random(), p_flagged=rng.random(),
-            categories=1 << rng.randrange(9) if action else 0, detail=0, read_in_part=0, refusal=None, coverage=None,
-            is_sure=True, action=action, policy="", policy_version="", tool=None, engine="", model="", reason=None,
-            error=None, degraded=rng.random() < 0.01, cached=False, windows=1, span_start=None, span_end=None,
-            chars=rng.randrange(2000), latency_ms=rng.expovariate(1 / 30), text_hash="", user_hash=None,
-            list_entry=None, list_action=None, escalated=None, shadow=[], kept=None,
-        )._asdict()  # fmt: skip
-        del row["kept"], row["policy_version"], row["shadow"]
-        row |= {
-            "app": number["app", f"app-{rng.randrange(APPS)}"],
-            "door": number["door", f"/door/{rng.randrange(DOORS)}"],
-            "key": number["key", "key"],
-            "engine": number["engine", "vllm"],
-            "model": number["model", "guard"],
-            "policy": 1,
-            "text_hash": rng.randbytes(16),
-        }
-        batch.append(row)
-        key = (at - at % HOUR_MS, row["app"], row["door"], action, row["categories"])
-        one = sums.setdefault(key, [0, 0, 0, 0.0])
-        for which, value in enumerate((1, row["degraded"], row["chars"], row["latency_ms"])):
-            one[which] += value
-        if len(batch) == 10_000 or place == rows - 1:
-            with database.write() as connection:
-                connection.execute(insert(decisions), batch)
-            batch.clear()
+    for first in range(0, rows, BATCH):
+        times = (now - 30 * DAY_MS + place * 30 * DAY_MS // rows for place in range(first, min(rows, first + BATCH)))
+        batch = [row_of(rng, number, at) for at in times]
+        for row in batch:
+            one = sums.setdefault(tuple(int(row[key]) for key in SUM_KEYS), [0, 0, 0, 0.0])
+            for which, value in enumerate((1, row["degraded"], row["chars"], row["latency_ms"])):
+                one[which] += value
+        with database.write() as connection:
+            connection.execute(insert(decisions), [{key: row[key] for key in row if key != "hour"} for row in batch])
     with database.write() as connection:
-        keys = ("hour", "app", "door", "action", "categories")
         of_hours = [
-            dict(zip(keys, key, strict=True)) | {"n": n, "degraded": bad, "cached": 0, "chars": chars, "latency_ms": ms}
+            dict(zip(SUM_KEYS, key, strict=True))
+            | {"n": n, "degraded": bad, "cached": 0, "chars": chars, "latency_ms": ms}
             for key, (n, bad, chars, ms) in sums.items()
         ]
         connection.execute(insert(rollup), of_hours)
         hours = sorted({key[0] for key in sums})
         connection.execute(insert(latencies), [{"hour": h, "bucket": b, "n": 70} for h in hours for b in range(20)])
     return database
+
+
+def named(database: Database, now: int) -> dict[tuple[str, str], int]:
+    """The numbers of all names, once they and the policy are written."""
+    policy = BUILT_IN["balanced"]
+    kinds = [("app", f"app-{n}") for n in range(APPS)] + [("door", f"/door/{n}") for n in range(DOORS)]
+    kinds += [("key", "key"), ("engine", "vllm"), ("model", "guard")]
+    with database.write() as connection:
+        connection.execute(insert(names), [{"kind": kind, "name": name} for kind, name in kinds])
+        first = {"name": policy.name, "version": policy.version, "content": "{}", "first_at": now}
+        connection.execute(insert(policy_versions), first)
+    return {kind: place + 1 for place, kind in enumerate(kinds)}
+
+
+def row_of(rng: random.Random, number: Mapping[tuple[str, str], int], at: int) -> dict[str, Any]:
+    """A row of `decisions` with chance in it, and its hour."""
+    action = rng.choices((0, 1, 2), (92, 5, 3))[0]
+    row = Record(
+        at=at, decision_id=f"mod_{random_hex(24)}", request_id=random_hex(32), app="", key="", door="", target=0,
+        severity=action, p_unsafe=rng.random(), p_flagged=rng.random(),
+        categories=1 << rng.randrange(9) if action else 0, detail=0, read_in_part=0, refusal=None, coverage=None,
+        is_sure=True, action=action, policy="", policy_version="", tool=None, engine="", model="", reason=None,
+        error=None, degraded=rng.random() < 0.01, cached=False, windows=1, span_start=None, span_end=None,
+        chars=rng.randrange(2000), latency_ms=rng.expovariate(1 / 30), text_hash="", user_hash=None,
+        list_entry=None, list_action=None, escalated=None, shadow=[], kept=None,
+    )._asdict()  # fmt: skip
+    del row["kept"], row["policy_version"], row["shadow"]
+    return row | {
+        "hour": at - at % HOUR_MS,
+        "app": number["app", f"app-{rng.randrange(APPS)}"],
+        "door": number["door", f"/door/{rng.randrange(DOORS)}"],
+        "key": number["key", "key"],
+        "engine": number["engine", "vllm"],
+        "model": number["model", "guard"],
+        "policy": 1,
+        "text_hash": rng.randbytes(16),
+    }
 
 
 def of_questions(folder: Path, rows: int) -> None:
@@ -178,6 +188,23 @@ def of_questions(folder: Path, rows: int) -> None:
     database.close()
     size = Path(database.url.database).stat().st_size / 1e6
     print(f"\n{rows} records over 30 days, SQLite: {size:.0f} MB (made in {took:.0f} s)")
+    slowest = 0.0
+    for what, ask in questions(database).items():
+        times, used = [], []
+        for _ in range(7):
+            with database.read() as connection:
+                asked, asked_cpu = time.perf_counter(), time.thread_time()
+                ask(connection)
+                times.append((time.perf_counter() - asked) * 1000)
+                used.append((time.thread_time() - asked_cpu) * 1000)
+        slowest = max(slowest, statistics.median(times))
+        print(f"  {what:<44} {statistics.median(times):8.1f} ms, of CPU {statistics.median(used):8.1f} ms")
+    print(f"  {'slowest':<44} {slowest:8.1f} ms")
+    database.close()
+
+
+def questions(database: Database) -> dict[str, Callable[..., object]]:
+    """What the console and `records` ask, by name."""
     now = int(time.time() * 1000) + 1
     month, week = {"since": now - 30 * DAY_MS, "until": now}, {"since": now - 7 * DAY_MS, "until": now}
     block, allow = frozenset({"block"}), frozenset({"allow"})
@@ -185,7 +212,7 @@ def of_questions(folder: Path, rows: int) -> None:
         some = page(connection, Filter(**month), size=50)
     found = some.rows[-1]
     deep = Cursor(now - 20 * DAY_MS, 1)
-    questions: dict[str, Callable[..., object]] = {
+    return {
         "overview, 24 hours": lambda c: overview(c, since=now - DAY_MS, until=now),
         "overview, 7 days": lambda c: overview(c, **week),
         "overview, 30 days": lambda c: overview(c, **month),
@@ -209,19 +236,6 @@ def of_questions(folder: Path, rows: int) -> None:
         "by request id": lambda c: find(c, found.request_id or ""),
         "by text": lambda c: page(c, Filter(**month, text=found.text_hash)),
     }
-    slowest = 0.0
-    for what, ask in questions.items():
-        times, used = [], []
-        for _ in range(7):
-            with database.read() as connection:
-                asked, asked_cpu = time.perf_counter(), time.thread_time()
-                ask(connection)
-                times.append((time.perf_counter() - asked) * 1000)
-                used.append((time.thread_time() - asked_cpu) * 1000)
-        slowest = max(slowest, statistics.median(times))
-        print(f"  {what:<44} {statistics.median(times):8.1f} ms, of CPU {statistics.median(used):8.1f} ms")
-    print(f"  {'slowest':<44} {slowest:8.1f} ms")
-    database.close()
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import mean, quantiles
-from typing import Any
+from typing import Any, NamedTuple
 
 from load import add_before, cpu_seconds, free_port, machine, python_of
 
@@ -61,55 +61,66 @@ PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages
 Event = dict[str, object]
 
 
-def events_of(
-    door: str, started: float, texts: list[str]
-) -> tuple[list[Event], Callable[[int, str], Event], list[Event]]:
-    """What a contract has before the text, for each piece of it, and after it."""
-    whole = "".join(texts)
-    if door == "messages":
-        usage = {"input_tokens": started, "output_tokens": 1}
-        message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
-        block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
-        stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
-        delta = {"type": "content_block_delta", "index": 0}
-        return (
-            [{"type": "message_start", "message": message}, block],
-            lambda number, text: {**delta, "delta": {"type": "text_delta", "text": text}},
-            [{"type": "content_block_stop", "index": 0}, stop, {"type": "message_stop"}],
-        )
-    if door == "responses":
-        response = {"id": "resp_1", "object": "response", "created_at": started, "model": "m", "output": []}
-        item = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
-        part = {"type": "output_text", "text": "", "annotations": []}
-        at: Event = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-        full = {**part, "text": whole}
-        done = {**item, "content": [full], "status": "completed"}
-        return (
-            [
-                {"type": "response.created", "sequence_number": 0, "response": response},
-                {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item},
-                {"type": "response.content_part.added", "sequence_number": 2, **at, "part": part},
-            ],
-            lambda number, text: {
-                "type": "response.output_text.delta", "sequence_number": number + 3, **at, "delta": text, "logprobs": []
-            },
-            [
-                {"type": "response.output_text.done", **at, "text": whole},
-                {"type": "response.content_part.done", **at, "part": full},
-                {"type": "response.output_item.done", "output_index": 0, "item": done},
-                {"type": "response.completed", "response": {**response, "output": [done], "status": "completed"}},
-            ],
-        )  # fmt: skip
+class Script(NamedTuple):
+    """What a contract has before the text, for each piece of it by its number, and after it."""
+
+    before: list[Event]
+    piece: Callable[[int, str], Event]
+    after: list[Event]
+
+
+def messages_script(started: float, whole: str) -> Script:
+    usage = {"input_tokens": started, "output_tokens": 1}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [], "usage": usage}
+    block = {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}}
+    stop = {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": {"output_tokens": 9}}
+    delta = {"type": "content_block_delta", "index": 0}
+    return Script(
+        [{"type": "message_start", "message": message}, block],
+        lambda number, text: {**delta, "delta": {"type": "text_delta", "text": text}},
+        [{"type": "content_block_stop", "index": 0}, stop, {"type": "message_stop"}],
+    )
+
+
+def responses_script(started: float, whole: str) -> Script:
+    response = {"id": "resp_1", "object": "response", "created_at": started, "model": "m", "output": []}
+    item = {"id": "msg_1", "type": "message", "role": "assistant", "content": []}
+    part = {"type": "output_text", "text": "", "annotations": []}
+    at: Event = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+    full = {**part, "text": whole}
+    done = {**item, "content": [full], "status": "completed"}
+    return Script(
+        [
+            {"type": "response.created", "sequence_number": 0, "response": response},
+            {"type": "response.output_item.added", "sequence_number": 1, "output_index": 0, "item": item},
+            {"type": "response.content_part.added", "sequence_number": 2, **at, "part": part},
+        ],
+        lambda number, text: {
+            "type": "response.output_text.delta", "sequence_number": number + 3, **at, "delta": text, "logprobs": []
+        },
+        [
+            {"type": "response.output_text.done", **at, "text": whole},
+            {"type": "response.content_part.done", **at, "part": full},
+            {"type": "response.output_item.done", "output_index": 0, "item": done},
+            {"type": "response.completed", "response": {**response, "output": [done], "status": "completed"}},
+        ],
+    )  # fmt: skip
+
+
+def chat_script(started: float, whole: str) -> Script:
     head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": started, "model": "m"}
 
     def chunk(choice: Event) -> Event:
         return {**head, "choices": [{"index": 0, **choice}]}
 
-    return (
+    return Script(
         [],
         lambda number, text: chunk({"delta": {"content": text}, "finish_reason": None}),
         [chunk({"delta": {}, "finish_reason": "stop"})],
     )
+
+
+SCRIPTS = {"chat": chat_script, "responses": responses_script, "messages": messages_script}
 
 
 async def model(port: int, *, tokens: int, per_second: float) -> None:
@@ -124,7 +135,7 @@ async def model(port: int, *, tokens: int, per_second: float) -> None:
             started = time.monotonic()
             door = next(door for door, path in PATHS.items() if head.split(b" ", 2)[1].decode() == path)
             texts = answer(body["max_tokens"], tokens)
-            before, each, after = events_of(door, started, texts)
+            before, each, after = SCRIPTS[door](started, "".join(texts))
             for event in before:
                 send(writer, event)
             for number, text in enumerate(texts):

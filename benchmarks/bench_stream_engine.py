@@ -45,7 +45,7 @@ def server_url(args: argparse.Namespace) -> Iterator[str]:
         return
     with tempfile.TemporaryDirectory(prefix="stream-bench-") as folder:
         python = servers.venv(".venv-vllm") / "bin" / "python"
-        script = ROOT / "tests" / "stream" / "make_checkpoint.py"
+        script = ROOT / "tests" / "vllm_plugins" / "make_checkpoint.py"
         subprocess.run([python, script, folder, "--preset", args.preset], check=True)
         options = ["--dtype", args.dtype] if args.dtype else []
         one = servers.stream(Path(folder), *options, max_rows=512)

@@ -6,13 +6,16 @@ import json
 import sys
 import tempfile
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moderation_service.config.settings import Secret, Settings
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.engine import Deadline
 from moderation_service.core.verdict import Category, Detail, Scores, Severity, Verdict
 from moderation_service.server import gunicorn_app as server
+
+if TYPE_CHECKING:
+    from flask import Flask
 
 KEY = "bench-0123456789abcdef"
 
@@ -42,7 +45,6 @@ class InstantEngine:
 def baseline(port: int) -> None:
     """The least a Flask service can do: JSON in, JSON out, gunicorn's own threaded worker; no key, metrics, log."""
     from flask import Flask, Response, request
-    from gunicorn.app.base import BaseApplication
 
     app = Flask("baseline")
 
@@ -51,7 +53,14 @@ def baseline(port: int) -> None:
         prompt = request.get_json()["prompt"]
         return Response(json.dumps({"length": len(prompt)}), mimetype="application/json")
 
-    class Baseline(BaseApplication):
+    serve_plainly(app, port)
+
+
+def serve_plainly(app: Flask, port: int) -> None:
+    """Serve an app as gunicorn does by itself, with two processes of 32 threads."""
+    from gunicorn.app.base import BaseApplication
+
+    class Plain(BaseApplication):
         def load_config(self) -> None:
             options = {"bind": f"127.0.0.1:{port}", "workers": 2, "threads": 32, "worker_class": "gthread"}
             for name, value in {**options, "keepalive": 30, "preload_app": True}.items():
@@ -60,7 +69,7 @@ def baseline(port: int) -> None:
         def load(self) -> Flask:
             return app
 
-    Baseline().run()
+    Plain().run()
 
 
 def instant(port: int, *, store: str = "off") -> None:

@@ -35,9 +35,17 @@ class Item:
 
     @property
     def judged(self) -> str:
-        """The text as it is judged: a chunk with its title, any other object whole, so that nothing of it is missed."""
-        title = self.came_as.get("title") if self.came_as else None
-        return f"{title}\n{self.text}" if isinstance(title, str) and title.strip() else self.text
+        """The text as it is judged: a chunk with its title and all else in it that says something.
+
+        It comes back whole (`safe_items`), and an LLM node or a page may show any field of it.
+        """
+        if self.came_as is None or self.text == _as_text(self.came_as):
+            return self.text
+        title = self.came_as.get("title")
+        titles = [title] if isinstance(title, str) and title.strip() else []
+        return "\n".join(
+            [*titles, self.text, *(one for one in _texts_in(self.came_as) if one not in (title, self.text))]
+        )
 
 
 def check_texts(tool: Any, parameters: Mapping[str, Any]) -> Generator[Any, None, None]:
@@ -72,9 +80,29 @@ def items_of(parameters: Mapping[str, Any]) -> list[Item]:
 
 def _item(value: Any) -> Item:
     if isinstance(value, dict):
-        text = next((value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)), None)
-        return Item(_as_text(value) if text is None else text, value)
+        texts = [value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)]
+        return Item(next((one for one in texts if one.strip()), texts[0]) if texts else _as_text(value), value)
     return Item("" if value is None else value if isinstance(value, str) else _as_text(value))
+
+
+def _texts_in(item: Any) -> list[str]:
+    """The strings in an object, but for single words such as ids, names of files and addresses; keys included."""
+    found: list[str] = []
+    left = [item]
+    while left:
+        value = left.pop()
+        if isinstance(value, dict):
+            left += [*reversed(value.values()), *(key for key in value if _says_something(key))]
+            found += [value[key] for key in _TEXT_KEYS if isinstance(value.get(key), str)]
+        elif isinstance(value, (list, tuple)):
+            left += reversed(value)
+        elif _says_something(value):
+            found.append(value)
+    return list(dict.fromkeys(found))
+
+
+def _says_something(value: Any) -> bool:
+    return isinstance(value, str) and any(char.isspace() or not char.isascii() for char in value.strip())
 
 
 def _as_text(value: Any) -> str:

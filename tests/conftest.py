@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
 from memory_watch import watch_memory
 from processes import free_port
+from route_builders import share_route_builders
 
 # As in the service, and before numpy is loaded: threads of a matrix product that wait for each other on a busy machine
 # take five times as long as one.
@@ -37,6 +39,21 @@ for _number, _usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIG
 def pytest_configure() -> None:
     # Here, and not at the import or in a fixture: now file 2 is the terminal, also in a process of xdist.
     watch_memory(most_bytes=_MOST_BYTES, report_to=os.dup(2))
+    share_route_builders()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What thousands of tests are made of stays to the end.
+
+    Every full look for garbage would go through it again, for half a second at a time.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 
-from moderation_service.ids import random_hex
+from moderation_service.ids import ordered_hex, random_hex
 
 FORK = """
 import os
@@ -38,3 +39,11 @@ def test_no_id_comes_twice_in_whatever_thread() -> None:
 def test_a_forked_process_has_ids_of_its_own() -> None:
     done = subprocess.run([sys.executable, "-c", FORK], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout == "True\n"
+
+
+def test_ids_that_are_kept_begin_with_their_time_and_go_on_at_random() -> None:
+    before = int(time.time())
+    ids = [ordered_hex(24) for _ in range(200)]
+    assert all(before <= int(one[:8], 16) <= time.time() for one in ids)
+    assert {len(one) for one in ids} == {24}
+    assert len({one[8:] for one in ids}) == len(ids)

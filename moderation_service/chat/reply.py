@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..core.json_text import read_json
+from ..core.json_text import is_too_deep, read_json
 from ..errors import ChatModelError, ChatModelTimeout
 from ..upstream.sse import DONE, Event, EventReader, EventTooLarge
 from .contract import Answer, Translation
@@ -177,10 +177,11 @@ class ModelReply:
 
 
 def _object(text: str) -> Mapping[str, object]:
+    content = text.encode()
     try:
-        found = read_json(text.encode())
+        found = read_json(content)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, dict):
+    if not isinstance(found, dict) or is_too_deep(found, content):
         raise ChatModelError(_NO_COMPLETION)
     return found

@@ -273,12 +273,16 @@ class GuardedSession:
         return self._contract.last(refusal, self._told)
 
     def _written(self, data: bytes) -> Iterator[bytes]:
-        """The data in portions, each when the client takes it: one that does not read must not hold a thread."""
+        """The data in portions, each when the client takes it: one that does not read must not hold a thread.
+
+        Nor one that reads a little now and then: when the time for the chat is over, it waits for nobody.
+        """
         for start in range(0, len(data), _WRITE_BYTES):
             if self._client is not None:
                 poller = select.poll()
                 poller.register(self._client, select.POLLOUT)
-                if not poller.poll(self._options.idle_timeout_s * 1000):
+                left_s = self._started + self._options.timeout_s - monotonic()
+                if not poller.poll(max(0.0, min(self._options.idle_timeout_s, left_s)) * 1000):
                     raise ClientGone("The client does not read.")
             yield data[start : start + _WRITE_BYTES]
 

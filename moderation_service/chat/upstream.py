@@ -22,6 +22,9 @@ from .refusal import refusal_of
 
 __all__ = ["ChatUpstream", "UpstreamCall"]
 
+_JSON = "application/json"
+_OTHER = "chat_upstream"
+"""The span of a call to the chat model's server that is no chat."""
 _LISTING_TIMEOUT_S = 3.0
 _UNKNOWN_FOR_S = 300.0
 _MAX_LISTING_BYTES = 4 * 1024 * 1024
@@ -30,7 +33,7 @@ _MAX_LISTING_BYTES = 4 * 1024 * 1024
 class ChatUpstream:
     """The server of the guarded chat model. Safe to use from many threads.
 
-    With `tracing` every chat is a span, and the server learns of it.
+    With `tracing` every call is a span, and the server learns of it.
     """
 
     def __init__(self, options: ChatOptions, *, tracing: Tracing | None = None) -> None:
@@ -58,22 +61,13 @@ class ChatUpstream:
         Raises ChatModelUnavailable or ChatModelTimeout.
         """
         content = json.dumps(body, separators=(",", ":")).encode()
-        accept = "text/event-stream" if body.get("stream") else "application/json"
+        accept = "text/event-stream" if body.get("stream") else _JSON
         headers = {"Accept": accept, **headers}
-        limit = self._options.max_answer_bytes
-        if self._tracing is None:
-            return UpstreamCall(self._send("POST", path, content, headers, limit))
-        span, trace = self._tracing.begin_chat()
-        try:
-            return UpstreamCall(self._send("POST", path, content, {**headers, **trace}, limit), span, self._tracing)
-        except ChatModelError as error:
-            self._tracing.mark_failed(span, error.type)
-            span.end()
-            raise
+        return self._call("chat", "POST", path, content, headers, self._options.max_answer_bytes)
 
     def models(self, *, headers: Mapping[str, str]) -> list[object]:
         """The entries of the server's list of models. Raises ChatModelError."""
-        call = UpstreamCall(self._send("GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES))
+        call = self._call(_OTHER, "GET", "/v1/models", b"", headers, _MAX_LISTING_BYTES)
         body, status = _read_whole(call, timeout_s=_LISTING_TIMEOUT_S), call.status
         try:
             entries = json.loads(body)["data"] if status == 200 else None
@@ -91,13 +85,39 @@ class ChatUpstream:
         Raises ChatModelError, or ChatModelRefused for any status but 200.
         """
         limit = self._options.max_answer_bytes
-        call = UpstreamCall(self._send(method, path, content, headers, limit, content_type=content_type))
+        call = self._call(_OTHER, method, path, content, headers, limit, content_type=content_type)
         body = _read_whole(call, timeout_s=self._options.first_token_timeout_s)
         status = call.status or 0
         if status != HTTPStatus.OK:
             has_key = self._options.api_key is not None
             raise refusal_of(status, call.header("retry-after"), body, has_key=has_key)
-        return status, call.header("content-type") or "application/json", body
+        return status, call.header("content-type") or _JSON, body
+
+    def _call(
+        self,
+        name: str,
+        method: str,
+        path: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        max_bytes: int,
+        *,
+        content_type: str = _JSON,
+    ) -> UpstreamCall:
+        """Send a request, as a span of this name where there are traces. Raises ChatModelError."""
+        if self._tracing is None:
+            return UpstreamCall(self._send(method, path, body, headers, max_bytes, content_type))
+        span, trace = self._tracing.begin_chat(name)
+        told = {**headers, **trace}
+        if "tracestate" not in headers:
+            # What vendors keep there may have a key of ours in it: it goes only where the caller's own was let through.
+            told.pop("tracestate", None)
+        try:
+            return UpstreamCall(self._send(method, path, body, told, max_bytes, content_type), span, self._tracing)
+        except ChatModelError as error:
+            self._tracing.mark_failed(span, error.type)
+            span.end()
+            raise
 
     def _send(
         self,
@@ -106,8 +126,7 @@ class ChatUpstream:
         body: bytes,
         headers: Mapping[str, str],
         max_bytes: int,
-        *,
-        content_type: str = "application/json",
+        content_type: str,
     ) -> OpenCall:
         lines = [
             f"{method} {self._path}{path} HTTP/1.1",
@@ -165,10 +184,10 @@ class UpstreamCall:
         except BrokenConnection as error:
             raise _failure(error) from error
 
-    def finish(self) -> None:
-        """The answer is whole: keep the connection for another call."""
+    def finish(self, error_type: str | None = None) -> None:
+        """The answer is whole: keep the connection for another call; `error_type` says that it is a refusal."""
         self._call.finish()
-        self._end_span(None)
+        self._end_span(error_type)
 
     def close(self, error_type: str | None = None) -> None:
         """Break the call off, if its reply has not come to its end; `error_type` says how it failed."""
@@ -190,18 +209,15 @@ def _read_whole(call: UpstreamCall, *, timeout_s: float) -> bytes:
     """All of a reply's body. Raises ChatModelError."""
     ends_at = monotonic() + timeout_s
     body = bytearray()
-    is_whole = False
     try:
         while not call.is_complete:
             body += call.receive() or b""
             if not (call.is_complete or call.wait(ends_at - monotonic())):
                 raise ChatModelTimeout("The chat model's server did not answer in time.")
-        is_whole = True
-    finally:
-        if is_whole:
-            call.finish()
-        else:
-            call.close()
+    except BaseException as error:
+        call.close(error.type if isinstance(error, ChatModelError) else None)
+        raise
+    call.finish(None if call.status == HTTPStatus.OK else "refused")
     return bytes(body)
 
 

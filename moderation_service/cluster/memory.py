@@ -43,7 +43,10 @@ class ClusterEvents(Protocol):
     def cluster_failed(self, reason: str) -> None:
         """A call failed (`connect`, `timeout`, `refused`), or a value was none of ours (`invalid`)."""
 
-    def cluster_away(self, is_away: bool) -> None:
+    def cluster_read(self, *, is_found: bool) -> None:
+        """It was asked for a value, and has answered."""
+
+    def cluster_away(self, *, is_away: bool) -> None:
         """This process does without it from now on, or uses it again."""
 
 
@@ -81,7 +84,11 @@ class ClusterMemory:
     def get(self, name: bytes) -> bytes | None:
         """The value; None when there is none, or none can be had."""
         key = self._key(name)
-        return self._opened(name, self._process.here().call(lambda client: client.get(key)))
+        kept = self._process.here().call(lambda client: client.get(key) or b"")
+        found = self._opened(name, kept) if kept else None
+        if kept is not None:
+            self._events.cluster_read(is_found=found is not None)
+        return found
 
     def put(self, name: bytes, value: bytes, *, ttl_s: float) -> None:
         """Remember the value in place of an earlier one; not if it is very long."""
@@ -209,14 +216,14 @@ class _Process:
             self._failed.set()
         if not was_away or not self._has_told:
             self._has_told = True
-            self._events.cluster_away(True)
+            self._events.cluster_away(is_away=True)
             log_event(_log, logging.WARNING, "cluster_memory_away", reason=reason, error=type(error).__name__)
 
     def _note_back(self) -> None:
         with self._lock:
             was_away, self._is_away = self._is_away, False
         if was_away:
-            self._events.cluster_away(False)
+            self._events.cluster_away(is_away=False)
             if self._has_told:
                 log_event(_log, logging.WARNING, "cluster_memory_back")
             self._has_told = False

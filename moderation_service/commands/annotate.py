@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import ConfigurationError, EngineError
+from ..errors import EngineError
 from ..launch.ending import Ending, StopRequested
 from ..launch.errors import LaunchError
 from .judging_cluster import cluster_options, judging_cluster
 from .judging_engine import engine_options, judging_engine
+from .judging_options import fields_option
 from .options import CONTEXT
 
 if TYPE_CHECKING:
@@ -42,12 +43,7 @@ _KINDS = ("jsonl", "csv", "tsv", "txt", "parquet", "arrow")
     show_default=True,
     help="The shape of the rows.",
 )
-@click.option(
-    "--fields",
-    metavar="PART=COLUMN,...",
-    default="",
-    help="Which column is which part, such as prompt=question,response=reply.",
-)
+@fields_option
 @click.option("--kind", type=click.Choice(_KINDS), help="What the files are, where their names don't say it.")
 @click.option(
     "--judge",
@@ -155,7 +151,7 @@ def _annotate(inputs: tuple[str, ...], output: str, max_errors: float, given: di
         inputs,
         kind=None if given["kind"] is None else Kind(given["kind"]),
         row_format=None if given["row_format"] == "auto" else Format(given["row_format"]),
-        fields=_fields(given["fields"]),
+        fields=given["fields"],
         judge=Judge(given["judge"]),
     )
     detail = Detail(given["detail"])
@@ -201,16 +197,6 @@ def _judging(given: dict[str, Any], detail: Detail, ending: Ending) -> Iterator[
         JudgingWindow(engine, options) as window,
     ):
         yield window, engine.name, engine.model
-
-
-def _fields(text: str) -> dict[str, str]:
-    fields = {}
-    for one in filter(None, text.split(",")):
-        part, equals, column = one.partition("=")
-        if not equals or not part.strip() or not column.strip():
-            raise ConfigurationError(f"--fields: {one!r} is not PART=COLUMN.")
-        fields[part.strip()] = column.strip()
-    return fields
 
 
 def _tell(line: str) -> None:

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.apps_file import load_apps as read_apps_file
-from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from .options import CONTEXT, load
-from .stored import ACTOR, open_database
+from .stored import ACTOR, app_names_in_file, config_option, list_names, open_database, policy_names
 
 if TYPE_CHECKING:
     from ..store.apps import StoredApp
@@ -24,13 +22,6 @@ if TYPE_CHECKING:
 
 __all__ = ["apps_group"]
 
-_CONFIG = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path),
-    envvar="MODERATION_CONFIG",
-    help="YAML file with settings; `store` says where the database is.",
-)
 _NAME = click.argument("name")
 _DAY_S = 86_400
 # A limit that is taken out.
@@ -50,6 +41,7 @@ def _fields(command: Callable[..., None]) -> Callable[..., None]:
             click.option("--policy", help="Policy of requests that name none."),
             click.option("--policies", help="Policies that it may name, separated by commas."),
             click.option("--doors", help="Doors that it may use, separated by commas."),
+            click.option("--lists", help="Lists for its texts, whatever the policy, separated by commas."),
             click.option("--end-user", help="Where its requests name the end user, separated by commas."),
             click.option("--expires", help="Day or moment from which on its keys are refused."),
         )
@@ -66,7 +58,7 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
 
 @apps_group.command("create", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 @_fields
 @_limits
 def create_command(name: str, config_file: Path | None, **given: str | None) -> None:
@@ -79,16 +71,17 @@ def create_command(name: str, config_file: Path | None, **given: str | None) -> 
             connection,
             name,
             {key: value for key, value in _content(given, {}).items() if value is not None},
-            policies=_policies(settings),
+            policies=policy_names(settings),
+            lists=None if given.get("lists") is None else list_names(settings, connection),
             actor=ACTOR,
-            taken=_names_in_file(settings),
+            taken=app_names_in_file(settings),
         )
     click.echo(f"The key of {name!r} is shown only now; the services let it in within seconds:", err=True)
     click.echo(key)
 
 
 @apps_group.command("list", context_settings=CONTEXT)
-@_CONFIG
+@config_option
 def list_command(config_file: Path | None) -> None:
     """Show all apps, with how many keys let somebody in."""
     from ..store import apps
@@ -104,7 +97,7 @@ def list_command(config_file: Path | None) -> None:
 
 @apps_group.command("show", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 def show_command(name: str, config_file: Path | None) -> None:
     """Show an app as JSON, without its keys."""
     from ..store import apps
@@ -115,7 +108,7 @@ def show_command(name: str, config_file: Path | None) -> None:
 
 @apps_group.command("rotate", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 @click.option("--keep-days", type=click.FloatRange(0, 365), default=7, show_default=True, help="For the key in use.")
 def rotate_command(name: str, config_file: Path | None, keep_days: float) -> None:
     """Make a new key and show it, once. The one in use goes on for a while."""
@@ -130,7 +123,7 @@ def rotate_command(name: str, config_file: Path | None, keep_days: float) -> Non
 @apps_group.command("revoke", context_settings=CONTEXT)
 @_NAME
 @click.argument("key_name")
-@_CONFIG
+@config_option
 def revoke_command(name: str, key_name: str, config_file: Path | None) -> None:
     """End one key of an app at once; `show` has the names of the keys."""
     from ..store import apps
@@ -141,7 +134,7 @@ def revoke_command(name: str, key_name: str, config_file: Path | None) -> None:
 
 @apps_group.command("disable", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 def disable_command(name: str, config_file: Path | None) -> None:
     """Refuse all keys of an app, until `enable`."""
     _switch(config_file, name, is_on=False)
@@ -149,7 +142,7 @@ def disable_command(name: str, config_file: Path | None) -> None:
 
 @apps_group.command("enable", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 def enable_command(name: str, config_file: Path | None) -> None:
     """Let the keys of an app in again."""
     _switch(config_file, name, is_on=True)
@@ -157,7 +150,7 @@ def enable_command(name: str, config_file: Path | None) -> None:
 
 @apps_group.command("change", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 @_fields
 def change_command(name: str, config_file: Path | None, **given: str | None) -> None:
     """Change what an app may do; an empty text takes a field out."""
@@ -166,7 +159,7 @@ def change_command(name: str, config_file: Path | None, **given: str | None) -> 
 
 @apps_group.command("limits", context_settings=CONTEXT)
 @_NAME
-@_CONFIG
+@config_option
 @_limits
 def limits_command(name: str, config_file: Path | None, **given: str | None) -> None:
     """Change how many requests an app may make; what isn't named stays."""
@@ -174,7 +167,7 @@ def limits_command(name: str, config_file: Path | None, **given: str | None) -> 
 
 
 @apps_group.command("offenders", context_settings=CONTEXT)
-@_CONFIG
+@config_option
 def offenders_command(config_file: Path | None) -> None:
     """Show the end users for whom an `escalation` began, the newest first."""
     from ..store import escalations
@@ -189,7 +182,7 @@ def offenders_command(config_file: Path | None) -> None:
 
 @apps_group.command("pardon", context_settings=CONTEXT)
 @click.argument("number", type=int)
-@_CONFIG
+@config_option
 def pardon_command(number: int, config_file: Path | None) -> None:
     """End an escalation before its time; `offenders` has the numbers."""
     from ..store import escalations
@@ -220,7 +213,9 @@ def _change(config_file: Path | None, name: str, given: dict[str, str | None]) -
     settings = load(config_file, {}).settings
     with _database(settings) as database, database.write() as connection:
         before = apps.find(connection, name).content
-        apps.change(connection, name, _content(given, before), policies=_policies(settings), actor=ACTOR)
+        lists = None if given.get("lists") is None else list_names(settings, connection)
+        content = _content(given, before)
+        apps.change(connection, name, content, policies=policy_names(settings), lists=lists, actor=ACTOR)
 
 
 def _content(given: dict[str, str | None], before: Any) -> dict[str, object]:
@@ -229,7 +224,7 @@ def _content(given: dict[str, str | None], before: Any) -> dict[str, object]:
     for name in ("description", "policy", "expires"):
         if (value := given.get(name)) is not None:
             found[name] = value or None
-    for name in ("policies", "doors", "end_user"):
+    for name in ("policies", "doors", "lists", "end_user"):
         if (value := given.get(name)) is not None:
             found[name] = [one.strip() for one in value.split(",") if one.strip()] or None
     limits = dict(before.get("limits") or {})
@@ -256,16 +251,6 @@ def _document(found: StoredApp) -> dict[str, object]:
         for key in found.keys
     ]
     return {"name": found.app.name, "enabled": found.app.is_enabled, **found.content, "keys": keys}
-
-
-def _policies(settings: Settings) -> list[str]:
-    return [policy.name for policy in load_policies(settings.policies_file, default=settings.default_policy)]
-
-
-def _names_in_file(settings: Settings) -> list[str]:
-    if settings.apps_file is None:
-        return []
-    return [app.name for app in read_apps_file(settings.apps_file, policies=_policies(settings))]
 
 
 def _moment(at_ms: int) -> str:

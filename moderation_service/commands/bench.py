@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime
+import functools
 import json
 import os
 import platform
@@ -11,7 +12,7 @@ import secrets
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,10 +21,10 @@ import click
 
 from .. import __version__
 from ..config.settings import ENV_PREFIX, Settings
-from ..errors import DataError
 from ..launch.ending import Ending, StopRequested
 from ..launch.errors import LaunchError, ServerFailed
 from .judging_engine import engine_options, judging_servers
+from .report_folder import make_folder, write_whole
 
 if TYPE_CHECKING:
     from ..data.bench.load import Target
@@ -45,6 +46,8 @@ class _Way:
 
     name: str
     target: Target
+    learned: Callable[[], Mapping[str, object]] = dict
+    """What can be said of it once it was measured."""
 
 
 def _clients(context: click.Context, option: click.Parameter, value: str) -> tuple[int, ...]:
@@ -86,7 +89,7 @@ def bench_command(output: Path, seconds: float, clients: tuple[int, ...], worker
 
     Exit code: 0 measured, 1 failed or no verdict was had, 2 wrong usage, 143 stopped by SIGTERM, 130 by Ctrl-C.
     """
-    _make(output)
+    make_folder(output)
     with Ending() as ending:
         try:
             document = _measure(given, seconds, clients, workers or max(1, (os.cpu_count() or 1) // 4), ending)
@@ -124,6 +127,7 @@ def _measure(
                 asked += 10_000_000
                 points.append(point(way.name, number, measured))
                 console.say(f"  {way.name:9} {number:4} clients  {measured.per_second:8.1f} verdicts/s")
+            facts |= way.learned()
     return {"facts": facts, "points": points}
 
 
@@ -144,7 +148,8 @@ def _ways(
                 yield _Way("severity", _moderate(url, key, detail="severity"))
             if settings.engine in ("cascade", "lite"):
                 url, key = stack.enter_context(_service(settings, settings.engine, config, clients, workers, ending))
-                yield _Way(settings.engine, _moderate(url, key))
+                learned = functools.partial(_sent_up, url, key) if settings.engine == "cascade" else dict
+                yield _Way(settings.engine, _moderate(url, key), learned)
             if settings.stream_upstream is not None:
                 url, key = stack.enter_context(_service(settings, "stream", config, clients, workers, ending))
                 yield _Way("stream", _moderate(url, key))
@@ -255,10 +260,41 @@ def _wait_until_ready(url: str, child: ChildProcess, log: Path) -> None:
     raise ServerFailed(f"The service that was to be measured does not get ready. Its last lines:{shown}")
 
 
+def _sent_up(url: str, key: str) -> Mapping[str, object]:
+    """The share of the questions that a cascade's small model did not decide, as the service has counted it."""
+    import requests
+    from prometheus_client.parser import text_string_to_metric_families
+
+    with requests.Session() as session:
+        session.trust_env = False
+        try:
+            text = session.get(f"{url}/metrics", headers={"Authorization": f"Bearer {key}"}, timeout=10).text
+        except requests.RequestException:
+            return {}
+    samples = [sample for family in text_string_to_metric_families(text) for sample in family.samples]
+    up = sum(one.value for one in samples if one.name == "moderation_cascade_up_total")
+    by_small = sum(
+        one.value
+        for one in samples
+        if one.name == "moderation_cascade_decisions_total" and one.labels["decided_by"] == "small"
+    )
+    return {"sent up by the cascade": f"{up / (up + by_small):.1%} of these questions"} if up + by_small else {}
+
+
 def _upstream(settings: Settings) -> Upstream:
     from ..launch.upstream import Upstream
 
     return Upstream(settings.upstreams[0].base, api_key=settings.upstream_api_key)
+
+
+def _small_model(settings: Settings) -> Mapping[str, object]:
+    """The model of a cascade that is asked first."""
+    from ..launch.upstream import Upstream
+
+    first = settings.small_upstreams[0]
+    with contextlib.closing(Upstream(first.base, api_key=settings.small_upstream_api_key)) as upstream:
+        model = settings.small_upstream_model or upstream.model()[0]
+    return {"small model": model, "small model servers": len(settings.small_upstreams)}
 
 
 def _facts(settings: Settings, workers: int) -> dict[str, object]:
@@ -273,6 +309,8 @@ def _facts(settings: Settings, workers: int) -> dict[str, object]:
             model, context = upstream.model()
             facts |= {"model": model, "context": context, "model servers": len(settings.upstreams)}
             facts["model server"] = upstream.version() or "does not tell its version"
+    if settings.engine == "cascade":
+        facts |= _small_model(settings)
     found = find_gpus(visible=os.environ.get("CUDA_VISIBLE_DEVICES")).gpus
     named = [f"{gpu.name}, {gpu.total_gib:.0f} GiB" + _capability(gpu.capability) for gpu in found]
     facts["GPUs here"] = "; ".join(named) or "none"
@@ -284,22 +322,9 @@ def _capability(capability: tuple[int, int] | None) -> str:
     return "" if capability is None else ", compute capability {}.{}".format(*capability)
 
 
-def _make(folder: Path) -> None:
-    """Before anything is measured: ten minutes must not end at a folder that can't be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: can't be made: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: can't be written.")
-
-
 def _write(document: Mapping[str, Any], folder: Path) -> None:
     from ..data.bench.report import render_markdown, render_picture
 
     made = (json.dumps(document, indent=1) + "\n", render_markdown(document), render_picture(document))
     for name, text in zip(_FILES, made, strict=True):
-        try:
-            (folder / name).write_text(text, encoding="utf-8")
-        except OSError as error:
-            raise DataError(f"{folder / name}: can't be written: {error.strerror}.") from error
+        write_whole(folder / name, text)

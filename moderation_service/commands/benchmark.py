@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,11 @@ from ..errors import DataError
 from .benchmark_fetch import data_option, fetch_command
 from .judging_options import end, guard_options, in_flight_option, limits_options, set_gates
 from .options import CONTEXT, JUDGING, load, setting_options
+from .report_folder import make_folder, write_whole
 
 if TYPE_CHECKING:
     from ..data.benchmark.local_files import LocalSet
+    from ..data.evaluation.gates import Gate
 
 __all__ = ["benchmark_group"]
 
@@ -114,8 +115,8 @@ def run_command(
     for local in found.values():
         _texts(local)
     facts = {name: _facts(name, local) for name, local in found.items()}
-    for folder in (output, errors_folder):
-        _make(folder)
+    for folder in filter(None, (output, errors_folder)):
+        make_folder(folder)
     date = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     asked = {name: given.pop(name) for name in ("in_flight", "guard", "guard_model")}
     sets: dict[str, Any] = {}
@@ -130,14 +131,7 @@ def run_command(
             # After each: what was judged stays, whatever happens to the next one.
             _write(document, output)
     click.echo("\n".join(str(output / name) for name in REPORTS))
-    failures = [
-        failure
-        for only, gate in gates
-        for name, one in sets.items()
-        if only in ("", name) and (failure := gate.failure(one, of=name)) is not None
-    ]
-    failures += [f"there is no set {only} in the report" for only, _ in gates if only and only not in sets]
-    end(document["judged"], failures)
+    end(document["judged"], _failures(gates, sets))
 
 
 @benchmark_group.command("report", context_settings=CONTEXT)
@@ -171,6 +165,17 @@ def compare_command(first: Path, second: Path, as_json: bool) -> None:
     left_out = {name: one["left_out"] for name, one in found.items() if one["left_out"]}
     for name, count in left_out.items():
         click.echo(f"{name}: {count} texts are left out, because one of the two could not judge them.")
+
+
+def _failures(gates: Sequence[tuple[str, Gate]], sets: Mapping[str, Any]) -> list[str]:
+    """What was to be reached and is not."""
+    found = [
+        failure
+        for only, gate in gates
+        for name, one in sets.items()
+        if only in ("", name) and (failure := gate.failure(one, of=name)) is not None
+    ]
+    return found + [f"there is no set {only} in the report" for only, _ in gates if only and only not in sets]
 
 
 def _located(names: Sequence[str], data: Path) -> dict[str, LocalSet | Path]:
@@ -218,25 +223,7 @@ def _write(document: Any, folder: Path, *, names: Sequence[str] = REPORTS) -> No
         "report.md": lambda: render_markdown(document),
     }
     for name in names:
-        target = folder / name
-        try:
-            draft = target.with_name(f".{name}.new")
-            draft.write_text(made[name](), encoding="utf-8")
-            draft.replace(target)
-        except OSError as error:
-            raise DataError(f"{target}: can't be written: {error.strerror}.") from error
-
-
-def _make(folder: Path | None) -> None:
-    """Before anything is judged: hours of work must not end at a folder that can't be written."""
-    if folder is None:
-        return
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(f"{folder}: can't be made: {error.strerror}.") from error
-    if not os.access(folder, os.W_OK):
-        raise DataError(f"{folder}: can't be written.")
+        write_whole(folder / name, made[name]())
 
 
 def _json(file: Path) -> Any:

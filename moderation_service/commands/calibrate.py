@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 from collections.abc import Sequence
@@ -10,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .judging_options import in_flight_option, mapped_fields, row_options
+from .judging_options import files_argument, in_flight_option, row_options
 from .options import CONTEXT, load, setting_options
 
 if TYPE_CHECKING:
+    from ..config.settings import Settings
     from ..core.conversation import Conversation
     from ..core.engine import Engine
     from ..core.verdict import Verdict
@@ -32,13 +34,7 @@ _FEW = 200
 
 
 @click.command("calibrate", context_settings=CONTEXT)
-@click.argument(
-    "files",
-    metavar="FILE...",
-    type=click.Path(path_type=Path, exists=True, allow_dash=True),
-    nargs=-1,
-    required=True,
-)
+@files_argument
 @click.option(
     "--agreement",
     type=click.FloatRange(0.5, 1.0),
@@ -69,11 +65,10 @@ def calibrate_command(
     from ..config.policy_file import load_policies
     from ..data.dataset import open_dataset
     from ..data.evaluation.cascade import Pair, calibrated
-    from ..engines.cascade import create_models
     from ..errors import DataError
 
-    reading = {"row_format": given.pop("row_format"), "fields": mapped_fields(given.pop("fields"))}
-    dataset = open_dataset([str(file) for file in files], **reading, judge=given.pop("judge"))
+    reading = {name: given.pop(name) for name in ("row_format", "fields", "judge")}
+    dataset = open_dataset([str(file) for file in files], **reading)
     settings = load(config_file, given).settings
     policies = load_policies(settings.policies_file, default=settings.default_policy)
     slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
@@ -81,29 +76,22 @@ def calibrate_command(
     asked, skipped = _conversations(dataset)
     if not as_json:
         click.echo(f"{dataset.describe()}; {len(asked)} different texts, {skipped} that can't be judged", err=True)
-    found, names = [], []
-    for engine in create_models(settings):
-        try:
-            engine.check_ready()
-            found.append(_judged(engine, asked, in_flight))
-            names.append(engine.model)
-        finally:
-            engine.close()
-    pairs, unjudged = [], 0
-    for conversation, small, large in zip(asked, *found, strict=True):
-        if isinstance(small, Exception) or isinstance(large, Exception):
-            unjudged += 1
-        else:
-            pairs.append(Pair.of(conversation, small, large))
+    (small, small_verdicts), (large, large_verdicts) = _verdicts(settings, asked, in_flight)
+    both = zip(asked, small_verdicts, large_verdicts, strict=True)
+    pairs = [
+        Pair.of(conversation, one, other)
+        for conversation, one, other in both
+        if not isinstance(one, Exception) and not isinstance(other, Exception)
+    ]
     targets = calibrated(pairs, agreement=agreement, policies=policies)
     if not targets:
         raise DataError("There are too few texts that both models judged: bounds need some for each half.")
     document = {
-        "small": names[0],
-        "large": names[1],
+        "small": small,
+        "large": large,
         "wanted_agreement": agreement,
         "judged": len(pairs),
-        "errors": unjudged,
+        "errors": len(asked) - len(pairs),
         "targets": targets,
     }
     click.echo(json.dumps(document, indent=2) if as_json else _text(document))
@@ -124,6 +112,21 @@ def _conversations(dataset: Any) -> tuple[list[Conversation], int]:
         skipped += not texts
         found |= {question_key(one): one for one in texts}
     return list(found.values()), skipped
+
+
+def _verdicts(
+    settings: Settings, asked: Sequence[Conversation], in_flight: int
+) -> list[tuple[str, list[Verdict | ModerationError]]]:
+    """Of the small and of the large model: its name, and what it says of each text."""
+    from ..engines.cascade import create_models
+
+    found = []
+    for engine in create_models(settings):
+        with contextlib.closing(engine):
+            engine.check_ready()
+            verdicts = _judged(engine, asked, in_flight)
+            found.append((engine.model, verdicts))
+    return found
 
 
 def _judged(engine: Engine, asked: Sequence[Conversation], in_flight: int) -> list[Verdict | ModerationError]:

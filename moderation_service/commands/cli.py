@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 
 import click
 
 from .. import __version__
 from ..errors import ConfigurationError, DataError, ModerationError
-from .adapt import adapt_command
-from .annotate import annotate_command
-from .apps import apps_group
-from .bench import bench_command
-from .benchmark import benchmark_group
-from .calibrate import calibrate_command
-from .check import check_command
-from .config import config_group
-from .console import console_group
-from .download import download_command
-from .eval import eval_command
-from .filter import filter_command
-from .lists import lists_group
-from .mcp import mcp_command
 from .options import CONTEXT
-from .policies import policies_group
-from .records import records_group
-from .reviews import reviews_group
-from .serve import serve_command
-from .up import up_command
 
 __all__ = ["cli", "main"]
 
 EXIT_ERROR = 1
+_COMMANDS = (
+    "adapt", "annotate", "bench", "calibrate", "check", "download", "eval", "filter", "mcp", "serve", "up",
+)  # fmt: skip
+_GROUPS = ("apps", "benchmark", "config", "console", "lists", "policies", "records", "reviews")
+
+
+class _Commands(click.Group):
+    """Commands, each in the module of its name, which is loaded when it is asked for: no start waits for the others."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted((*_COMMANDS, *_GROUPS))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        kind = "group" if cmd_name in _GROUPS else "command"
+        command: click.Command = getattr(import_module(f".{cmd_name}", __package__), f"{cmd_name}_{kind}")
+        return command
 
 
 def main() -> None:
@@ -53,31 +53,7 @@ def main() -> None:
         sys.exit(EXIT_ERROR)
 
 
-@click.group(context_settings=CONTEXT)
+@click.group(cls=_Commands, context_settings=CONTEXT)
 @click.version_option(__version__, prog_name="moderation-service")
 def cli() -> None:
     """Self-hosted moderation for LLM applications, in front of Qwen3Guard."""
-
-
-for _command in (
-    serve_command,
-    up_command,
-    download_command,
-    check_command,
-    eval_command,
-    adapt_command,
-    calibrate_command,
-    mcp_command,
-    annotate_command,
-    filter_command,
-    benchmark_group,
-    bench_command,
-    policies_group,
-    apps_group,
-    lists_group,
-    reviews_group,
-    records_group,
-    config_group,
-    console_group,
-):
-    cli.add_command(_command)

@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
     from ..config.settings import Settings
     from ..store.database import Database
-    from ..store.people import Account
 
 __all__ = ["console_group", "sign_in_address"]
 
 _STORE = ("host", "port", "console_url", "data_dir")
 _ROLES = click.Choice([role.value for role in Role])
 _ACTOR = "command line"
-_MAX_NAME = 64
 
 
 @click.group("console", context_settings=CONTEXT)
@@ -59,12 +57,12 @@ def add(
     from ..store import people
     from ..store.trail import now_ms
 
-    if not name.strip() or not name.isprintable() or name != name.strip() or len(name) > _MAX_NAME:
-        raise ConfigurationError(
-            f"NAME must be 1 to {_MAX_NAME} characters that can be printed, without spaces around."
-        )
     if name == people.BY_LINK:
         raise ConfigurationError(f"{name!r} stands for the link on the terminal.")
+    if not people.is_person_name(name):
+        raise ConfigurationError(
+            f"NAME must be 1 to {people.MAX_NAME_CHARS} characters that can be printed, without spaces around."
+        )
     settings = load(config_file, flags).settings
     database = _database(settings)
     if subject is None:
@@ -187,12 +185,7 @@ def _change(settings: Settings, name: str, action: str, **values: object) -> Non
             raise ConfigurationError(f"There is nobody named {name!r}.")
         people.change_person(connection, account, **values)
         changed = people.find_person(connection, name)
-        _record(connection, action, name, before=_shown(account), after=_shown(changed))
-
-
-def _shown(account: Account | None) -> dict[str, object] | None:
-    """What the trail keeps of an account: never the password's hash."""
-    return None if account is None else {"role": account.role.value, "disabled": account.disabled_at is not None}
+        _record(connection, action, name, before=account.to_json(), after=changed and changed.to_json())
 
 
 def _record(connection: Connection, action: str, name: str, *, before: object = None, after: object = None) -> None:

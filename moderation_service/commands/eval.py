@@ -8,20 +8,14 @@ from typing import Any
 
 import click
 
-from .judging_options import end, gates, guard_options, in_flight_option, limits_options, mapped_fields, row_options
+from .judging_options import end, files_argument, gates, guard_options, in_flight_option, limits_options, row_options
 from .options import CONTEXT, JUDGING, load, setting_options
 
 __all__ = ["eval_command"]
 
 
 @click.command("eval", context_settings=CONTEXT)
-@click.argument(
-    "files",
-    metavar="FILE...",
-    type=click.Path(path_type=Path, exists=True, allow_dash=True),
-    nargs=-1,
-    required=True,
-)
+@files_argument
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @click.option(
     "--errors",
@@ -61,7 +55,7 @@ def eval_command(
     labelled = open_labelled(
         [str(file) for file in files],
         row_format=given.pop("row_format"),
-        fields=mapped_fields(given.pop("fields")),
+        fields=given.pop("fields"),
         judge=given.pop("judge"),
     )
     if not as_json:

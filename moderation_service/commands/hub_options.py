@@ -1,17 +1,20 @@
-"""The options that say where a model comes from and where it is kept; `up` and `download` have them in common."""
+"""The options that say where a model comes from, where it is kept, and what runs it: several commands have them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..config.settings import Secret
 from ..launch.hub import Source
 
-__all__ = ["from_environment", "hub_options"]
+if TYPE_CHECKING:
+    from ..launch.options import UpOptions
+
+__all__ = ["from_environment", "hub_options", "vllm_options"]
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _OPTIONS = (
@@ -46,3 +49,27 @@ def from_environment(source: Source, environ: Mapping[str, str]) -> tuple[Secret
     )
     token = environ.get(token_name)
     return Secret(token) if token else None, environ.get(endpoint_name) or None
+
+
+def vllm_options(given: Mapping[str, Any], environ: Mapping[str, str]) -> UpOptions:
+    """The options that all have who start a vLLM, with what `environ` says of the hub."""
+    from ..launch.options import UpOptions
+
+    source = Source(given["source"])
+    token, mirror = from_environment(source, environ)
+    return UpOptions(
+        size=given["size"],
+        model=given["model"],
+        model_dir=given["model_dir"],
+        source=source,
+        revision=given["revision"],
+        endpoint=given["hub_endpoint"] or mirror,
+        token=token,
+        cache_dir=given["cache_dir"],
+        context=given["max_model_len"],
+        memory_gib=given["gpu_memory"],
+        cpu=given["cpu"],
+        vllm=given["vllm"],
+        vllm_args=given["vllm_args"],
+        start_timeout_s=given["start_timeout"],
+    )

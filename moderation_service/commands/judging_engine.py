@@ -16,8 +16,7 @@ from ..config.settings import Loaded, Settings, Source
 from ..core.engine import Engine
 from ..launch.ending import Ending
 from ..launch.guard import GUARDS
-from ..launch.hub import Source as HubSource
-from .hub_options import from_environment, hub_options
+from .hub_options import hub_options, vllm_options
 from .options import load, setting_options
 
 __all__ = ["engine_options", "judging_engine", "judging_servers", "judging_settings"]
@@ -119,27 +118,9 @@ def _named(loaded: Loaded) -> Settings | None:
 @contextlib.contextmanager
 def _own_vllm(own: Mapping[str, Any], settings: Settings, ending: Ending) -> Iterator[Settings]:
     from ..launch.lent import lent_vllm
-    from ..launch.options import Outside, UpOptions
+    from ..launch.options import Outside
     from ..launch.progress import Console
 
-    source = HubSource(own["source"])
-    token, mirror = from_environment(source, os.environ)
-    options = UpOptions(
-        size=own["size"],
-        model=own["model"],
-        model_dir=own["model_dir"],
-        source=source,
-        revision=own["revision"],
-        endpoint=own["hub_endpoint"] or mirror,
-        token=token,
-        cache_dir=own["cache_dir"],
-        context=own["max_model_len"],
-        memory_gib=own["gpu_memory"],
-        cpu=own["cpu"],
-        vllm=own["vllm"],
-        vllm_args=own["vllm_args"],
-        start_timeout_s=own["start_timeout"],
-    )
     outside = Outside(environ=os.environ, console=Console(), settings=lambda environ: settings, print=click.echo)
-    with lent_vllm(options, outside, ending) as server:
+    with lent_vllm(vllm_options(own, os.environ), outside, ending) as server:
         yield replace(settings, engine="vllm", upstreams=(ServersUrl(server.url),), upstream_api_key=server.api_key)

@@ -1,9 +1,10 @@
-"""Options of `eval` and `benchmark`: how rows are read, how many are asked at once, what must be reached."""
+"""Options of the commands that judge rows: how these are read, how many are asked at once, what must be reached."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -13,11 +14,12 @@ if TYPE_CHECKING:
 
 __all__ = [
     "end",
+    "fields_option",
+    "files_argument",
     "gates",
     "guard_options",
     "in_flight_option",
     "limits_options",
-    "mapped_fields",
     "row_options",
     "set_gates",
 ]
@@ -28,6 +30,17 @@ EXIT_LIMIT = 4
 _F = TypeVar("_F", bound=Callable[..., Any])
 _FORMATS = ("messages", "sharegpt", "alpaca", "prompt-response", "text")
 _JUDGED = ("last", "prompt", "response")
+
+
+def files_argument(function: _F) -> _F:
+    """The files that are read; - is standard input."""
+    return click.argument(
+        "files",
+        metavar="FILE...",
+        type=click.Path(path_type=Path, exists=True, allow_dash=True),
+        nargs=-1,
+        required=True,
+    )(function)
 
 
 def row_options(function: _F) -> _F:
@@ -41,9 +54,7 @@ def row_options(function: _F) -> _F:
             callback=_judge,
             help="Which turn of a conversation the label is of.",
         ),
-        click.option(
-            "--fields", metavar="PART=COLUMN,...", help="Which column is which part: prompt=question,response=reply."
-        ),
+        fields_option,
         click.option(
             "--format",
             "row_format",
@@ -54,6 +65,16 @@ def row_options(function: _F) -> _F:
     ):
         function = option(function)
     return function
+
+
+def fields_option(function: _F) -> _F:
+    """Which column is which part, as a mapping."""
+    return click.option(
+        "--fields",
+        metavar="PART=COLUMN,...",
+        callback=_fields,
+        help="Which column is which part: prompt=question,response=reply.",
+    )(function)
 
 
 def in_flight_option(function: _F) -> _F:
@@ -134,14 +155,14 @@ def end(judged: int, failures: Sequence[str]) -> None:
         sys.exit(EXIT_LIMIT)
 
 
-def mapped_fields(text: str | None) -> dict[str, str] | None:
-    """`--fields` as a mapping from parts to columns."""
-    if text is None:
-        return None
-    pairs = [pair.partition("=") for pair in text.split(",")]
-    if not all(part and equals and column for part, equals, column in pairs):
-        raise click.UsageError("--fields: give PART=COLUMN, several with commas between them.")
-    return {part.strip(): column.strip() for part, _, column in pairs}
+def _fields(_context: click.Context, _option: click.Parameter, value: str | None) -> dict[str, str]:
+    found = {}
+    for pair in filter(None, (value or "").split(",")):
+        part, _, column = (word.strip() for word in pair.partition("="))
+        if not part or not column:
+            raise click.UsageError(f"--fields: {pair!r} is not PART=COLUMN; several have commas between them.")
+        found[part] = column
+    return found
 
 
 def _judge(_context: click.Context, _option: click.Parameter, value: str) -> Any:

@@ -93,25 +93,35 @@ def test(
 @lists_group.command("import", context_settings=CONTEXT)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--list", "name", help="The list's name.  [default: the file's]")
-@click.option("--policy", help="A new list counts for this policy without being named by it.")
+@click.option("--policy", help="The list counts for this policy without being named by it.")
+@click.option("--app", help="The list counts for this app's requests, whatever the policy.")
 @setting_options("lists_file")
-def import_file(file: Path, name: str | None, policy: str | None, config_file: Path | None, **flags: object) -> None:
+def import_file(
+    file: Path, name: str | None, policy: str | None, app: str | None, config_file: Path | None, **flags: object
+) -> None:
     """Put the entries of a FILE (CSV, JSON lines or text) into a list of the database.
 
     Running services have them within seconds. An entry whose id is there already takes its place.
     """
     from ..config.list_file import read_one_list
-    from ..store.lists import add_entries, make_list, read_lists
-    from .stored import ACTOR, open_database
+    from ..store.lists import add_entries, attach_list, make_list, read_lists
+    from .stored import ACTOR, app_names, open_database, policy_names
 
     name = name or file.stem
     entries = read_one_list(file, name=name)
     _compiled({name: entries})
-    database = open_database(load(config_file, flags).settings)
+    settings = load(config_file, flags).settings
+    if policy is not None:
+        _refuse_unknown(policy, policy_names(settings), what="policy")
+    database = open_database(settings)
     try:
         with database.write() as connection:
+            if app is not None:
+                _refuse_unknown(app, app_names(settings, connection), what="app")
             if name not in {one.name for one in read_lists(connection)}:
-                make_list(connection, name, policy=policy, actor=ACTOR)
+                make_list(connection, name, policy=policy, app=app, actor=ACTOR)
+            elif policy is not None or app is not None:
+                attach_list(connection, name, policy=policy, app=app, actor=ACTOR)
             add_entries(connection, name, entries, actor=ACTOR)
     finally:
         database.close()
@@ -152,10 +162,10 @@ def _lists_of(config_file: Path | None, flags: dict[str, object]) -> dict[str, l
     return read_lists(path)
 
 
-def _refuse_unknown(name: str, lists: Iterable[str]) -> None:
-    known = sorted(lists)
+def _refuse_unknown(name: str, names: Iterable[str], *, what: str = "list") -> None:
+    known = sorted(names)
     if name not in known:
-        raise ConfigurationError(f"there is no list {name!r}; there are {', '.join(known) or 'none'}.")
+        raise ConfigurationError(f"there is no {what} {name!r}; there are {', '.join(known) or 'none'}.")
 
 
 def _compiled(lists: Mapping[str, Sequence[Entry]]) -> Lists:

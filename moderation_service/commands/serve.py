@@ -13,7 +13,6 @@ from ..config.settings import Settings
 from ..core.loopback import is_loopback
 from ..errors import StoreUnavailable
 from ..store.choice import store_address
-from .console import sign_in_address
 from .options import CONTEXT, load, setting_options
 
 __all__ = ["serve_command"]
@@ -61,6 +60,7 @@ def _console_line(settings: Settings) -> str | None:
         port = f" --port {settings.port}" if settings.console_url is None else ""
         return plain + f"  (sign in with the link of `moderation-service console link{port}`, or an account)"
     from ..store.database import Database
+    from .console import sign_in_address
 
     try:
         return f"  console: {sign_in_address(settings, Database(address))}"

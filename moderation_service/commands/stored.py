@@ -9,21 +9,25 @@ import os
 import re
 import stat
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from time import time
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ..config.settings import Settings
+from ..config.apps_file import load_apps
+from ..config.policy_file import load_policies
+from ..config.settings import ENV_PREFIX, Settings
 from ..core.spreadsheet import as_text
 from ..errors import ConfigurationError
 from ..store.choice import store_address
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ..core.keyed_hash import KeyedHashes
     from ..store.database import Database
 
@@ -31,8 +35,21 @@ if TYPE_CHECKING:
 else:
     _Type = click.ParamType  # older ones of click are not generic
 
-__all__ = ["ACTOR", "MOMENT", "hashes_of", "open_database", "write_rows", "writing"]
+__all__ = [
+    "ACTOR",
+    "MOMENT",
+    "app_names",
+    "app_names_in_file",
+    "config_option",
+    "hashes_of",
+    "list_names",
+    "open_database",
+    "policy_names",
+    "write_rows",
+    "writing",
+]
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 ACTOR = "command line"
 """In the audit trail: whoever can read the settings."""
 _AGO = re.compile(r"(\d{1,5})([hdw])")
@@ -55,6 +72,17 @@ class _Moment(_Type):
         except ValueError:
             self.fail(f"{text!r} is neither a time ago, such as 7d or 24h, nor a day, such as 2026-03-01.", param, ctx)
         return int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp() * 1000)
+
+
+def config_option(function: _F) -> _F:
+    """Which settings; of commands to whom nothing but the database matters."""
+    return click.option(
+        "--config",
+        "config_file",
+        type=click.Path(path_type=Path),
+        envvar=ENV_PREFIX + "CONFIG",
+        help="YAML file with settings; `store` says where the database is.",
+    )(function)
 
 
 MOMENT = _Moment()
@@ -91,6 +119,34 @@ def open_database(settings: Settings) -> Database:
     from ..store.database import Database
 
     return Database(address)
+
+
+def policy_names(settings: Settings) -> list[str]:
+    """The names of the policies. Raises ConfigurationError for a file with a mistake, as the others do."""
+    return [policy.name for policy in load_policies(settings.policies_file, default=settings.default_policy)]
+
+
+def app_names_in_file(settings: Settings) -> list[str]:
+    """The names of the apps in the apps file."""
+    if settings.apps_file is None:
+        return []
+    return [app.name for app in load_apps(settings.apps_file, policies=policy_names(settings))]
+
+
+def app_names(settings: Settings, connection: Connection) -> list[str]:
+    """The names of the apps, those of the file and those of the database."""
+    from ..store import apps
+
+    return [*app_names_in_file(settings), *(one.app.name for one in apps.load_apps(connection))]
+
+
+def list_names(settings: Settings, connection: Connection) -> list[str]:
+    """The names of the lists, those of files and those of the database."""
+    from ..config.list_file import read_lists
+    from ..store import lists
+
+    in_files = [] if settings.lists_file is None else list(read_lists(settings.lists_file))
+    return [*in_files, *(one.name for one in lists.read_lists(connection))]
 
 
 def hashes_of(database: Database, settings: Settings) -> KeyedHashes:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,10 +16,12 @@ from ..errors import ConfigurationError
 from ..launch.cpu_engines import CPU_ENGINES
 from ..launch.errors import LaunchError
 from ..launch.guard import GUARDS
-from ..launch.hub import Source
 from ..launch.progress import Console
-from .hub_options import from_environment, hub_options
+from .hub_options import hub_options, vllm_options
 from .serve import serve_command
+
+if TYPE_CHECKING:
+    from ..launch.options import UpOptions
 
 __all__ = ["up_command"]
 
@@ -150,30 +153,16 @@ def _check_combination(given: Mapping[str, Any]) -> None:
         raise click.UsageError("--upstream starts no vLLM, so that options for it have no meaning.")
 
 
-def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
-    from ..launch.options import UpOptions
-
-    source = Source(given["source"])
-    token, mirror = from_environment(source, environ)
+def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> UpOptions:
     service_args = [
         word
         for name in ("config", "host", "port")
         if given[name] is not None
         for word in (f"--{name}", str(given[name]))
     ]
-    return UpOptions(
-        size=given["size"],
-        model=given["model"],
-        model_dir=given["model_dir"],
-        source=source,
-        revision=given["revision"],
-        endpoint=given["hub_endpoint"] or mirror,
-        token=token,
-        cache_dir=given["cache_dir"],
-        context=given["max_model_len"],
+    return replace(
+        vllm_options(given, environ),
         fraction=given["gpu_memory_utilization"],
-        memory_gib=given["gpu_memory"],
-        cpu=given["cpu"],
         cpu_engine=given["cpu_engine"],
         engine_lock=given["engine_lock"],
         yes=given["yes"],
@@ -183,10 +172,7 @@ def _options(given: Mapping[str, Any], environ: Mapping[str, str]) -> Any:
         stream=given["stream"],
         stream_size=given["stream_size"],
         stream_model_dir=given["stream_model_dir"],
-        vllm=given["vllm"],
         vllm_port=given["vllm_port"],
-        vllm_args=given["vllm_args"],
-        start_timeout_s=given["start_timeout"],
         upstreams=given["upstreams"],
         dry_run=given["dry_run"],
         service_args=(*service_args, *given["serve_options"]),

@@ -28,34 +28,49 @@ MAX_APPS = 1000
 """Each is a label of some metrics and a place in the memory in which requests are counted."""
 MOST = 1_000_000_000
 """The largest limit."""
-APP_FIELDS = ("description", "keys", "policy", "policies", "doors", "limits", "end_user", "expires", "enabled")
+APP_FIELDS = (
+    "description", "keys", "policy", "policies", "doors", "limits", "lists", "end_user", "expires", "enabled",
+)  # fmt: skip
 _KEY_FIELDS = ("sha256", "env", "file", "expires")
 _LIMIT_FIELDS = ("per_second", "per_minute", "per_day", "at_once")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PLACE = re.compile(r"header:[A-Za-z0-9-]{1,64}|[A-Za-z0-9_-]{1,64}(\.[A-Za-z0-9_-]{1,64}){0,7}")
 _ESCAPES = re.compile(r"\\\\|(\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2})")
 _MAX_PLACES = 8
+_MAX_LISTS = 100
 _NO_FILE = Path("app")
 _BOOLS = {"true": True, "false": False}
 
 
-def load_apps(path: Path, *, policies: Collection[str], environ: Mapping[str, str] | None = None) -> tuple[App, ...]:
-    """The apps of the file. `policies` are the names of those that there are.
+def load_apps(
+    path: Path,
+    *,
+    policies: Collection[str],
+    lists: Collection[str] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[App, ...]:
+    """The apps of the file. `policies` and `lists` are the names of those that there are; None for any.
 
     Raises ConfigurationError.
     """
-    return tuple(_Reader(path, policies, os.environ if environ is None else environ).read())
+    return tuple(_Reader(path, policies, lists, os.environ if environ is None else environ).read())
 
 
-def read_app(name: str, content: Mapping[str, object], *, policies: Collection[str] | None) -> App:
-    """An app without keys from fields such as the file has. With `policies` None, names of policies are not checked.
+def read_app(
+    name: str,
+    content: Mapping[str, object],
+    *,
+    policies: Collection[str] | None,
+    lists: Collection[str] | None = None,
+) -> App:
+    """An app without keys from fields such as the file has. Names of policies and lists are not checked where None.
 
     Raises InvalidRequest that names the field.
     """
     node = yaml.compose(_as_yaml(content), Loader=yaml.SafeLoader)
     assert node is not None, "JSON is never an empty document"
     try:
-        return _Reader(_NO_FILE, policies, {}).app(name, node, has_keys=False)
+        return _Reader(_NO_FILE, policies, lists, {}).app(name, node, has_keys=False)
     except ConfigurationError as error:
         raise InvalidRequest(str(error).removeprefix(f"{_NO_FILE}:1: ")) from None
 
@@ -84,9 +99,16 @@ def _as_yaml(content: Mapping[str, object]) -> str:
 class _Reader(YamlReader):
     """One file of apps being read."""
 
-    def __init__(self, path: Path, policies: Collection[str] | None, environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        policies: Collection[str] | None,
+        lists: Collection[str] | None,
+        environ: Mapping[str, str],
+    ) -> None:
         super().__init__(path)
         self._policies = policies
+        self._lists = lists
         self._environ = environ
         self._digests: dict[bytes, str] = {}
 
@@ -127,6 +149,7 @@ class _Reader(YamlReader):
             policies=policies,
             doors=self._doors(fields["doors"]) if "doors" in fields else None,
             limits=self._limits(fields["limits"]) if "limits" in fields else Limits(),
+            lists=self._named_lists(fields["lists"]) if "lists" in fields else (),
             end_user=self._places(fields["end_user"]) if "end_user" in fields else DEFAULT_END_USER,
             expires=self._moment(fields["expires"]) if "expires" in fields else None,
             is_enabled=self._bool(fields["enabled"], what="`enabled`") if "enabled" in fields else True,
@@ -191,6 +214,17 @@ class _Reader(YamlReader):
     def _limits(self, node: yaml.Node) -> Limits:
         fields = self._mapping(node, what="`limits`", known=_LIMIT_FIELDS)
         return Limits(**{name: self._count(value, what=f"`limits.{name}`") for name, value in fields.items()})
+
+    def _named_lists(self, node: yaml.Node) -> tuple[str, ...]:
+        nodes = self._items(node, what="`lists`")
+        if len(nodes) > _MAX_LISTS:
+            self._fail(node, f"`lists` may name {_MAX_LISTS} lists")
+        found = {self._scalar(one, what="`lists`"): one for one in nodes}
+        for name, one in found.items():
+            if self._lists is not None and name not in self._lists:
+                known = f"there are {', '.join(sorted(self._lists))}" if self._lists else "there are none"
+                self._fail(one, f"`lists`: there is no list {name!r}; {known}")
+        return tuple(found)
 
     def _places(self, node: yaml.Node) -> tuple[str, ...]:
         """Where the end user's id is; an empty list for nowhere."""

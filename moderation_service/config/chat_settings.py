@@ -62,7 +62,7 @@ class ChatSettings:
         False,
         _SECTION,
         "Let images, sound and files through to the chat model, and sound back, and pass `/v1/audio/...` and "
-        "`/v1/images/...` on. Nothing of them is judged but the text of a JSON request. Otherwise they are refused.",
+        "`/v1/images/...` on. Nothing of them is judged but what is text. Otherwise they are refused.",
     )
     chat_judge_embeddings: bool = declare(
         False,

@@ -7,9 +7,10 @@ that was written, so that the language code `no` is not turned into False.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import yaml
 
@@ -33,6 +34,7 @@ from .yaml_file import YamlReader, compose_file
 
 __all__ = ["load_policies"]
 
+_T = TypeVar("_T")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 _RULE_FIELDS = ("actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks", "cascade")
@@ -111,12 +113,40 @@ class _Reader(YamlReader):
 
     def _policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
         fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
-        base = BUILT_IN["balanced"]
-        if "extends" in fields:
-            base_name = self._scalar(fields["extends"], what="`extends`")
-            if base_name not in earlier:
-                self._fail(fields["extends"], f"`extends`: no policy {base_name!r} is built in or defined above")
-            base = earlier[base_name]
+        base = self._base(fields, earlier)
+        rules = self._rules_by_target(fields, base)
+        if "shadow" in fields:
+            self._shadows[name] = fields["shadow"]
+        keep_text, days = self._kept(fields, base)
+
+        def own(field: str, read: Callable[[yaml.Node], _T], inherited: _T) -> _T:
+            return read(fields[field]) if field in fields else inherited
+
+        return Policy(
+            name,
+            own("description", lambda node: self._scalar(node, what="`description`"), f"Based on {base.name}."),
+            rules,
+            own("message", self._messages, base.messages),
+            own("streaming", lambda node: self._choice(node, Streaming, what="`streaming`"), base.streaming),
+            tuple(own("tools", lambda node: self._tools(node, rules, inherited=base.tools), base.tools)),
+            keep_text,
+            days,
+            own("escalation", self._escalation, base.escalation),
+            lists=own("lists", self._named_lists, base.lists),
+            answers=self._answers(fields, base),
+        )
+
+    def _base(self, fields: Mapping[str, yaml.Node], earlier: Mapping[str, Policy]) -> Policy:
+        """What the policy says nothing about is as in this one."""
+        if "extends" not in fields:
+            return BUILT_IN["balanced"]
+        name = self._scalar(fields["extends"], what="`extends`")
+        if name not in earlier:
+            self._fail(fields["extends"], f"`extends`: no policy {name!r} is built in or defined above")
+        return earlier[name]
+
+    def _rules_by_target(self, fields: Mapping[str, yaml.Node], base: Policy) -> dict[Target, Rules]:
+        """The rules for prompts and for responses: the base's, those for both, and those of `prompt` or `response`."""
         shared = {key: value for key, value in fields.items() if key in _RULE_FIELDS}
         rules: dict[Target, Rules] = {}
         for target in Target:
@@ -124,40 +154,7 @@ class _Reader(YamlReader):
             if target.value in fields:
                 own = self._mapping(fields[target.value], what=f"`{target.value}`", known=_RULE_FIELDS)
                 rules[target] = self._rules(own, rules[target], target=target)
-        description = f"Based on {base.name}."
-        if "description" in fields:
-            description = self._scalar(fields["description"], what="`description`")
-        messages = base.messages
-        if "message" in fields:
-            messages = self._messages(fields["message"])
-        streaming = base.streaming
-        if "streaming" in fields:
-            streaming = self._choice(fields["streaming"], Streaming, what="`streaming`")
-        tools = base.tools
-        if "tools" in fields:
-            tools = self._tools(fields["tools"], rules, inherited=base.tools)
-        lists = base.lists
-        if "lists" in fields:
-            lists = self._named_lists(fields["lists"])
-        if "shadow" in fields:
-            self._shadows[name] = fields["shadow"]
-        keep_text, days = self._kept(fields, base)
-        escalation = base.escalation
-        if "escalation" in fields:
-            escalation = self._escalation(fields["escalation"])
-        return Policy(
-            name,
-            description,
-            rules,
-            messages,
-            streaming,
-            tuple(tools),
-            keep_text,
-            days,
-            escalation,
-            lists=lists,
-            answers=self._answers(fields, base),
-        )
+        return rules
 
     def _answers(self, fields: Mapping[str, yaml.Node], base: Policy) -> dict[Category, Mapping[str, str]]:
         """The messages for categories, those of the base where the file has none."""

@@ -41,7 +41,8 @@ class ReviewSettings:
     appeals: bool = declare(
         False,
         _SECTION,
-        "Take appeals of blocked people at `POST /appeals`; needs a database of records. See docs/review.md.",
+        "Take appeals of blocked people at `POST /appeals`, and tell at `GET /appeals/{id}` what came of one; needs a "
+        "database of records. See docs/review.md.",
     )
     appeals_per_minute: int = declare(
         60,

@@ -1,6 +1,7 @@
 """Writes docs/configuration.md and its Chinese twin: `python -m moderation_service.config.settings_docs`.
 
-The English page comes from the declarations alone. The texts of the Chinese one are in docs/configuration.zh-CN.yaml.
+The English page comes from the declarations alone. The texts of the Chinese one are in settings.zh-CN.yaml, and the
+console shows them too.
 """
 
 from __future__ import annotations
@@ -8,15 +9,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
 
 from .settings import ENV_PREFIX, Secret, Setting, declarations
 
-__all__ = ["TEXTS", "PageTexts", "load_texts", "render", "render_names"]
+__all__ = ["TEXTS", "PageTexts", "chinese", "render", "render_names"]
 
-TEXTS = "docs/configuration.zh-CN.yaml"
+TEXTS = Path(__file__).with_name("settings.zh-CN.yaml")
 
 _INTRO = f"""# Configuration
 
@@ -76,9 +78,10 @@ _ENGLISH = PageTexts(
 )
 
 
-def load_texts(file: Path) -> PageTexts:
-    """The texts of a page in another language."""
-    return PageTexts(**yaml.safe_load(file.read_text(encoding="utf-8")))
+@cache
+def chinese() -> PageTexts:
+    """The Chinese texts, read with the first use."""
+    return PageTexts(**yaml.safe_load(TEXTS.read_text(encoding="utf-8")))
 
 
 def render(texts: PageTexts = _ENGLISH) -> str:
@@ -135,5 +138,5 @@ if __name__ == "__main__":
             "writes docs/configuration.md, its Chinese twin and the names that the Helm chart knows"
         )
     Path("docs/configuration.md").write_text(render(), encoding="utf-8")
-    Path("docs/configuration.zh-CN.md").write_text(render(load_texts(Path(TEXTS))), encoding="utf-8")
+    Path("docs/configuration.zh-CN.md").write_text(render(chinese()), encoding="utf-8")
     Path("manifests/helm/moderation-service/files/settings.txt").write_text(render_names(), encoding="utf-8")

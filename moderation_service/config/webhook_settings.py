@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from .setting import Secret, declare
 
-__all__ = ["WEBHOOK_EVENTS", "WebhookSettings"]
+__all__ = ["WEBHOOK_EVENTS", "WEBHOOK_KEPT_S", "WebhookSettings"]
 
-WEBHOOK_EVENTS = ("blocked", "flagged", "appeal", "degraded")
+WEBHOOK_EVENTS = ("blocked", "flagged", "appeal", "appeal_decided", "degraded")
+WEBHOOK_KEPT_S = 24 * 3600
+"""For so long a message is tried again, where a database keeps it."""
 _SECTION = "Webhooks"
 
 
@@ -29,8 +31,9 @@ class WebhookSettings:
         "longer; `whsec_` and base64, or any other text. Without it messages are not signed.",
     )
     webhook_events: tuple[str, ...] = declare(
-        ("blocked", "appeal", "degraded"),
+        ("blocked", "appeal", "appeal_decided", "degraded"),
         _SECTION,
         "The events that are sent: `blocked` and `flagged` for each such decision, `appeal` when a blocked person asks "
-        "for a review, `degraded` at most once a minute while the fallback or a fail mode decides.",
+        "for a review, `appeal_decided` when a reviewer has answered that, `degraded` at most once a minute while the "
+        "fallback or a fail mode decides.",
     )

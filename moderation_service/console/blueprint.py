@@ -56,20 +56,28 @@ def blueprint(parts: Parts) -> Blueprint:
     sessions = Sessions(parts)
     routes = Blueprint("console", __name__, url_prefix=ROOT, static_folder="static")
     front = _Front(parts, frame, sessions)
-    for page in pages:
-        for number, route in enumerate(page.routes):
-            base = "" if page.name == "overview" else f"/{page.name}"
-            routes.add_url_rule(
-                base + route.path, f"{page.name}_{number}", front.handler(route), methods=[route.method]
-            )
+    _add_pages(routes, front, pages)
     for path, method, function in SignIn(parts, frame, sessions, language_of=_language).routes():
         routes.add_url_rule(
             path, f"sign_in{path.replace('/', '_')}_{method}", partial(function, request), methods=[method]
         )
+    _add_errors(routes, front)
+    routes.before_request(lambda: parts.check_host(request.environ))
+    routes.after_request(_remember_language)
+    return routes
 
-    @routes.before_request
-    def check_host() -> None:
-        parts.check_host(request.environ)
+
+def _add_pages(routes: Blueprint, front: _Front, pages: Sequence[Page]) -> None:
+    for page in pages:
+        base = "" if page.name == "overview" else f"/{page.name}"
+        for number, route in enumerate(page.routes):
+            routes.add_url_rule(
+                base + route.path, f"{page.name}_{number}", front.handler(route), methods=[route.method]
+            )
+
+
+def _add_errors(routes: Blueprint, front: _Front) -> None:
+    """What becomes of errors that leave a page."""
 
     @routes.errorhandler(ModerationError)
     def failed(error: ModerationError) -> Response:
@@ -88,14 +96,12 @@ def blueprint(parts: Parts) -> Blueprint:
     def nothing(rest: str) -> Response:
         raise NotFound("There is nothing at this address.")
 
-    @routes.after_request
-    def remember_language(response: Any) -> Any:
-        asked = request.args.get("lang")
-        if asked == _language(request):
-            response.set_cookie(_LANGUAGE_COOKIE, asked, max_age=_YEAR_S, path=ROOT, httponly=True, samesite="Lax")
-        return response
 
-    return routes
+def _remember_language(response: Any) -> Any:
+    asked = request.args.get("lang")
+    if asked == _language(request):
+        response.set_cookie(_LANGUAGE_COOKIE, asked, max_age=_YEAR_S, path=ROOT, httponly=True, samesite="Lax")
+    return response
 
 
 class _Front:

@@ -40,17 +40,7 @@ class Frame:
     def __init__(self, pages: Sequence[Page]) -> None:
         in_navigation = [page for page in pages if page.order is not None]
         self._pages = sorted(in_navigation, key=lambda page: page.order or 0)
-        self._templates = jinja2.Environment(
-            loader=jinja2.PackageLoader("moderation_service.console"),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-        )
-        self._templates.globals.update(
-            address=address, roles=Role, static=static_address, version=__version__, languages=LANGUAGES
-        )
-        self._templates.filters.update(FILTERS)
+        self._templates = _templates()
 
     def text(self, language: str, text: str, **values: object) -> str:
         """A text in this language."""
@@ -97,6 +87,21 @@ class Frame:
         if context["notice"] is not None and "HX-Request" not in request.headers:
             forget_notice(response)
         return response
+
+
+@cache
+def _templates() -> jinja2.Environment:
+    """The templates, which are compiled once for all apps of a process."""
+    made = jinja2.Environment(
+        loader=jinja2.PackageLoader("moderation_service.console"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.globals.update(address=address, roles=Role, static=static_address, version=__version__, languages=LANGUAGES)
+    made.filters.update(FILTERS)
+    return made
 
 
 def _in_language(request: Request, language: str) -> str:

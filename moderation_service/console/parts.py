@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from ..engines.answers import PreparedAnswers
     from ..engines.lists import Lists
+    from ..observability.webhooks import Webhooks
     from ..store.database import Database
 
 __all__ = ["Parts"]
@@ -48,5 +49,7 @@ class Parts:
     """The lists that texts are compared with."""
     refresh_lists: Callable[[], object] | None = None
     """Has a change of the lists in this process at once. Raises StoreUnavailable."""
+    webhooks: Webhooks | None = None
+    """Where events are sent to, if anywhere."""
     answers: PreparedAnswers | None = None
     """The prepared answers; None for none."""

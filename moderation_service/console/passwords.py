@@ -24,7 +24,8 @@ _WAIT_S = 3.0
 
 def hash_password(password: str) -> str:
     """What is kept of a password."""
-    return _hasher().hash(password)
+    with _ONE_AT_A_TIME:
+        return _hasher().hash(password)
 
 
 def is_password(password: str, kept: str | None) -> bool:

@@ -36,7 +36,6 @@ _FORM_COOKIE = "moderation_form"
 _MAX_CHARS = 1024
 _PROVIDER_COOKIE = "moderation_provider"
 _PROVIDER_S = 600
-_MAX_NAME = 64
 
 _Route = tuple[str, str, Callable[[Request], Response]]
 
@@ -95,10 +94,10 @@ class SignIn:
     def _enter(self, request: Request) -> Response:
         self._check_form(request)
         with self._database.write() as connection:
-            role = people.use_link(connection, request.form.get("token", ""), now_ms=now_ms())
-        if role is None:
+            person = people.use_link(connection, request.form.get("token", ""), now_ms=now_ms())
+        if person is None:
             raise Forbidden("This link was used, or is too old. `moderation-service console link` makes another one.")
-        return self._begin(request, Person(people.BY_LINK, role), how="link", target=None)
+        return self._begin(request, person, how="link", target=None)
 
     def _to_provider(self, request: Request) -> Response:
         assert self._provider is not None
@@ -124,7 +123,7 @@ class SignIn:
         with self._database.write() as connection:
             account = self._account_of(connection, claims)
         if account is None:
-            log_event(_log, logging.WARNING, "console_sign_in_refused", subject=claims.subject[:_MAX_NAME])
+            log_event(_log, logging.WARNING, "console_sign_in_refused", subject=claims.subject[: people.MAX_NAME_CHARS])
             raise Forbidden("The provider knows you, and this console does not. An administrator can add you.")
         if account.disabled_at is not None:
             raise Forbidden("This account is disabled.")
@@ -139,7 +138,7 @@ class SignIn:
             return known
         # A name that somebody else has, or the terminal, must not be taken for theirs in the trail.
         mark = hashlib.sha256(f"{claims.issuer}\n{claims.subject}".encode()).hexdigest()[:8]
-        plain = claims.name[:_MAX_NAME]
+        plain = claims.name[: people.MAX_NAME_CHARS]
         for name in (plain, f"{plain} ({mark})") if plain != people.BY_LINK else (f"{plain} ({mark})",):
             added = people.add_person(
                 connection, name, Role(self._new_role), now_ms=now_ms(), issuer=claims.issuer, subject=claims.subject

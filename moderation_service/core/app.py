@@ -10,6 +10,7 @@ import enum
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 __all__ = [
     "DEFAULT_END_USER",
@@ -60,11 +61,18 @@ class Door(enum.Enum):
 
 
 class Window(enum.Enum):
-    """A stretch of time in which requests are counted; its value is its length in seconds."""
+    """A stretch of time in which requests are counted; ordered by `rank`, the shortest first."""
 
     SECOND = 1
     MINUTE = 60
     DAY = 86_400
+
+    seconds: int
+    rank: int
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        self.rank = (1, 60, 86_400).index(seconds)
 
     @property
     def word(self) -> str:
@@ -120,6 +128,8 @@ class App:
     """The policies that it may name, at every door; None: any, where the door lets its caller choose."""
     doors: frozenset[Door] | None = None
     limits: Limits = Limits()
+    lists: tuple[str, ...] = ()
+    """The names of lists that its texts are compared with, whatever the policy."""
     end_user: Sequence[str] = DEFAULT_END_USER
     expires: float | None = None
     is_enabled: bool = True
@@ -153,16 +163,25 @@ def read_end_user(places: Sequence[str], environ: Mapping[str, object], body: ob
     `metadata.user_id`; an object there is looked into for its `id`.
     """
     for place in places:
-        if place.startswith(_HEADER):
-            found = environ.get("HTTP_" + place.removeprefix(_HEADER).upper().replace("-", "_"))
+        header, path = _read_place(place)
+        found: object = body
+        if header is not None:
+            found = environ.get(header)
         else:
-            found = body
-            for part in place.split("."):
-                found = found.get(part) if isinstance(found, Mapping) else None
-            if isinstance(found, Mapping):
+            for part in path:
+                found = found.get(part) if isinstance(found, dict) else None
+            if isinstance(found, dict):
                 found = found.get("id")
         if isinstance(found, int) and not isinstance(found, bool):
             found = str(found)
         if isinstance(found, str) and found.strip():
             return found.strip()[:_MAX_USER_CHARS]
     return None
+
+
+@lru_cache(maxsize=1024)
+def _read_place(place: str) -> tuple[str | None, tuple[str, ...]]:
+    """The header's name in a request's environment; else the path of a field."""
+    if place.startswith(_HEADER):
+        return "HTTP_" + place.removeprefix(_HEADER).upper().replace("-", "_"), ()
+    return None, tuple(place.split("."))

@@ -12,7 +12,9 @@ from typing import Any
 
 import orjson
 
-__all__ = ["read_json", "write_json"]
+__all__ = ["is_too_deep", "read_json", "write_json"]
+
+_MAX_DEPTH = 100
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
@@ -23,6 +25,22 @@ def read_json(content: bytes) -> Any:
         return orjson.loads(content)
     except orjson.JSONDecodeError:
         return json.loads(content)
+
+
+def is_too_deep(value: object, content: bytes) -> bool:
+    """Whether a value is nested too deep for code that walks through it by recursion; `content` is its text.
+
+    A text with few brackets, as most are, needs no look at the value.
+    """
+    if content.count(b"{") + content.count(b"[") <= _MAX_DEPTH:
+        return False
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        inner = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level = [one for group in inner for one in group if isinstance(one, (dict, list))]
+        if not level:
+            return False
+    return True
 
 
 def write_json(value: object) -> bytes:

@@ -14,20 +14,26 @@ class KeyedHashes:
 
     def __init__(self, key: bytes) -> None:
         # BLAKE2b takes 64 bytes at most.
-        self._key = hashlib.sha256(key).digest()
+        own = hashlib.sha256(key).digest()
+        # Begun once for each purpose: to take in the key is half of the work.
+        self._text, self._user, self._session = (
+            hashlib.blake2b(key=own, person=purpose, digest_size=_BYTES) for purpose in (b"text", b"user", b"session")
+        )
 
     def text(self, text: str) -> bytes:
         """Of a judged text, without the white space around it: people copy some along."""
-        return self._of(b"text", text.strip())
+        return _digest(self._text, text.strip())
 
     def user(self, app: str, user: str) -> bytes:
         """Of the id that an app has for an end user; equal ids of two apps are two people."""
-        return self._of(b"user", f"{len(app)} {app}{user}")
+        return _digest(self._user, f"{len(app)} {app}{user}")
 
     def session(self, secret: str) -> bytes:
         """Of a session's secret: the mark of those that were begun here."""
-        return self._of(b"session", secret)
+        return _digest(self._session, secret)
 
-    def _of(self, purpose: bytes, text: str) -> bytes:
-        content = text.encode("utf-8", "surrogatepass")
-        return hashlib.blake2b(content, key=self._key, person=purpose, digest_size=_BYTES).digest()
+
+def _digest(begun: hashlib.blake2b, text: str) -> bytes:
+    made = begun.copy()
+    made.update(text.encode("utf-8", "surrogatepass"))
+    return made.digest()

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Protocol
 
@@ -19,7 +19,7 @@ from .list_entry import Entry, Side
 from .policy import Policy
 from .verdict import Action, ListedBy, Severity, Span, Target, Verdict
 
-__all__ = ["ENGINE", "Excuse", "Hit", "ListSource", "Listing", "Places", "listed_verdict"]
+__all__ = ["ENGINE", "Attached", "Excuse", "Hit", "ListSource", "Listing", "Places", "listed_verdict"]
 
 ENGINE = "lists"
 """What a decision by a list names as its engine."""
@@ -110,11 +110,19 @@ class Places:
         return self._ends[count - 1] if count else -1
 
 
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """The lists that count without being named: by policy, and by app."""
+
+    policies: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    apps: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
 class ListSource(Protocol):
     """Compares texts with lists. Safe to use from many threads; never raises for a text."""
 
     def names(self, policy: Policy) -> Sequence[str]:
-        """The names of the lists that texts under this policy are compared with."""
+        """The names of the lists that texts under this policy are compared with, those of the app that asks too."""
 
     def find(self, names: Sequence[str], target: Target, text: str, *, is_open: bool) -> Listing | None:
         """What the lists of these names say of a text; None for nothing.

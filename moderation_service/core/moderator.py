@@ -1,4 +1,4 @@
-"""The pipeline: cache -> engine -> fail mode -> policy -> record. Every wire comes through here."""
+"""The pipeline: lists -> cache -> engine -> fail mode -> policy -> record. Every wire comes through here."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from time import monotonic, perf_counter
 from typing import Protocol
 
 from ..errors import AuditUnavailable, EngineError, EngineUnavailable, FailureReason, ModerationError
-from ..ids import random_hex
+from ..ids import ordered_hex
 from .cascade import Sureness
 from .conversation import Conversation
 from .engine import Deadline, Engine, SurenessEngine
@@ -21,7 +21,7 @@ from .policy import OnFailure, Policy, Rules
 from .prepared_answer import AnswerSource
 from .verdict import Action, Category, Decision, Detail, Verdict
 from .verdict_cache import Fingerprint, VerdictCache
-from .what_if import Judged, would_act
+from .what_if import would_have_acted
 
 __all__ = ["After", "Check", "Moderator", "Observer", "Outcome", "Record"]
 
@@ -330,7 +330,7 @@ class Moderator:
             failed = found.error.reason if isinstance(found.error, EngineError) else FailureReason.UNAVAILABLE
             reason = failed.value
         return Decision(
-            id="mod_" + random_hex(24),
+            id="mod_" + ordered_hex(24),
             target=target,
             verdict=verdict,
             action=action,
@@ -348,13 +348,13 @@ class Moderator:
 
 def _shadow(check: Check, found: Found, *, has_failed: bool) -> tuple[Action | None, ...]:
     """What the policy's shadow policies would have done."""
-    judged = Judged.of(
-        check.conversation.target,
+    chat = check.conversation
+    return would_have_acted(
+        check.policy.shadow,
+        chat.target,
         found.verdict,
         detail=_detail(check),
-        tool=check.conversation.tool,
+        tool=chat.tool,
         has_failed=has_failed,
         by_fallback=found.degraded,
     )
-    actions = (would_act(policy, judged) for policy in check.policy.shadow)
-    return tuple(action if isinstance(action, Action) else None for action in actions)

@@ -23,10 +23,11 @@ import fnmatch
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from ..errors import Forbidden, InvalidRequest
+from .app import App
 from .escalation import Escalation
 from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 
@@ -261,6 +262,8 @@ class Policy:
     """The names of the lists that its texts are compared with."""
     answers: Mapping[Category, Mapping[str, str]] = field(default_factory=dict)
     """What is shown in place of the message for a category, by language."""
+    app: App | None = field(default=None, repr=False, compare=False)
+    """Who asks under it, which is no part of what it says: lists may count for one app alone."""
 
     def for_tool(self, tool: str) -> ToolRules | None:
         """The rules of its own that this tool has, if any."""
@@ -333,9 +336,10 @@ class Policies:
         """Whether the operator has named those that this caller may use, which then are free to be chosen from."""
         return self._granted is not None
 
-    def of_app(self, *, names: Collection[str] | None, default: str | None) -> Policies:
-        """The policies as an app may use them: only those of `names`, if there are any, and its own default."""
-        own = Policies(self._policies, default=default or self.default, granted=names)
+    def of_app(self, app: App) -> Policies:
+        """The policies as an app may use them: only those that it names, if it does, and its own default."""
+        policies = {name: replace(policy, app=app) for name, policy in self._policies.items()}
+        own = Policies(policies, default=app.policy or self.default, granted=app.policies)
         own.lists_of = self.lists_of
         return own
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -28,7 +29,16 @@ from .conversation import Conversation
 from .neutralise import neutralise
 from .verdict import Category, PartRead, Scores, Severity, Target, strictest
 
-__all__ = ["SAFE_ANSWER", "Answer", "chat_messages", "read_answer", "read_label", "read_scores", "weighed"]
+__all__ = [
+    "SAFE_ANSWER",
+    "Answer",
+    "chat_messages",
+    "is_harmful",
+    "read_answer",
+    "read_label",
+    "read_scores",
+    "weighed",
+]
 
 SAFE_ANSWER = "Safety: Safe"
 """How every safe answer begins. For a prompt nothing unknown can follow, so a server may stop here."""
@@ -48,7 +58,11 @@ _THINK_BLOCK = re.compile(r"\s*<think>.*?</think>", re.DOTALL)
 _LABEL_START = re.compile(r"Safety:[ \t]*")
 # Read generously: a harmful label counts in any case, behind a sentence, in Markdown. Bounded repeats keep it linear.
 _SAFETY_LINE = re.compile(r"safety[*_`\"' \t]{0,8}[:\uff1a=]\s{0,8}([^\n]{0,200})", re.IGNORECASE)
-_BARE_LABEL = re.compile(r"\W{0,8}((?:unsafe|controversial))\W{0,8}(?:\n|\Z)", re.IGNORECASE)
+# Without a name that is known, a label counts where a line ends with it: `Verdict: Unsafe`, `| Safety | Unsafe |`.
+_BARE_LABEL = re.compile(
+    r"(?<![^\W_])(unsafe|controversial)\b(?:[\W_]{0,16}|</?\w{1,16}>){0,2}$", re.IGNORECASE | re.MULTILINE
+)
+_UNSEEN = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 _CATEGORIES_LINE = re.compile(r"categor(?:y|ies)[*_`\"' \t]{0,8}[:\uff1a]([^\n]{0,1000})", re.IGNORECASE)
 _REFUSAL_LINE = re.compile(r"refusal[*_`\"' \t]{0,8}[:\uff1a][*_`\"' \t]{0,8}(yes|no)\b", re.IGNORECASE)
 _LABEL_WORD = re.compile(r"[^\W_]+")
@@ -97,6 +111,11 @@ def read_answer(text: str, *, target: Target, is_cut: bool = False) -> Answer:
         if harmful is None:
             raise
         return harmful
+
+
+def is_harmful(text: str) -> bool:
+    """Whether a text says a harmful label, wherever it is from."""
+    return _harmful_label(text) is not None
 
 
 def read_label(text: str) -> Answer | None:
@@ -217,7 +236,7 @@ def _read_harmful(text: str, *, target: Target, is_cut: bool) -> Answer | None:
     severity = _harmful_label(text)
     if severity is None:
         return None
-    text = _CONTROL_TOKEN.sub("", text)
+    text = _CONTROL_TOKEN.sub("", _plainly(text))
     parts = {PartRead.CUT} if is_cut else set()
     labels = [match.group(1).strip() for match in _SAFETY_LINE.finditer(text)]
     if len({label.casefold() for label in labels}) > 1:
@@ -239,13 +258,17 @@ def _read_harmful(text: str, *, target: Target, is_cut: bool) -> Answer | None:
 
 def _harmful_label(text: str) -> Severity | None:
     """The strictest label of the text's Safety lines, or its first line, if it is not safe; read generously."""
-    text = _without_think_block(text)
+    text = _plainly(_without_think_block(text))
     lines = [match.group(1) for match in _SAFETY_LINE.finditer(text)]
-    if (bare := _BARE_LABEL.match(text)) is not None:
-        lines.append(bare.group(1))
+    lines += [match.group(1) for match in _BARE_LABEL.finditer(text)]
     words = (word.capitalize() for line in lines for word in _LABEL_WORD.findall(line))
     found = strictest(_LABELS[word] for word in words if word in _LABELS)
     return None if found is Severity.SAFE else found
+
+
+def _plainly(text: str) -> str:
+    """Letters of full width as plain ones, without characters that show nothing."""
+    return text if text.isascii() else _UNSEEN.sub("", unicodedata.normalize("NFKC", text))
 
 
 def _categories_found(text: str, *, target: Target) -> tuple[tuple[Category, ...], bool]:

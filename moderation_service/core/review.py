@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from .policy import Rules
 from .verdict import Severity
 
-__all__ = ["Agreement", "Answer", "Why", "agreement", "distance_to_a_threshold", "is_sampled"]
+__all__ = ["SAMPLE_DIGITS", "Agreement", "Answer", "Why", "agreement", "distance_to_a_threshold", "is_sampled"]
 
-_SAMPLE_DIGITS = 4
+SAMPLE_DIGITS = slice(8, 12)
+"""Which digits of a decision's id say whether it is looked at by chance. Those before are its time."""
 
 
 class Why(enum.Enum):
@@ -58,9 +59,9 @@ def distance_to_a_threshold(rules: Rules, *, unsafe: float | None, flagged: floa
 
 
 def is_sampled(decision_id: str, share: float) -> bool:
-    """Whether a decision is among the share that is looked at by chance. Its id is random hex digits behind `mod_`."""
-    digits = decision_id.removeprefix("mod_")[:_SAMPLE_DIGITS]
-    return digits < f"{round(share * 16**_SAMPLE_DIGITS):0{_SAMPLE_DIGITS}x}" or share >= 1.0
+    """Whether a decision is among the share that is looked at by chance, which is told by digits of its id."""
+    digits = decision_id.removeprefix("mod_")[SAMPLE_DIGITS]
+    return digits < f"{round(share * 16**4):04x}" or share >= 1.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ other policy would have asked for; then the answer is a `Doubt`, never a guess.
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from .policy import OnFailure, Policy, Rules
 from .verdict import Action, Category, Coverage, Detail, PartRead, Severity, Target, Verdict
 
-__all__ = ["Doubt", "Judged", "would_act"]
+__all__ = ["Doubt", "Judged", "would_act", "would_have_acted"]
 
 
 class Doubt(enum.Enum):
@@ -90,6 +90,30 @@ def would_act(policy: Policy, judged: Judged) -> Action | Doubt:
     if len(found) == 1:
         return found.pop()
     return next((one for one in Doubt if one in found), Doubt.TOOL)
+
+
+def would_have_acted(
+    policies: Sequence[Policy],
+    target: Target,
+    verdict: Verdict | None,
+    *,
+    detail: Detail,
+    tool: str | None,
+    has_failed: bool,
+    by_fallback: bool,
+) -> tuple[Action | None, ...]:
+    """The actions of policies that only watch, on a text at the moment it is decided on; None where it can't be known.
+
+    The fields are those of `Judged.of`, which is made only where a verdict does not say it all: this is asked of each
+    text.
+    """
+    if verdict is not None and not has_failed:
+        rules = [policy.rules_for(target, tool) for policy in policies]
+        if detail is Detail.FULL or not any(one.needs_categories for one in rules):
+            return tuple([one.action(verdict) for one in rules])
+    judged = Judged.of(target, verdict, detail=detail, tool=tool, has_failed=has_failed, by_fallback=by_fallback)
+    actions = (would_act(policy, judged) for policy in policies)
+    return tuple(action if isinstance(action, Action) else None for action in actions)
 
 
 def _rules(policy: Policy, judged: Judged) -> Iterator[Rules]:

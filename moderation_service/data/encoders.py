@@ -122,7 +122,6 @@ class _RowsAsJson(_Packed):
 
     def __init__(self, dataset: Files, labels: NewColumns) -> None:
         first = dataset.files[0]
-        self._is_csv = isinstance(first, CsvFile)
         self._source = f"{labels.prefix}source"
         if isinstance(first, CsvFile) and first.twice:
             raise DataError(f"{first.name}: has two columns with the name {first.twice[0]}; JSON can have one only.")

@@ -16,7 +16,7 @@ from ..errors import ConfigurationError
 
 if TYPE_CHECKING:
     from .answers import PreparedAnswers
-    from .cascade import EngineEvents
+    from .cascade import EngineEvents, Watched
     from .lists import Lists
     from .lite.engine import LiteEngine
     from .stream import StreamEngine
@@ -31,12 +31,14 @@ def create_engine(
     events: EngineEvents | None = None,
     outgoing: Callable[[], bytes] | None = None,
     sharers: Callable[[], int] | None = None,
+    watched: Watched | None = None,
 ) -> Engine:
     """The engine that the settings name; `events` is told how its servers are doing.
 
     `outgoing` gives header lines that verdict calls to a model server carry besides their own, such as `traceparent`.
     `sharers` says how many processes are known to ask the same servers; without it there is no bound on the calls of
-    each (`upstream_replica_calls`), as for a command that has them to itself.
+    each (`upstream_replica_calls`), as for a command that has them to itself. `watched` is put around each model of a
+    cascade.
 
     Each is imported only when it is used. Raises ConfigurationError.
     """
@@ -47,7 +49,7 @@ def create_engine(
     if settings.engine == "cascade":
         from . import cascade
 
-        return cascade.create(settings, events=events, outgoing=outgoing, sharers=sharers)
+        return cascade.create(settings, events=events, outgoing=outgoing, sharers=sharers, watched=watched)
     if settings.engine == "stream":
         from . import stream
 

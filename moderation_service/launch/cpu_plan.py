@@ -42,12 +42,6 @@ class CpuPlan:
     """Of the disk that the cache is on."""
 
     @property
-    def fetched_bytes(self) -> int:
-        """What the network has to bring."""
-        needs = self.engine.needs(self.guard, self.load)
-        return needs.fetched * self.missing.environment + self.guard.weights_bytes * self.missing.model
-
-    @property
     def disk_bytes(self) -> int:
         """What the disk has to take."""
         needs = self.engine.needs(self.guard, self.load)

@@ -8,20 +8,18 @@ from __future__ import annotations
 
 import enum
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
 
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.multiprocess import MultiProcessCollector
-from prometheus_client.registry import Collector
 
 from ..core.cascade import Up
 from ..core.listing import ENGINE as LISTS
 from ..core.moderator import Check
 from ..core.verdict import Coverage, Decision, Severity
 from ..errors import ModerationError
-from .process_metrics import ProcessCollector
+from .process_metrics import ProcessCollector, ReadyCollector
 from .request_context import request_context
 
 __all__ = ["METRIC_NAMES", "Metrics"]
@@ -31,6 +29,7 @@ _PREFIX = "moderation"
 # People may make apps as long as the service runs; beyond so many, what they do is counted together.
 _MAX_APP_CHILDREN = 5000
 _OTHER_APPS = "other"
+_M = TypeVar("_M", Counter, Histogram)
 _CHAT_ENDS = ("answered", "blocked_prompt", "blocked_answer", "refused", "client_gone")
 
 METRIC_NAMES = (
@@ -63,6 +62,7 @@ METRIC_NAMES = (
     "moderation_cascade_compared_total",
     "moderation_cluster_memory_failures_total",
     "moderation_cluster_memory_away",
+    "moderation_cluster_memory_reads_total",
     "moderation_rewards_total",
     "moderation_app_requests_total",
     "moderation_app_decisions_total",
@@ -110,7 +110,8 @@ class Metrics:
         # Looking a labelled child up costs more than counting; the hot ones are remembered.
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
-        self._call_children: dict[tuple[Histogram, str], Histogram] = {}
+        # Finding the child of some labels costs more than counting.
+        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
         self._app_children: dict[tuple[Counter, str, str], Counter] = {}
 
     def _make_for_decisions(self, make: Any) -> None:
@@ -160,6 +161,7 @@ class Metrics:
                                  ["texts", "small", "large"], **make)  # fmt: skip
         self._cluster_failures = Counter("cluster_memory_failures", "Calls to the cluster memory without a result.",
                                          ["reason"], **make)  # fmt: skip
+        self._cluster_reads = Counter("cluster_memory_reads", "Values asked of the cluster memory.", ["result"], **make)
         self._cluster_away = Gauge("cluster_memory_away", "Workers that do without the cluster memory.",
                                    multiprocess_mode="livesum", **make)  # fmt: skip
 
@@ -240,7 +242,7 @@ class Metrics:
             self._degraded.labels(decision.policy).inc()
         for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):
             word = "unknown" if would is None else would.value
-            self._shadow.labels(decision.policy, shadow.name, decision.action.value, word).inc()
+            self._labelled(self._shadow, decision.policy, shadow.name, decision.action.value, word).inc()
         if verdict is not None:
             if verdict.coverage not in (None, Coverage.FULL):
                 self._uncovered.labels(verdict.engine, verdict.coverage.value).inc()
@@ -257,21 +259,21 @@ class Metrics:
 
     def engine_called(self, engine: str, seconds: float, failures: int, verdicts: int) -> None:
         """Record one call to an engine."""
-        self._call_timer(self._engine, engine).observe(seconds)
+        self._labelled(self._engine, engine).observe(seconds)
         if failures:
             self._engine_failures.labels(engine).inc(failures)
 
     def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
         """Record one call to a model server; `replica` is its configured host and port."""
-        self._call_timer(self._upstream, replica).observe(seconds)
+        self._labelled(self._upstream, replica).observe(seconds)
         if outcome not in ("ok", "too_long"):
             self._upstream_failures.labels(replica, outcome).inc()
 
-    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+    def upstream_ejected(self, replica: str, *, is_ejected: bool) -> None:
         """A model server was taken out of use by this worker, or came back."""
         self._upstream_ejected.labels(replica).set(int(is_ejected))
 
-    def cascade_decided(self, by_small: bool) -> None:
+    def cascade_decided(self, *, by_small: bool) -> None:
         """A text got its verdict from one of the two models of the engine `cascade`."""
         self._cascade.labels("small" if by_small else "large").inc()
 
@@ -287,14 +289,17 @@ class Metrics:
         """A call to the cluster memory failed, or gave a value that is none of ours."""
         self._cluster_failures.labels(reason).inc()
 
-    def cluster_away(self, is_away: bool) -> None:
+    def cluster_read(self, *, is_found: bool) -> None:
+        """The cluster memory was asked for a value, and has answered."""
+        self._cluster_reads.labels("found" if is_found else "missing").inc()
+
+    def cluster_away(self, *, is_away: bool) -> None:
         """This worker does without the cluster memory, or uses it again."""
         self._cluster_away.set(int(is_away))
 
-    def _call_timer(self, timer: Histogram, label: str) -> Histogram:
-        child = self._call_children.get((timer, label))
-        if child is None:
-            child = self._call_children[timer, label] = timer.labels(label)
+    def _labelled(self, metric: _M, *words: str) -> _M:
+        key = metric, words
+        child: _M = self._children.get(key) or self._children.setdefault(key, metric.labels(*words))
         return child
 
     def rewarded(self, found: Mapping[str, int]) -> None:
@@ -371,7 +376,7 @@ class Metrics:
         ready = CollectorRegistry()
         if is_ready is not None:
             # Made for this answer only: kept with the others, it would be summed up over the workers too.
-            ready.register(_Ready(is_ready))
+            ready.register(ReadyCollector(is_ready))
         return generate_latest(ready) + generate_latest(self._collected())
 
     def _collected(self) -> CollectorRegistry:
@@ -382,17 +387,6 @@ class Metrics:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
         return registry
-
-
-class _Ready(Collector):
-    """Whether a verdict can be had, as the process knows that answers."""
-
-    def __init__(self, is_ready: bool) -> None:
-        self._is_ready = is_ready
-
-    def collect(self) -> Iterator[Metric]:
-        text = "1 while a verdict can be had, 0 while /readyz says no."
-        yield GaugeMetricFamily("moderation_ready", text, value=int(self._is_ready))
 
 
 def _is_multiprocess() -> bool:

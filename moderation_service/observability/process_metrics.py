@@ -16,7 +16,7 @@ from pathlib import Path
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["ProcessCollector"]
+__all__ = ["ProcessCollector", "ReadyCollector"]
 
 _PROC = Path("/proc")
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -96,3 +96,14 @@ def _memory_bytes(folder: Path) -> int | None:
 def _boot_time_s() -> float:
     with (_PROC / "stat").open() as lines:
         return next(float(line.split()[1]) for line in lines if line.startswith("btime "))
+
+
+class ReadyCollector(Collector):
+    """Whether a verdict can be had, as the process knows that answers."""
+
+    def __init__(self, is_ready: bool) -> None:
+        self._is_ready = is_ready
+
+    def collect(self) -> Iterator[Metric]:
+        text = "1 while a verdict can be had, 0 while /readyz says no."
+        yield GaugeMetricFamily("moderation_ready", text, value=int(self._is_ready))

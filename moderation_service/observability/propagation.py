@@ -13,8 +13,10 @@ from .tracing import Tracing
 __all__ = ["caller_trace", "outgoing_lines", "trace_headers"]
 
 _NO_TRACE: Mapping[str, str] = {}
-# W3C Trace Context, sections 3.2.2 and 3.3.1.
-_TRACEPARENT = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
+# W3C Trace Context, sections 3.2.2, 3.2.4 and 3.3.1. Versions to come may say more behind the flags.
+_TRACEPARENT = re.compile(
+    r"(?!ff)(?P<version>[0-9a-f]{2})-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?P<more>-[!-~]{1,400})?"
+)
 _TRACESTATE = re.compile(r"[ -~]{1,512}")
 
 caller_trace: ContextVar[Mapping[str, str]] = ContextVar("caller_trace", default=_NO_TRACE)
@@ -23,9 +25,10 @@ caller_trace: ContextVar[Mapping[str, str]] = ContextVar("caller_trace", default
 
 def trace_headers(traceparent: str | None, tracestate: str | None) -> Mapping[str, str]:
     """The headers of a caller's trace as they may be passed on; none unless the first is valid."""
-    if not traceparent or not _TRACEPARENT.fullmatch(traceparent):
+    match = _TRACEPARENT.fullmatch(traceparent or "")
+    if match is None or (match["version"] == "00" and match["more"]):
         return _NO_TRACE
-    found = {"traceparent": traceparent}
+    found = {"traceparent": match[0]}
     if tracestate and _TRACESTATE.fullmatch(tracestate):
         found["tracestate"] = tracestate
     return found

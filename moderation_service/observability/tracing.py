@@ -80,12 +80,12 @@ class Tracing:
         )
         return found
 
-    def begin_chat(self) -> tuple[Any, Mapping[str, str]]:
-        """A span for one call to the guarded chat model, and the headers by which its server learns of it.
+    def begin_chat(self, name: str) -> tuple[Any, Mapping[str, str]]:
+        """A span for one call to the guarded chat model's server, and the headers by which that learns of it.
 
         It is to be ended by the caller, which may be in another thread by then.
         """
-        span = self._here().start_span("chat", kind=self._trace.SpanKind.CLIENT)
+        span = self._here().start_span(name, kind=self._trace.SpanKind.CLIENT)
         carrier: dict[str, str] = {}
         self._propagator.inject(carrier, context=self._trace.set_span_in_context(span))
         return span, carrier
@@ -135,8 +135,9 @@ class Tracing:
 class _TracedEngine:
     """Another engine, with a span around every call."""
 
-    def __init__(self, engine: Engine, tracing: Tracing, *, is_remote: bool) -> None:
+    def __init__(self, engine: Engine, part: str | None, *, tracing: Tracing, is_remote: bool) -> None:
         self._engine = engine
+        self._part = {} if part is None else {"moderation.part": part}
         self._tracing = tracing
         self._is_remote = is_remote
 
@@ -186,6 +187,7 @@ class _TracedEngine:
             "moderation.detail": detail.value,
             "moderation.items": len(answers),
             "moderation.failures": len(errors),
+            **self._part,
         }
         span.set_attributes(attributes)
         if errors:
@@ -195,8 +197,10 @@ class _TracedEngine:
 class _TracedSurenessEngine(_TracedEngine):
     """The same for an engine to which the rules of a check make a difference."""
 
-    def __init__(self, engine: Engine, others: SurenessEngine, tracing: Tracing, *, is_remote: bool) -> None:
-        super().__init__(engine, tracing, is_remote=is_remote)
+    def __init__(
+        self, engine: Engine, others: SurenessEngine, part: str | None, *, tracing: Tracing, is_remote: bool
+    ) -> None:
+        super().__init__(engine, part, tracing=tracing, is_remote=is_remote)
         self._others = others
 
     def judge_with(
@@ -214,8 +218,8 @@ class _TracedSurenessEngine(_TracedEngine):
         return self._others.suffices(verdict, sureness)
 
 
-def traced(engine: Engine, tracing: Tracing, *, is_remote: bool) -> Engine:
-    """The engine with a span around every call."""
+def traced(engine: Engine, part: str | None = None, *, tracing: Tracing, is_remote: bool) -> Engine:
+    """The engine with a span around every call; `part` says which part of another engine it is."""
     if isinstance(engine, SurenessEngine):
-        return _TracedSurenessEngine(engine, engine, tracing, is_remote=is_remote)
-    return _TracedEngine(engine, tracing, is_remote=is_remote)
+        return _TracedSurenessEngine(engine, engine, part, tracing=tracing, is_remote=is_remote)
+    return _TracedEngine(engine, part, tracing=tracing, is_remote=is_remote)

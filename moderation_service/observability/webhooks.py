@@ -17,19 +17,19 @@ import logging
 import queue
 import ssl
 import threading
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from time import monotonic, time
 from typing import Protocol
 from urllib.parse import SplitResult, urlsplit
 
-from ..config.webhook_settings import WEBHOOK_EVENTS
-from ..errors import ConfigurationError
+from ..config.webhook_settings import WEBHOOK_EVENTS, WEBHOOK_KEPT_S
+from ..errors import ConfigurationError, ModerationError
 from ..ids import random_hex
 from .logs import log_event
 
-__all__ = ["SECRET_PREFIX", "WebhookEvents", "Webhooks", "signature", "signing_key"]
+__all__ = ["SECRET_PREFIX", "Message", "Outbox", "WebhookEvents", "Webhooks", "signature", "signing_key"]
 
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what stands before a key, not a key
 _log = logging.getLogger("moderation.webhooks")
@@ -41,8 +41,14 @@ _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 1.0, 60.0
 _TIMEOUT_S = 5.0
 # What a process that ends gives the messages that still wait.
 _FAREWELL_S = 2.0
+# With an outbox: how often it is looked at, how many are sent in one go, and the longest pause.
+_LOOK_EVERY_S = 5.0
+_AT_ONCE = 10
+_LONGEST_KEPT_PAUSE_S = 3600.0
 _MIN_SECRET_BYTES = 16
 _WORTH_REPEATING = frozenset({408, 425, 429})
+# It is away, or a newer program has changed its tables.
+_NO_DATABASE = (ModerationError, ConfigurationError)
 
 
 class WebhookEvents(Protocol):
@@ -53,12 +59,50 @@ class WebhookEvents(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class _Message:
+class Message:
     """One event on its way; the id stays the same through all attempts, so a receiver can tell a repetition."""
 
     event: str
     id: str
     body: bytes
+    at_ms: int
+    attempts: int = 0
+
+
+class Outbox(Protocol):
+    """Where messages wait that could not be delivered at once, beyond the life of a process.
+
+    All raise StoreUnavailable.
+    """
+
+    def keep(self, messages: Sequence[Message], *, next_at_ms: int) -> int:
+        """Keep messages for a later attempt; for how many of them, from the first on, there was room."""
+
+    def take(self, most: int) -> list[Message]:
+        """Those that are due; nobody else has them meanwhile."""
+
+    def put_off(self, messages: Sequence[Message], *, next_at_ms: int) -> None:
+        """Give back what was taken, for a later attempt."""
+
+    def remove(self, message_id: str) -> None:
+        """Forget one that was taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What came of one: the status, None where there was none, and for how long the receiver asks us to wait."""
+
+    status: int | None
+    retry_after_s: float = 0.0
+
+    @property
+    def has_arrived(self) -> bool:
+        return self.status is not None and 200 <= self.status < 300
+
+    @property
+    def is_final(self) -> bool:
+        """Whether another attempt would bring nothing else."""
+        return self.status is not None and self.status < 500 and self.status not in _WORTH_REPEATING
 
 
 def signing_key(secret: str) -> bytes:
@@ -83,9 +127,10 @@ def signature(key: bytes, *, message_id: str, timestamp_s: int, body: bytes) -> 
 class Webhooks:
     """Sends events of the kinds that are wanted. Safe to use from many threads.
 
-    The thread that sends starts with the first event, in the process that has it.
+    The thread that sends starts with the first event, in the process that has it; with an `outbox`, which keeps what a
+    receiver does not take at once, `open` starts it.
 
-    `first_pause_s` and `most_waiting` are for tests.
+    `first_pause_s`, `most_waiting` and `look_every_s` are for tests.
     """
 
     def __init__(
@@ -95,8 +140,10 @@ class Webhooks:
         secret: str | None,
         wanted: tuple[str, ...],
         events: WebhookEvents,
+        outbox: Outbox | None = None,
         first_pause_s: float = _FIRST_PAUSE_S,
         most_waiting: int = _MOST_WAITING,
+        look_every_s: float = _LOOK_EVERY_S,
     ) -> None:
         self._address = _address(url)
         # Made once: it reads all certificates of this machine.
@@ -108,7 +155,10 @@ class Webhooks:
         self.wanted = frozenset(wanted)
         self._events = events
         self._first_pause_s = first_pause_s
-        self._waiting: queue.Queue[_Message | None] = queue.Queue(most_waiting)
+        self._outbox = outbox
+        self._look_every_s = look_every_s
+        self._look_at = 0.0
+        self._waiting: queue.Queue[Message | None] = queue.Queue(most_waiting)
         self._starting = threading.Lock()
         self._thread: threading.Thread | None = None
         self._is_ending = threading.Event()
@@ -120,7 +170,7 @@ class Webhooks:
             return
         moment = datetime.now(UTC).isoformat(timespec="milliseconds")
         document = {"type": f"moderation.{event}", "timestamp": moment, "text": _escaped(text), "data": dict(data)}
-        message = _Message(event, f"msg_{random_hex(24)}", json.dumps(document).encode())
+        message = Message(event, f"msg_{random_hex(24)}", json.dumps(document).encode(), int(time() * 1000))
         try:
             self._waiting.put_nowait(message)
         except queue.Full:
@@ -129,8 +179,13 @@ class Webhooks:
         if self._thread is None:
             self._start()
 
+    def open(self) -> None:
+        """Begin with what an earlier process has left, if there is an outbox; once per process."""
+        if self._outbox is not None:
+            self._start()
+
     def close(self) -> None:
-        """Give what waits a last chance, without pauses and for a bounded time."""
+        """Give what waits a last chance, without pauses and for a bounded time; an outbox keeps the rest."""
         if self._thread is None:
             return
         self._ends_at = monotonic() + _FAREWELL_S
@@ -148,49 +203,119 @@ class Webhooks:
 
     def _run(self) -> None:
         while True:
+            message = None
             try:
-                message = self._waiting.get(block=not self._is_ending.is_set())
+                message = self._next()
             except queue.Empty:
-                return
+                if self._is_ending.is_set():
+                    return
+            if self._outbox is not None and monotonic() >= self._look_at and not self._is_ending.is_set():
+                self._look_at = monotonic() + self._look_every_s
+                self._send_kept(self._outbox)
             if message is None:
                 continue
-            if monotonic() > self._ends_at:
+            if monotonic() <= self._ends_at:
+                self._deliver(message)
+            elif not self._kept(message, pause_s=0.0):
                 self._events.webhook_sent(message.event, "dropped")
-                continue
-            self._deliver(message)
 
-    def _deliver(self, message: _Message) -> None:
+    def _next(self) -> Message | None:
+        if self._is_ending.is_set():
+            return self._waiting.get_nowait()
+        if self._outbox is None:
+            return self._waiting.get()
+        return self._waiting.get(timeout=max(0.0, self._look_at - monotonic()))
+
+    def _deliver(self, message: Message) -> None:
         pause_s = self._first_pause_s
         for attempt in range(1, _ATTEMPTS + 1):
-            status, retry_after_s = self._post(message)
-            if status is not None and 200 <= status < 300:
-                self._events.webhook_sent(message.event, "delivered")
+            done = self._attempt(message)
+            if done.has_arrived:
                 return
-            is_worth_it = status is None or status >= 500 or status in _WORTH_REPEATING
-            if not is_worth_it or attempt == _ATTEMPTS:
+            wait_s = min(max(pause_s, done.retry_after_s), _LONGEST_PAUSE_S)
+            if not done.is_final and self._kept(replace(message, attempts=attempt), pause_s=wait_s):
+                # What comes meanwhile is kept in one go.
+                self._is_ending.wait(self._first_pause_s)
+                return
+            if done.is_final or attempt == _ATTEMPTS:
                 break
-            if self._is_ending.wait(min(max(pause_s, retry_after_s), _LONGEST_PAUSE_S)):
+            if self._is_ending.wait(wait_s):
                 if monotonic() > self._ends_at:
                     break
                 continue
             pause_s *= 4
+        self._failed(message, done)
+
+    def _kept(self, message: Message, *, pause_s: float) -> bool:
+        """Put a message into the outbox, and what waits behind it too: no kill can lose it there. False without one."""
+        if self._outbox is None:
+            return False
+        rest: list[Message] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                if (one := self._waiting.get_nowait()) is not None:
+                    rest.append(one)
+        try:
+            kept = self._outbox.keep([message, *rest], next_at_ms=_later(pause_s))
+        except _NO_DATABASE:
+            for index, one in enumerate(rest):
+                try:
+                    self._waiting.put_nowait(one)
+                except queue.Full:
+                    self._drop(rest[index:])
+                    break
+            return False
+        self._drop([message, *rest][kept:])
+        return True
+
+    def _send_kept(self, outbox: Outbox) -> None:
+        """Send what is due of the outbox; as soon as the receiver turns out to be away, the rest waits on."""
+        with contextlib.suppress(*_NO_DATABASE):  # those that were taken come again
+            taken = outbox.take(_AT_ONCE)
+            for index, message in enumerate(taken):
+                if self._is_ending.is_set():
+                    outbox.put_off(taken[index:], next_at_ms=_later(0.0))
+                    return
+                done = self._attempt(message)
+                if not done.has_arrived and not done.is_final and message.at_ms > _later(-WEBHOOK_KEPT_S):
+                    pause_s = min(self._first_pause_s * 4.0 ** min(message.attempts, 10), _LONGEST_KEPT_PAUSE_S)
+                    pause_s = max(pause_s, min(done.retry_after_s, _LONGEST_PAUSE_S))
+                    again = replace(message, attempts=message.attempts + 1)
+                    outbox.put_off([again], next_at_ms=_later(pause_s))
+                    outbox.put_off(taken[index + 1 :], next_at_ms=_later(self._first_pause_s))
+                    return
+                outbox.remove(message.id)
+                if not done.has_arrived:
+                    self._failed(message, done)
+            if len(taken) == _AT_ONCE:
+                self._look_at = 0.0
+
+    def _attempt(self, message: Message) -> _Attempt:
+        done = self._post(message)
+        if done.has_arrived:
+            self._events.webhook_sent(message.event, "delivered")
+        return done
+
+    def _failed(self, message: Message, last: _Attempt) -> None:
         # The address is not logged: it may be a password.
-        log_event(_log, logging.WARNING, "webhook_failed", kind=message.event, message_id=message.id, status=status)
+        fields = {"kind": message.event, "message_id": message.id, "status": last.status}
+        log_event(_log, logging.WARNING, "webhook_failed", **fields)
         self._events.webhook_sent(message.event, "failed")
 
-    def _post(self, message: _Message) -> tuple[int | None, float]:
-        """One attempt: the status, or None where there was none, and for how long the receiver asks us to wait.
+    def _drop(self, messages: Sequence[Message]) -> None:
+        for one in messages:
+            self._events.webhook_sent(one.event, "dropped")
 
-        A redirect is a status like any other: only the operator says where messages go.
-        """
+    def _post(self, message: Message) -> _Attempt:
+        """Post it once. A redirect is a status like any other: only the operator says where messages go."""
         connection = self._connection()
         path = (self._address.path or "/") + (f"?{self._address.query}" if self._address.query else "")
         try:
             connection.request("POST", path, message.body, self._headers(message))
             reply = connection.getresponse()
-            return reply.status, _seconds(reply.getheader("Retry-After"))
+            return _Attempt(reply.status, _seconds(reply.getheader("Retry-After")))
         except (OSError, http.client.HTTPException):
-            return None, 0.0
+            return _Attempt(None)
         finally:
             connection.close()
 
@@ -201,7 +326,7 @@ class Webhooks:
             return http.client.HTTPSConnection(host, port, timeout=_TIMEOUT_S, context=self._tls)
         return http.client.HTTPConnection(host, port, timeout=_TIMEOUT_S)
 
-    def _headers(self, message: _Message) -> dict[str, str]:
+    def _headers(self, message: Message) -> dict[str, str]:
         timestamp_s = int(time())
         headers = {
             "Content-Type": "application/json",
@@ -228,6 +353,10 @@ def _address(url: str) -> SplitResult:
     if not fits or parts.username is not None or not url.isprintable() or " " in url:
         raise ConfigurationError("webhook_url: must be an address such as https://hooks.example.org/moderation.")
     return parts
+
+
+def _later(pause_s: float) -> int:
+    return int((time() + pause_s) * 1000)
 
 
 def _seconds(retry_after: str | None) -> float:

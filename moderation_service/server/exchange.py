@@ -14,8 +14,8 @@ from urllib.parse import unquote_to_bytes
 
 from ..errors import InternalError, InvalidRequest
 from ..observability.logs import log_event
-from ..web.door import Entry
 from ..web.reply import status_line
+from ..web.triage import Entry
 from .connection import Connection
 from .request_parser import BadRequest, Request
 
@@ -92,7 +92,7 @@ def refusal(error: BadRequest | InternalError) -> bytes:
 
 
 class Exchange:
-    """One request, what the door says of it, and the reply while it is written.
+    """One request, what the triage says of it, and the reply while it is written.
 
     `since` is when it began to wait for a thread. `keeps_alive`, known once it is answered, says whether the connection
     can be used for another request.

@@ -1,6 +1,6 @@
 """The one thread of a worker that owns its connections, reads their requests and hands whole ones to the threads.
 
-        port ── accept ──> READING ── head whole ──> the door: needs no thread? ──> answered here
+        port ── accept ──> READING ── head whole ──> triage: needs no thread? ──> answered here
                             │   ^                        │ body whole
            oldest strangers │   │ keep-alive             v
          make room for new  │   └──────── SERVED <── WAITING (bounded queue) ── full, or too long ──> 429, here
@@ -29,8 +29,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from ..observability.logs import log_event, write_access_lines
-from ..web.door import Door, Place
 from ..web.lifecycle import OVERLOADED
+from ..web.triage import Place, Triage
 from .body_memory import BodyMemory
 from .clients import WATCHED, Clients
 from .connection import READ_BYTES, Connection, State
@@ -89,7 +89,7 @@ class Poller:
         self,
         app: WSGIApplication,
         *,
-        door: Door,
+        triage: Triage,
         listeners: Sequence[socket.socket],
         options: PollerOptions,
         wakeup: int,
@@ -97,7 +97,7 @@ class Poller:
         heartbeat: Callable[[], None],
     ) -> None:
         self._app = app
-        self._door = door
+        self._triage = triage
         self._keep_alive_s = options.keep_alive_s
         self._grace_s = grace_s
         self._heartbeat = heartbeat
@@ -241,7 +241,7 @@ class Poller:
         exchange: Exchange | None = connection.exchange
         if exchange is None or exchange.request is not request:
             environ = environ_of(request, connection)
-            exchange = connection.exchange = Exchange(connection, request, environ, self._door.judge(environ))
+            exchange = connection.exchange = Exchange(connection, request, environ, self._triage.judge(environ))
             if exchange.entry.place is Place.THREAD:
                 self._clients.know(connection)
         return exchange
@@ -273,7 +273,7 @@ class Poller:
     def _dispatch(self, exchange: Exchange) -> None:
         """Answer a whole request, or give it to those who do."""
         if exchange.entry.is_keyed_by_body:
-            exchange.entry = self._door.judge_body(exchange.environ, exchange.request.body)
+            exchange.entry = self._triage.judge_body(exchange.environ, exchange.request.body)
         place = exchange.entry.place
         if place is Place.HERE or (place is Place.THREAD and exchange.is_too_large()):
             return self._answer_here(exchange)

@@ -12,7 +12,7 @@ from gunicorn.workers import base
 
 from ..observability.logs import collect_access_lines
 from ..store.choice import FLUSH_S
-from ..web.door import Door
+from ..web.triage import Triage
 from .descriptors import connections_within, raise_descriptor_limit
 from .poller import Poller, PollerOptions
 
@@ -23,33 +23,33 @@ _QUIT_S = 1.0
 
 
 class Worker(base.Worker):  # type: ignore[misc]
-    """One process; the app and its door come from `moderation_service.web`."""
+    """One process; the app and its triage come from `moderation_service.web`."""
 
     _quits = False
 
     def run(self) -> None:
         """Serve until told to end."""
         collect_access_lines()
-        door: Door = self.wsgi.extensions["moderation.door"]
-        door.open()
-        settings = door.settings
+        triage: Triage = self.wsgi.extensions["moderation.triage"]
+        triage.open()
+        settings = triage.settings
         options = PollerOptions(
             threads=settings.threads,
             keep_alive_s=settings.keep_alive_s,
-            connections=connections_within(raise_descriptor_limit(), calls=door.calls_at_once()),
+            connections=connections_within(raise_descriptor_limit(), calls=triage.calls_at_once()),
             body_memory_bytes=settings.body_memory_bytes,
             shares_port=settings.workers > 1,
         )
         Poller(
             self.wsgi,
-            door=door,
+            triage=triage,
             listeners=self.sockets,
             options=options,
             wakeup=self.PIPE[0],
             grace_s=self._grace_s,
             heartbeat=self.notify,
         ).run()
-        door.close(within_s=_QUIT_S if self._quits else FLUSH_S)
+        triage.close(within_s=_QUIT_S if self._quits else FLUSH_S)
 
     def handle_quit(self, sig: int, frame: object) -> None:
         """SIGINT or SIGQUIT: end at once."""

@@ -10,7 +10,10 @@ from .codes import ACTIONS
 from .reviews import enqueue
 from .schema import appeals, decisions, names
 
-__all__ = ["file_appeal"]
+__all__ = ["OPEN", "file_appeal", "state_of"]
+
+OPEN = "open"
+"""The state of an appeal that nobody has decided."""
 
 
 def file_appeal(connection: Connection, *, decision_id: str, app: str, text: str, now_ms: int) -> bool:
@@ -28,7 +31,16 @@ def file_appeal(connection: Connection, *, decision_id: str, app: str, text: str
     if connection.execute(select(appeals.c.id).where(appeals.c.decision_id == decision_id)).first() is not None:
         return False
     stored = text.replace("\0", "\ufffd")
-    values = {"decision_id": decision_id, "user_hash": row.user_hash, "text": stored, "state": "open", "at": now_ms}
-    connection.execute(appeals.insert().values(**values))
+    values = {"decision_id": decision_id, "app": app, "user_hash": row.user_hash, "text": stored, "at": now_ms}
+    connection.execute(appeals.insert().values(**values, state=OPEN))
     enqueue(connection, decision_id, Why.APPEALED, at=now_ms)
     return True
+
+
+def state_of(connection: Connection, decision_id: str, *, app: str) -> str | None:
+    """How an appeal that this app has filed stands: `open`, `upheld` or `overturned`; None where there is none."""
+    wanted = select(appeals.c.state, appeals.c.outcome)
+    row = connection.execute(wanted.where(appeals.c.decision_id == decision_id, appeals.c.app == app)).one_or_none()
+    if row is None:
+        return None
+    return OPEN if row.state == OPEN else str(row.outcome)

@@ -76,12 +76,14 @@ def create(
     content: Mapping[str, object],
     *,
     policies: Collection[str],
+    lists: Collection[str] | None = None,
     actor: str,
     taken: Collection[str] = (),
 ) -> str:
     """Make an app, and return its key, which nobody can find out later.
 
-    `taken` are names that are used elsewhere. Raises InvalidRequest that names the field.
+    `policies` and `lists` are the names of those that there are; lists are not checked where None. `taken` are names
+    that are used elsewhere. Raises InvalidRequest that names the field.
     """
     if not NAME.fullmatch(name):
         raise InvalidRequest("The name of an app has up to 64 of a-z, 0-9, '-' and '_'.", param="name")
@@ -90,7 +92,7 @@ def create(
         raise InvalidRequest(f"There is an app {name!r} already.", param="name")
     if len(known) >= MAX_APPS:
         raise InvalidRequest(f"There may be {MAX_APPS} apps.", param="name")
-    read_app(name, content, policies=policies)
+    read_app(name, content, policies=policies, lists=lists)
     now = now_ms()
     values = {"name": name, "content": json.dumps(content, ensure_ascii=False), "created_at": now, "updated_at": now}
     made = connection.execute(apps.insert().values(**values)).inserted_primary_key
@@ -101,12 +103,18 @@ def create(
 
 
 def change(
-    connection: Connection, name: str, changes: Mapping[str, object], *, policies: Collection[str], actor: str
+    connection: Connection,
+    name: str,
+    changes: Mapping[str, object],
+    *,
+    policies: Collection[str],
+    lists: Collection[str] | None = None,
+    actor: str,
 ) -> None:
-    """Change fields of an app; one that is None is taken out. Raises NotFound, InvalidRequest."""
+    """Change fields of an app; one that is None is taken out. Raises NotFound, InvalidRequest as `create` does."""
     found = find(connection, name)
     after = {key: value for key, value in {**found.content, **changes}.items() if value is not None}
-    read_app(name, after, policies=policies)
+    read_app(name, after, policies=policies, lists=lists)
     _update(connection, found, content=json.dumps(after, ensure_ascii=False))
     _changed(connection, actor, "app.change", name, before=found.content, after=after)
 

@@ -10,10 +10,11 @@ import os
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Table, create_engine, event, exc
+from sqlalchemy import Connection, Engine, Select, Table, bindparam, create_engine, event, exc, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import SQLAlchemyError
@@ -129,11 +130,15 @@ def bump(connection: Connection, subject: str) -> None:
 
 def revision_of(connection: Connection, subject: str) -> int:
     """How often it was changed; 0 for never."""
+    return int(connection.execute(_revision(), {"subject": subject}).scalar_one_or_none() or 0)
+
+
+@cache
+def _revision() -> Select[Any]:
+    """The question for it, made once: every process asks it every two seconds."""
     from .schema import revisions
 
-    statement = revisions.select().where(revisions.c.subject == subject)
-    row = connection.execute(statement).one_or_none()
-    return 0 if row is None else int(row.number)
+    return select(revisions.c.number).where(revisions.c.subject == bindparam("subject"))
 
 
 def _parsed(url: str) -> URL:

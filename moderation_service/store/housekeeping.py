@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, Table, delete, select, update
 
+from ..config.webhook_settings import WEBHOOK_KEPT_S
 from .database import Database, insert_new
 from .people import TRIES_MS
 from .schema import (
@@ -19,6 +20,7 @@ from .schema import (
     sign_in_failures,
     sign_in_links,
     texts,
+    webhook_messages,
 )
 from .trail import now_ms
 
@@ -51,9 +53,9 @@ def delete_decisions(connection: Connection, condition: ColumnElement[bool], *, 
 
 
 class Housekeeping:
-    """Deletes texts, records, sessions and counted tries to sign in that are over their time. Hourly sums stay.
+    """Deletes texts, records, sessions, counted tries to sign in and messages that are over their time.
 
-    Every ten minutes one of the processes that share a database takes its turn.
+    Hourly sums stay. Every ten minutes one of the processes that share a database takes its turn.
     """
 
     def __init__(self, database: Database, *, records_days: int) -> None:
@@ -82,6 +84,8 @@ class Housekeeping:
             (sessions, sessions.c.expires_at < now),
             (sign_in_links, sign_in_links.c.expires_at < now),
             (sign_in_failures, sign_in_failures.c.since <= now - TRIES_MS),
+            # Where webhooks were switched off; else whoever sends gives up earlier.
+            (webhook_messages, webhook_messages.c.at < now - 2 * WEBHOOK_KEPT_S * 1000),
         ]
         with self._database.write() as connection:
             deleted = [delete_decisions(connection, decisions.c.at < kept)[decisions.name]]

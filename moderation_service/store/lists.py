@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, delete, func, select
 
 from ..core.list_entry import Entry, entry_of, fields_of, is_list_name
+from ..core.listing import Attached
 from ..errors import InvalidRequest
 from .database import Database, bump, revision_of
 from .schema import list_entries, lists
@@ -18,6 +19,7 @@ __all__ = [
     "EditedLists",
     "StoredList",
     "add_entries",
+    "attach_list",
     "entries_of",
     "lists_revision",
     "make_list",
@@ -36,18 +38,19 @@ _CONTENTS = (
 
 @dataclass(frozen=True, slots=True)
 class StoredList:
-    """A list in the database; `policy` is the one whose texts are compared with it without naming it."""
+    """A list in the database; it counts for the texts of `policy` or of `app` without being named there."""
 
     name: str
     policy: str | None
+    app: str | None
     size: int
 
 
 def read_lists(connection: Connection) -> list[StoredList]:
     """All lists, by name."""
     size = select(func.count()).where(list_entries.c.list_id == lists.c.id).scalar_subquery()
-    rows = connection.execute(select(lists.c.name, lists.c.policy, size.label("size")).order_by(lists.c.name))
-    return [StoredList(row.name, row.policy, row.size) for row in rows]
+    wanted = select(lists.c.name, lists.c.policy, lists.c.app, size.label("size")).order_by(lists.c.name)
+    return [StoredList(row.name, row.policy, row.app, row.size) for row in connection.execute(wanted)]
 
 
 class EditedLists:
@@ -57,22 +60,25 @@ class EditedLists:
         self._database = database
         self._known: dict[tuple[str, str], Entry] = {}
 
-    def __call__(self) -> tuple[dict[str, list[Entry]], dict[str, list[str]]]:
-        """The entries of every list, and by policy the lists that count for it without being named."""
+    def __call__(self) -> tuple[dict[str, list[Entry]], Attached]:
+        """The entries of every list, and the lists that count without being named."""
         known: dict[tuple[str, str], Entry] = {}
         found: dict[str, list[Entry]] = {}
-        attached: dict[str, list[str]] = {}
+        policies: dict[str, list[str]] = {}
+        apps: dict[str, list[str]] = {}
         with self._database.read() as connection:
             for one in read_lists(connection):
                 found[one.name] = []
                 if one.policy is not None:
-                    attached.setdefault(one.policy, []).append(one.name)
+                    policies.setdefault(one.policy, []).append(one.name)
+                if one.app is not None:
+                    apps.setdefault(one.app, []).append(one.name)
             for name, content in connection.execute(_CONTENTS):
                 entry = self._known.get((name, content)) or entry_of(json.loads(content), list_name=name)
                 known[name, content] = entry
                 found[name].append(entry)
         self._known = known
-        return found, attached
+        return found, Attached(policies, apps)
 
 
 def lists_revision(database: Database) -> int:
@@ -87,14 +93,29 @@ def entries_of(connection: Connection, name: str) -> list[Entry]:
     return [entry_of(json.loads(row.content), list_name=name) for row in rows]
 
 
-def make_list(connection: Connection, name: str, *, policy: str | None, actor: str) -> None:
-    """Make a list. Raises InvalidRequest for a name that is taken or none."""
+def make_list(
+    connection: Connection, name: str, *, policy: str | None = None, app: str | None = None, actor: str
+) -> None:
+    """Make a list, which counts for this policy or this app. Raises InvalidRequest for a name that is taken or none."""
     if not is_list_name(name):
         raise InvalidRequest("A list's name has up to 64 of a-z, 0-9, '-' and '_'.", param="name")
     if _id_of(connection, name) is not None:
         raise InvalidRequest("There is a list of this name already.", param="name")
-    connection.execute(lists.insert().values(name=name, policy=policy, created_at=now_ms()))
-    record(connection, actor=actor, action="list.make", subject=f"lists/{name}", after={"policy": policy})
+    counts_for = _counts_for(policy, app)
+    connection.execute(lists.insert().values(name=name, **counts_for, created_at=now_ms()))
+    record(connection, actor=actor, action="list.make", subject=f"lists/{name}", after=counts_for)
+    bump(connection, _SUBJECT)
+
+
+def attach_list(connection: Connection, name: str, *, policy: str | None, app: str | None, actor: str) -> None:
+    """Say anew for which policy or app a list counts; for none, where both are None. Raises InvalidRequest."""
+    identity, counts_for = _known(connection, name), _counts_for(policy, app)
+    before = connection.execute(select(lists.c.policy, lists.c.app).where(lists.c.id == identity)).one()
+    if before._asdict() == counts_for:
+        return
+    connection.execute(lists.update().where(lists.c.id == identity).values(**counts_for))
+    subject = f"lists/{name}"
+    record(connection, actor=actor, action="list.attach", subject=subject, before=before._asdict(), after=counts_for)
     bump(connection, _SUBJECT)
 
 
@@ -140,6 +161,12 @@ def remove_entry(connection: Connection, name: str, entry: str, *, actor: str) -
     before = json.loads(content)
     record(connection, actor=actor, action="list_entry.remove", subject=f"lists/{name}#{entry}", before=before)
     bump(connection, _SUBJECT)
+
+
+def _counts_for(policy: str | None, app: str | None) -> dict[str, str | None]:
+    if policy is not None and app is not None:
+        raise InvalidRequest("A list counts for a policy or for an app, not for both.", param="app")
+    return {"policy": policy, "app": app}
 
 
 def _content(entry: Entry) -> str:

@@ -21,6 +21,7 @@ from .schema import people, sessions, sign_in_failures, sign_in_links
 
 __all__ = [
     "BY_LINK",
+    "MAX_NAME_CHARS",
     "TRIES_MS",
     "Account",
     "add_person",
@@ -30,16 +31,19 @@ __all__ = [
     "count_failure",
     "end_session",
     "end_sessions_of",
+    "find_account",
     "find_by_subject",
     "find_person",
     "find_session",
     "forget_failures",
+    "is_person_name",
     "make_link",
     "use_link",
 ]
 
 BY_LINK = "terminal"
 """Who came by the link on the terminal, in the trail."""
+MAX_NAME_CHARS = 64
 TRIES_MS = 15 * 60_000
 """How long tries to sign in are counted together."""
 _SECRET_BYTES = 32
@@ -63,6 +67,20 @@ class Account:
     def person(self) -> Person:
         """Who that is once signed in."""
         return Person(self.name, self.role, self.id)
+
+    def to_json(self) -> dict[str, object]:
+        """What the trail keeps of it: never the password's hash."""
+        return {"role": self.role.value, "disabled": self.disabled_at is not None}
+
+
+def is_person_name(name: str) -> bool:
+    """Whether somebody may have this name: 1 to 64 characters that can be printed, without spaces around."""
+    return 0 < len(name) <= MAX_NAME_CHARS and name.isprintable() and name == name.strip() and name != BY_LINK
+
+
+def find_account(connection: Connection, number: int) -> Account | None:
+    """The account of this number."""
+    return _account(connection.execute(select(people).where(people.c.id == number)).first())
 
 
 def find_person(connection: Connection, name: str) -> Account | None:
@@ -110,8 +128,12 @@ def add_person(
 
 
 def change_person(connection: Connection, account: Account, **values: object) -> None:
-    """Change columns of an account. Its sessions end: none may outlive the role or password that it was begun with."""
+    """Change columns of an account. Its sessions end: none may outlive the role or password that it was begun with.
+
+    Nor may a link of theirs that was not used yet.
+    """
     connection.execute(update(people).where(people.c.id == account.id).values(values))
+    connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == account.id))
     end_sessions_of(connection, account)
 
 
@@ -157,22 +179,31 @@ def end_sessions_of(connection: Connection, account: Account) -> None:
     connection.execute(delete(sessions).where(sessions.c.person_id == account.id))
 
 
-def make_link(connection: Connection, role: Role, *, now_ms: int, lifetime_ms: int) -> str:
-    """The secret of a link by which somebody can sign in once, without an account."""
+def make_link(
+    connection: Connection, role: Role, *, now_ms: int, lifetime_ms: int, account: Account | None = None
+) -> str:
+    """The secret of a link by which one can sign in once: as this person, or as somebody without an account."""
     secret = secrets.token_urlsafe(_SECRET_BYTES)
-    values = {"digest": _digest(secret), "role": role.value, "expires_at": now_ms + lifetime_ms}
+    person_id = None if account is None else account.id
+    expires_at = now_ms + lifetime_ms
+    values = {"digest": _digest(secret), "role": role.value, "expires_at": expires_at, "person_id": person_id}
     connection.execute(insert(sign_in_links).values(values))
     return secret
 
 
-def use_link(connection: Connection, secret: str, *, now_ms: int) -> Role | None:
-    """The role that a link gives, which it does once."""
+def use_link(connection: Connection, secret: str, *, now_ms: int) -> Person | None:
+    """Whom a link lets in, which it does once."""
     ours = sign_in_links.c.digest == _digest(secret)
-    row = connection.execute(select(sign_in_links.c.role, sign_in_links.c.expires_at).where(ours)).first()
+    row = connection.execute(select(sign_in_links).where(ours)).first()
     # Whoever deletes the row has used the link: of two at the same time one finds nothing to delete.
     if row is None or connection.execute(delete(sign_in_links).where(ours)).rowcount != 1:
         return None
-    return Role(row.role) if row.expires_at > now_ms else None
+    if row.expires_at <= now_ms:
+        return None
+    if row.person_id is None:
+        return Person(BY_LINK, Role(row.role))
+    account = find_account(connection, row.person_id)
+    return None if account is None or account.disabled_at is not None else account.person
 
 
 def count_failure(connection: Connection, key: str, *, now_ms: int) -> int:

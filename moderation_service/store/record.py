@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import orjson
@@ -11,11 +12,11 @@ from ..core.moderator import Check
 from ..core.policy import KeepText, Policy
 from ..core.verdict import Decision, Detail, Verdict
 from ..errors import EngineError, ModerationError
-from ..ids import random_hex
+from ..ids import ordered_hex
 from ..observability.request_context import RequestContext
 from .codes import ACTIONS, COVERAGES, DETAILS, NO_DECISION, TARGETS, mask_of, part_mask_of, stored_name
 
-__all__ = ["Kept", "Record", "line_of", "read_line"]
+__all__ = ["Kept", "Record", "line_of", "read_lines"]
 
 _MAX_TEXT_CHARS = 200_000
 
@@ -116,14 +117,16 @@ def line_of(
     )
 
 
-def read_line(line: bytes) -> Record:
-    """The record of a line."""
-    values = orjson.loads(line)
-    values[-2] = [tuple(one) for one in values[-2]]
-    if values[-1] is not None:
-        text, context, days = values[-1]
-        values[-1] = Kept(text, [(role, content) for role, content in context], days)
-    return Record(*values)
+def read_lines(lines: Sequence[bytes]) -> list[Record]:
+    """The records of lines. All are read at once, which costs half of one after the other."""
+    found = orjson.loads(b"[%b]" % b",".join(lines))
+    for values in found:
+        if values[-2]:
+            values[-2] = [tuple(one) for one in values[-2]]
+        if values[-1] is not None:
+            text, context, days = values[-1]
+            values[-1] = Kept(text, [(role, content) for role, content in context], days)
+    return [Record._make(values) for values in found]
 
 
 def _detail(check: Check) -> int:
@@ -152,7 +155,7 @@ def _decided(decision: Decision) -> _Decided:
 
 def _failed(error: ModerationError) -> _Decided:
     reason = error.reason.value if isinstance(error, EngineError) else None
-    return "mod_" + random_hex(24), NO_DECISION, None, "", "", reason, error.type, False, False, 0.0
+    return "mod_" + ordered_hex(24), NO_DECISION, None, "", "", reason, error.type, False, False, 0.0
 
 
 def _read(verdict: Verdict | None) -> tuple[Any, ...]:

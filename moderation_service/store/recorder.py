@@ -22,7 +22,7 @@ from ..core.verdict import Decision
 from ..errors import ConfigurationError, ModerationError, StoreUnavailable
 from ..observability.logs import log_event
 from ..observability.request_context import request_context
-from .record import Record, line_of, read_line
+from .record import Record, line_of, read_lines
 
 __all__ = ["RecordEvents", "Recorder", "Sink"]
 
@@ -238,7 +238,7 @@ class Recorder:
 
     def _write(self, queue: _Queue, batch: Sequence[bytes]) -> bool:
         """Write a batch, however long it takes; False where the process ends before that."""
-        records = [read_line(line) for line in batch]
+        records = read_lines(batch)
         pause, again = _FIRST_PAUSE_S, False
         while True:
             try:

@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, case, exists, func, or_, 
 
 from ..core.policy import BUILT_IN, Policies, Rules
 from ..core.policy_json import rules_from_json
-from ..core.review import Answer, Why, distance_to_a_threshold, is_sampled
+from ..core.review import SAMPLE_DIGITS, Answer, Why, distance_to_a_threshold, is_sampled
 from ..core.verdict import Action, Category, Severity, Target, Verdict
 from ..errors import NotFound
 from . import trail
@@ -19,6 +19,7 @@ from .database import insert_new
 from .schema import appeals, decisions, policy_versions, review_items, reviews
 
 __all__ = [
+    "DecidedAppeal",
     "Progress",
     "Review",
     "answer",
@@ -54,6 +55,15 @@ class Review:
         severity = None if self.severity is None else self.severity.value
         names = [one.value for one in self.categories]
         return {"answer": self.answer.value, "severity": severity, "categories": names, "note": self.note}
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedAppeal:
+    """An appeal that was decided just now, by whom it was filed (app or key; may be empty), and what came of it."""
+
+    decision_id: str
+    app: str
+    outcome: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +128,11 @@ def skip(connection: Connection, decision_id: str, *, reviewer: str) -> None:
 
 def answer(
     connection: Connection, decision_id: str, given: Review, *, reviewer: str, twice: float, now_ms: int
-) -> None:
+) -> DecidedAppeal | None:
     """Write down what a reviewer says, in place of what the same one said before; closes what enough have answered.
 
-    An appeal is decided with it: overturned where the right severity is not blocked by the policy of that time. Raises
-    NotFound for a decision that is not in the queue.
+    An appeal is decided with it, and returned: overturned where the right severity is not blocked by the policy of that
+    time. Raises NotFound for a decision that is not in the queue.
     """
     row = _decided(connection, decision_id)
     rules = _rules(row)
@@ -149,11 +159,14 @@ def answer(
         connection, actor=reviewer, action="review", subject=decision_id, before=shown, after=given.to_json(), at=now_ms
     )
     _close_item(connection, decision_id, twice=twice, now_ms=now_ms)
-    if given.answer is not Answer.UNSURE:
-        outcome = "overturned" if action is not None and action is not Action.BLOCK else "upheld"
-        decided = {"state": "closed", "outcome": outcome, "decided_by": reviewer, "decided_at": now_ms}
-        is_open = (appeals.c.decision_id == decision_id, appeals.c.state == "open")
-        connection.execute(appeals.update().where(*is_open).values(**decided, note=given.note))
+    if given.answer is Answer.UNSURE:
+        return None
+    outcome = "overturned" if action is not None and action is not Action.BLOCK else "upheld"
+    decided = {"state": "closed", "outcome": outcome, "decided_by": reviewer, "decided_at": now_ms, "note": given.note}
+    is_open = (appeals.c.decision_id == decision_id, appeals.c.state == "open")
+    changed = connection.execute(appeals.update().where(*is_open).values(**decided).returning(appeals.c.app))
+    app = changed.scalar_one_or_none()
+    return None if app is None else DecidedAppeal(decision_id, app, outcome)
 
 
 def review_of(connection: Connection, decision_id: str, *, reviewer: str) -> Review | None:
@@ -192,8 +205,9 @@ def progress(connection: Connection, *, reviewer: str, since_ms: int) -> Progres
 
 
 def _is_sampled(share: float) -> ColumnElement[bool]:
-    """As `core.review.is_sampled` has it: by the first digits of the id."""
-    digits = func.substr(decisions.c.decision_id, 5, 4)
+    """As `core.review.is_sampled` has it: by digits of the id."""
+    first, behind = SAMPLE_DIGITS.start, SAMPLE_DIGITS.stop
+    digits = func.substr(decisions.c.decision_id, len("mod_") + 1 + first, behind - first)
     bound = min(round(share * 16**4), 16**4)
     return digits < f"{bound:04x}" if bound < 16**4 else decisions.c.action == _ALLOW
 

@@ -48,6 +48,7 @@ __all__ = [
     "sign_in_links",
     "texts",
     "trail",
+    "webhook_messages",
 ]
 
 _DECISION_ID, _HASH, _NAME, _WORD = String(40), LargeBinary(16), String(200), String(40)
@@ -225,6 +226,7 @@ sign_in_links = Table(
     Column("digest", LargeBinary(32), primary_key=True),
     Column("role", _WORD, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
+    Column("person_id", _ID, ForeignKey("people.id", ondelete="CASCADE"), index=True, comment="null: anybody's"),
 )
 
 sign_in_failures = Table(
@@ -245,4 +247,17 @@ trail = Table(
     Column("subject", _NAME, nullable=False),
     Column("before", Text, comment="JSON"),
     Column("after", Text, comment="JSON"),
+)
+
+# Webhooks
+
+webhook_messages = Table(
+    "webhook_messages",
+    metadata,
+    Column("id", _WORD, primary_key=True),
+    Column("event", _WORD, nullable=False),
+    Column("body", LargeBinary, nullable=False, comment="as it is sent: ids and verdicts, no text"),
+    Column("at", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False, index=True),
 )

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
+from itertools import chain
+from operator import attrgetter
 from time import sleep
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, exc, func, select
+from sqlalchemy import Connection, Table, exc, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from ..core.policy import Policy
@@ -31,16 +33,23 @@ BUCKETS_MS = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 750, 1000, 2
 _MOST_NAMES = 10_000
 _OTHER = "(other)"
 _NAMED = ("app", "key", "door", "engine", "model", "tool", "reason", "error")
-_HASHES = ("text_hash", "user_hash")
+_SUM_KEYS = ("hour", "app", "door", "action", "categories")
 _SUMS = ("n", "degraded", "cached", "chars", "latency_ms")
 # The latter are what can't even be sent: numbers without end, text that is no Unicode.
 _REFUSED = (exc.IntegrityError, exc.DataError, exc.StatementError, OverflowError, ValueError)
-_ELSEWHERE = ("kept", "policy_version", "shadow")
-
-_T = TypeVar("_T")
 _MOST_PER_STATEMENT = 64
-_SLICE, _BREATH_S = 32, 0.0002
+_SLICE, _BREATH_S = 128, 0.0002
 
+# A row is a record with numbers for names, in the order of the table's columns.
+_COLUMNS = tuple(column.name for column in decisions.columns if column.name != "id")
+_SHADOW_COLUMNS = ("decision_id", "policy", "action", "at")
+_APP, _TARGET, _POLICY, _DEGRADED, _TEXT_HASH, _LIST_ENTRY, _SHADOW = map(
+    Record._fields.index, ("app", "target", "policy", "degraded", "text_hash", "list_entry", "shadow")
+)
+Row = tuple[Any, ...]
+Numbers = Mapping[str, Mapping["str | None", "int | None"]]
+"""By kind the numbers of names; that of None is None."""
+Versions = Mapping[tuple[str, str], int]
 Policies = Callable[[str, str], "Policy | None"]
 
 
@@ -50,8 +59,8 @@ class DatabaseSink:
     def __init__(self, database: Database, *, records_days: int) -> None:
         self._database = database
         self._housekeeping = Housekeeping(database, records_days=records_days)
-        self._names: dict[tuple[str, str], int] = {}
-        self._versions: dict[tuple[str, str], int] = {}
+        self._names: Numbers = {kind: {None: None} for kind in _NAMED}
+        self._versions: Versions = {}
 
     def write(self, records: Sequence[Record], policies: Policies, *, again: bool) -> int:
         """Write them, all or none; one that the database refuses for good is left out."""
@@ -81,39 +90,35 @@ class DatabaseSink:
             if again:
                 records = _missing(connection, records)
             known, versions = self._numbers(connection, records, policies)
-            rows = [_row(record, known, versions) for record in _gently(records)]
-            _insert(connection, rows)
+            rows: list[Row] = []
+            for first in range(0, len(records), _SLICE):
+                if first:
+                    # A thread with a request waits for Python's lock: it would be given it after 5 ms only.
+                    sleep(_BREATH_S)
+                rows += _rows(records[first : first + _SLICE], known, versions)
+            _insert(connection, decisions, _COLUMNS, rows, unless="decision_id")
             insert_new(connection, texts, [_text(one) for one in records if one.kept], unless=["decision_id"])
-            insert_new(connection, shadow_decisions, _shadows(records, versions), unless=["decision_id", "policy"])
-            _add(connection, rows)
+            shadows = _shadows(records, versions)
+            _insert(connection, shadow_decisions, _SHADOW_COLUMNS, shadows, unless="decision_id, policy")
+            _add(connection, records, known)
         # Only now are the numbers of new names sure to stay.
         self._names, self._versions = known, versions
 
     def _numbers(
         self, connection: Connection, records: Sequence[Record], policies: Policies
-    ) -> tuple[dict[tuple[str, str], int], dict[tuple[str, str], int]]:
-        known, versions = dict(self._names), dict(self._versions)
-        wanted = {(kind, getattr(one, kind)) for one in records for kind in _NAMED}
-        new = [(kind, name) for kind, name in wanted if name is not None and (kind, name) not in known]
+    ) -> tuple[Numbers, Versions]:
+        known, versions = self._names, self._versions
+        wanted = {kind: set(map(attrgetter(kind), records)) - known[kind].keys() for kind in _NAMED}
+        new = [(kind, name) for kind, of_kind in wanted.items() for name in of_kind]
         if new:
-            known |= _learnt(connection, new)
+            learnt = _learnt(connection, new)
+            known = {kind: {**numbers, **learnt.get(kind, {})} for kind, numbers in known.items()}
         new_versions = {(one.policy, one.policy_version) for one in records}
         new_versions |= {(name, version) for one in records for name, version, _ in one.shadow}
         new_versions -= versions.keys()
         if new_versions:
-            versions |= _learnt_versions(connection, new_versions, policies)
+            versions = {**versions, **_learnt_versions(connection, new_versions, policies)}
         return known, versions
-
-
-def _gently(rows: Sequence[_T]) -> Iterator[_T]:
-    """The rows, with a breath between a few and the next: a thread with a request waits for Python's lock meanwhile.
-
-    Without it, it would be given the lock after five milliseconds only.
-    """
-    for place, row in enumerate(rows):
-        if place % _SLICE == _SLICE - 1:
-            sleep(_BREATH_S)
-        yield row
 
 
 def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
@@ -124,18 +129,19 @@ def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
     return [one for one in records if one.decision_id not in there]
 
 
-def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> dict[tuple[str, str], int]:
+def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> Numbers:
     counts = connection.execute(select(names.c.kind, func.count()).group_by(names.c.kind))
     full = {kind for kind, count in counts if count >= _MOST_NAMES}
-    stored = {(kind, name): (kind, _OTHER if kind in full else stored_name(name)) for kind, name in new}
-    rows = [{"kind": kind, "name": name} for kind, name in sorted(set(stored.values()))]
+    stored = {(kind, name): _OTHER if kind in full else stored_name(name) for kind, name in new}
+    rows = [{"kind": kind, "name": name} for kind, name in sorted({(key[0], name) for key, name in stored.items()})]
     insert_new(connection, names, rows, unless=["kind", "name"])
-    found: dict[tuple[str, str], int] = {}
+    found: dict[str, Mapping[str | None, int | None]] = {}
     for kind in {kind for kind, _ in stored}:
-        wanted = [name for one, name in stored.values() if one == kind]
-        statement = select(names.c.name, names.c.id).where(names.c.kind == kind, names.c.name.in_(wanted))
-        found |= {(kind, row.name): row.id for row in connection.execute(statement)}
-    return {key: found[place] for key, place in stored.items()}
+        wanted = {given: name for (one, given), name in stored.items() if one == kind}
+        statement = select(names.c.name, names.c.id).where(names.c.kind == kind, names.c.name.in_(wanted.values()))
+        numbers = {row.name: row.id for row in connection.execute(statement)}
+        found[kind] = {given: numbers[name] for given, name in wanted.items()}
+    return found
 
 
 def _learnt_versions(
@@ -154,46 +160,57 @@ def _learnt_versions(
     return {(name, version): by_place[stored_name(name), version] for name, version in new}
 
 
-def _row(record: Record, known: dict[tuple[str, str], int], versions: dict[tuple[str, str], int]) -> dict[str, Any]:
-    row = record._asdict()
-    for name in _ELSEWHERE:
-        del row[name]
-    for kind in _NAMED:
-        value = row[kind]
-        row[kind] = None if value is None else known[kind, value]
-    for name in _HASHES:
-        value = row[name]
-        row[name] = None if value is None else bytes.fromhex(value)
-    row["policy"] = versions[record.policy, record.policy_version]
-    return row
+def _rows(records: Iterable[Record], numbers: Numbers, versions: Versions) -> list[Row]:
+    apps, keys, doors, engines, models, tools, reasons, errors = (numbers[kind] for kind in _NAMED)
+    return [
+        (
+            *one[:_APP],
+            apps[one.app],
+            keys[one.key],
+            doors[one.door],
+            *one[_TARGET:_POLICY],
+            versions[one.policy, one.policy_version],
+            tools[one.tool],
+            engines[one.engine],
+            models[one.model],
+            reasons[one.reason],
+            errors[one.error],
+            *one[_DEGRADED:_TEXT_HASH],
+            bytes.fromhex(one.text_hash),
+            None if one.user_hash is None else bytes.fromhex(one.user_hash),
+            *one[_LIST_ENTRY:_SHADOW],
+        )
+        for one in records
+    ]
 
 
-def _insert(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
+def _insert(
+    connection: Connection, table: Table, columns: tuple[str, ...], rows: Sequence[Row], *, unless: str
+) -> None:
     """The same as `insert_new`, handed to the driver as it is: SQLAlchemy's look at each value costs as much again.
 
     In few statements of many rows: SQLite's driver takes and gives back Python's lock for each, and every time it
     takes it a thread with a request has to stop. Their sizes are powers of two, so that there are few to prepare.
     """
     if connection.dialect.name != "sqlite":
-        insert_new(connection, decisions, rows, unless=["decision_id"])
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        insert_new(connection, table, named, unless=unless.split(", "))
         return
     start = 0
     while start < len(rows):
         size = min(_MOST_PER_STATEMENT, 1 << ((len(rows) - start).bit_length() - 1))
-        sql, order = _sqlite_insert(size)
-        connection.exec_driver_sql(sql, tuple([row[name] for row in rows[start : start + size] for name in order]))
+        sql = _sqlite_insert(table.name, columns, size, unless)
+        connection.exec_driver_sql(sql, tuple(chain.from_iterable(rows[start : start + size])))
         start += size
 
 
 @cache
-def _sqlite_insert(rows: int) -> tuple[str, Sequence[str]]:
-    """The statement for so many rows, and the columns of each in their order."""
-    order = [column.name for column in decisions.columns if column.name != "id"]
-    row = f"({', '.join('?' * len(order))})"
-    columns, values = ", ".join(order), ", ".join([row] * rows)
+def _sqlite_insert(table: str, columns: tuple[str, ...], rows: int, unless: str) -> str:
+    """The statement for so many rows."""
+    row = f"({', '.join('?' * len(columns))})"
+    values = ", ".join([row] * rows)
     # Nothing of it is from outside: the names are the table's, the values are bound.
-    sql = f"INSERT INTO decisions ({columns}) VALUES {values} ON CONFLICT (decision_id) DO NOTHING"  # noqa: S608
-    return sql, order
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values} ON CONFLICT ({unless}) DO NOTHING"  # noqa: S608
 
 
 def _text(record: Record) -> dict[str, Any]:
@@ -209,37 +226,53 @@ def _text(record: Record) -> dict[str, Any]:
     }
 
 
-def _shadows(records: Sequence[Record], versions: dict[tuple[str, str], int]) -> list[dict[str, Any]]:
+def _shadows(records: Iterable[Record], versions: Versions) -> list[Row]:
     return [
-        {"decision_id": one.decision_id, "policy": versions[name, version], "action": action, "at": one.at}
+        (one.decision_id, versions[name, version], action, one.at)
         for one in records
         for name, version, action in one.shadow
     ]
 
 
-def _add(connection: Connection, rows: Sequence[dict[str, Any]]) -> None:
-    """The rows, to the sums of their hours."""
-    sums: dict[tuple[int, ...], list[float]] = {}
+def _add(connection: Connection, records: Iterable[Record], numbers: Numbers) -> None:
+    """The records, to the sums of their hours."""
+    apps, doors = numbers["app"], numbers["door"]
+    sums: dict[tuple[Any, ...], list[float]] = {}
     buckets: Counter[tuple[int, int]] = Counter()
-    for row in _gently(rows):
-        hour = row["at"] - row["at"] % HOUR_MS
-        one = sums.setdefault((hour, row["app"], row["door"], row["action"], row["categories"]), [0, 0, 0, 0, 0.0])
-        for place, value in enumerate((1, row["degraded"], row["cached"], row["chars"], row["latency_ms"])):
-            one[place] += value
-        if row["error"] is None:
-            buckets[hour, bisect_left(BUCKETS_MS, row["latency_ms"])] += 1
-    keys = ("hour", "app", "door", "action", "categories")
-    added = [dict(zip((*keys, *_SUMS), (*key, *one), strict=True)) for key, one in sorted(sums.items())]
-    _add_to(connection, rollup, added, keys, _SUMS)
-    times = [{"hour": hour, "bucket": bucket, "n": n} for (hour, bucket), n in sorted(buckets.items())]
-    _add_to(connection, latencies, times, ("hour", "bucket"), ("n",))
+    for one in records:
+        hour = one.at - one.at % HOUR_MS
+        key = hour, apps[one.app], doors[one.door], one.action, one.categories
+        own = sums.get(key)
+        if own is None:
+            own = sums[key] = [0, 0, 0, 0, 0.0]
+        own[0] += 1
+        own[1] += one.degraded
+        own[2] += one.cached
+        own[3] += one.chars
+        own[4] += one.latency_ms
+        if one.error is None:
+            buckets[hour, bisect_left(BUCKETS_MS, one.latency_ms)] += 1
+    _add_to(connection, rollup, [(*key, *own) for key, own in sorted(sums.items())], _SUM_KEYS, _SUMS)
+    _add_to(connection, latencies, [(*key, n) for key, n in sorted(buckets.items())], ("hour", "bucket"), ("n",))
 
 
 def _add_to(
-    connection: Connection, table: Any, rows: list[dict[str, Any]], keys: Sequence[str], sums: Sequence[str]
+    connection: Connection, table: Table, rows: Sequence[Row], keys: tuple[str, ...], sums: tuple[str, ...]
 ) -> None:
     if rows:
-        dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
-        statement = dialect.insert(table)
-        grown = {name: table.c[name] + statement.excluded[name] for name in sums}
-        connection.execute(statement.on_conflict_do_update(index_elements=list(keys), set_=grown), rows)
+        statement, sql = _adding(connection.dialect.name, table, keys, sums)
+        if sql is not None:
+            connection.exec_driver_sql(sql, list(rows))
+        else:
+            connection.execute(statement, [dict(zip((*keys, *sums), row, strict=True)) for row in rows])
+
+
+@cache
+def _adding(dialect: str, table: Table, keys: tuple[str, ...], sums: tuple[str, ...]) -> tuple[Any, str | None]:
+    """The statement that adds to sums, made once; and its text where that is for the driver."""
+    made: Any = (sqlite if dialect == "sqlite" else postgresql).insert(table)
+    grown = {name: table.c[name] + made.excluded[name] for name in sums}
+    statement = made.on_conflict_do_update(index_elements=list(keys), set_=grown)
+    if dialect != "sqlite":
+        return statement, None
+    return statement, str(statement.compile(dialect=sqlite.dialect(), column_keys=[*keys, *sums]))

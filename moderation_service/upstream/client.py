@@ -6,6 +6,7 @@ Every call goes over a `ConnectionPool`; its errors are turned into `UpstreamFai
 from __future__ import annotations
 
 import enum
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -30,6 +31,8 @@ _MAX_TOKEN_LIST_BYTES = 64 * 1024 * 1024
 _MAX_PAUSE_S = 60.0
 _TOO_LONG_TYPES = frozenset({"exceed_context_size_error", "context_length_exceeded"})
 _TOO_LONG_PHRASES = ("maximum context length", "context size", "context length", "max_tokens must be at least 1, got 0")
+# How often an answer with one choice has these; `content` also in its log probabilities.
+_USUAL_FIELDS = ((b'"choices"', 1), (b'"message"', 1), (b'"content"', 2), (b'"text"', 1))
 
 
 class FailureKind(enum.Enum):
@@ -222,7 +225,10 @@ class Client:
         )
 
     def _post(self, head: bytes, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
-        return _json_object(self._exchange(head, body, timeout_s=timeout_s)[1])
+        content = self._exchange(head, body, timeout_s=timeout_s)[1]
+        if any(content.count(field) > usual for field, usual in _USUAL_FIELDS):
+            _refuse_doubles(content)
+        return _json_object(content)
 
     def _tokenized(self, body: Mapping[str, object], *, timeout_s: float) -> dict[str, Any]:
         _, content = self._exchange(
@@ -257,6 +263,19 @@ class Client:
 
 def _garbled(message: str) -> UpstreamFailure:
     return UpstreamFailure(FailureKind.GARBLED, EngineAnswerInvalid(message))
+
+
+def _refuse_doubles(content: bytes) -> None:
+    """Refuse an object that says the same field twice: which of the two is read must not decide about a verdict."""
+
+    def once(pairs: list[tuple[str, object]]) -> None:
+        if len(dict(pairs)) != len(pairs):
+            raise _garbled("The model server's answer has the same field twice.")
+
+    try:
+        json.loads(content, object_pairs_hook=once)
+    except (ValueError, RecursionError):
+        return  # for who reads it to say
 
 
 def _json_object(content: bytes) -> dict[str, Any]:
@@ -323,9 +342,14 @@ def _pause_s(retry_after: str) -> float:
 def _served_model(entry: object) -> ServedModel | None:
     if not isinstance(entry, dict) or not isinstance(entry.get("id"), str):
         return None
-    meta = entry.get("meta")
-    context = entry.get("max_model_len") or (meta.get("n_ctx") if isinstance(meta, dict) else None)
-    return ServedModel(entry["id"], entry.get("owned_by"), _count(context))
+    # vLLM and SGLang; llama.cpp; Ray Serve LLM.
+    meta, metadata = entry.get("meta"), entry.get("metadata")
+    context = (
+        _count(entry.get("max_model_len"))
+        or (_count(meta.get("n_ctx")) if isinstance(meta, dict) else None)
+        or (_count(metadata.get("max_request_context_length")) if isinstance(metadata, dict) else None)
+    )
+    return ServedModel(entry["id"], entry.get("owned_by"), context)
 
 
 def _count(value: object) -> int | None:

@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from time import monotonic
 from urllib.parse import urlsplit
 
+from .connecting import connected
 from .hedging import Overtaken, current_hedge
 from .http_reply import BodyTooLarge, GarbledReply, ReplyReader
 
@@ -163,19 +164,11 @@ class ConnectionPool:
         if timeout_s <= 0:
             raise BrokenConnection(Stage.TIMEOUT)
         try:
-            sock = socket.create_connection((self._address, self._port), timeout=timeout_s)
+            return _Connection(
+                connected(self._address, self._port, timeout_s=timeout_s, tls=self._tls, name=self._host)
+            )
         except (OSError, UnicodeError) as error:
             raise BrokenConnection(Stage.CONNECT) from error
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._tls is not None:
-                sock = self._tls.wrap_socket(sock, server_hostname=self._host)
-            # A socket with a timeout waits inside `recv`, whatever was polled before.
-            sock.setblocking(False)
-        except (OSError, ValueError) as error:
-            sock.close()
-            raise BrokenConnection(Stage.CONNECT) from error
-        return _Connection(sock)
 
 
 class OpenCall:

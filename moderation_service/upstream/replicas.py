@@ -55,7 +55,7 @@ class UpstreamEvents(Protocol):
     def upstream_called(self, replica: str, outcome: str, seconds: float) -> None:
         """A verdict call ended; `outcome` is `ok`, `too_long`, or the value of a FailureKind."""
 
-    def upstream_ejected(self, replica: str, is_ejected: bool) -> None:
+    def upstream_ejected(self, replica: str, *, is_ejected: bool) -> None:
         """A server was taken out of use, or came back."""
 
 
@@ -148,7 +148,7 @@ class ReplicaSet(Generic[AnyServer]):
         replica.server.close()
         log_event(_log, logging.INFO, "upstream_gone", upstream=replica.label)
         if replica.is_ejected and self._events is not None:
-            self._events.upstream_ejected(replica.label, False)
+            self._events.upstream_ejected(replica.label, is_ejected=False)
 
     def choose(
         self, *, without: Collection[Replica[AnyServer]] = (), within_s: float = _PLACE_S
@@ -344,7 +344,7 @@ class ReplicaSet(Generic[AnyServer]):
         replica.is_ejected, replica.ejected_for, replica.is_proven = True, kind, False
         log_event(_log, logging.WARNING, "upstream_ejected", upstream=replica.label, reason=kind.value)
         if self._events is not None:
-            self._events.upstream_ejected(replica.label, True)
+            self._events.upstream_ejected(replica.label, is_ejected=True)
         self._begin_probing(replica)
 
     def _begin_probing(self, replica: Replica[AnyServer], *, at_once: bool = False) -> None:
@@ -381,7 +381,7 @@ class ReplicaSet(Generic[AnyServer]):
             replica.is_ejected, replica.ejected_for = False, None
         log_event(_log, logging.WARNING, "upstream_back", upstream=replica.label)
         if self._events is not None:
-            self._events.upstream_ejected(replica.label, False)
+            self._events.upstream_ejected(replica.label, is_ejected=False)
 
 
 def probe_pauses(chance: random.Random) -> Iterator[float]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from flask import Flask
+from collections.abc import Iterator
+
+from flask import Blueprint, Flask
 
 from ..config.settings import Settings
 from . import (
@@ -25,12 +27,13 @@ from . import (
     withholding,
 )
 from .console import register_console
-from .door import Door
 from .guarded import GuardedDoor
 from .hosts import AllowedHosts
-from .lifecycle import register_lifecycle
+from .lifecycle import DirectRoute, register_lifecycle
+from .readiness import Readiness
 from .service import Service, build_service
 from .tracing import TracingLayer
+from .triage import Triage
 
 __all__ = ["create_app"]
 
@@ -50,17 +53,7 @@ def create_app(
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.extensions["moderation"] = service
     guarded = GuardedDoor.of(service)
-    direct = {
-        **moderate.direct_routes(service),
-        **relayed.direct_routes(service),
-        **openai.direct_routes(service, guarded),
-        **anthropic.direct_routes(service, guarded),
-        **other_models.direct_routes(service, guarded),
-        **litellm.direct_routes(service),
-        **lakera.direct_routes(service),
-        **gateways.direct_routes(service),
-        **rewards.direct_routes(service),
-    }
+    direct = _direct_routes(service, guarded)
     tidy = addresses.register_addresses(app)
     hosts = AllowedHosts(settings, service.keys)
     readiness = health.readiness_of(service)
@@ -77,22 +70,43 @@ def create_app(
         },
         known_errors=litellm.KNOWN_ERRORS,
     )
-    app.extensions["moderation.door"] = Door(
+    app.extensions["moderation.triage"] = Triage(
         service, hosts=hosts, direct=direct, addresses=app.url_map, tidy=tidy, readiness=readiness
     )
     if service.tracing is not None:
         app.wsgi_app = TracingLayer(app.wsgi_app, service.tracing)  # type: ignore[method-assign]
-    app.register_blueprint(moderate.blueprint(service))
-    app.register_blueprint(appeals.blueprint(service))
-    app.register_blueprint(openai.blueprint(service, guarded))
-    app.register_blueprint(other_models.blueprint(service, guarded))
-    app.register_blueprint(dify.blueprint(service))
-    app.register_blueprint(open_webui.blueprint(service))
-    app.register_blueprint(gateways.blueprint(service))
-    app.register_blueprint(withholding.portkey_blueprint(service))
-    app.register_blueprint(withholding.alibaba_blueprint(service))
-    app.register_blueprint(ext_authz.blueprint(service))
-    app.register_blueprint(health.blueprint(service, readiness))
-    app.register_blueprint(pages.blueprint(service))
+    for routes in _blueprints(service, guarded, readiness):
+        app.register_blueprint(routes)
     register_console(app, service, readiness, before_reload)
     return app
+
+
+def _direct_routes(service: Service, guarded: GuardedDoor | None) -> dict[str, DirectRoute]:
+    """The routes of the hot path, which the WSGI layer calls itself."""
+    return {
+        **moderate.direct_routes(service),
+        **relayed.direct_routes(service),
+        **openai.direct_routes(service, guarded),
+        **anthropic.direct_routes(service, guarded),
+        **other_models.direct_routes(service, guarded),
+        **litellm.direct_routes(service),
+        **lakera.direct_routes(service),
+        **gateways.direct_routes(service),
+        **rewards.direct_routes(service),
+    }
+
+
+def _blueprints(service: Service, guarded: GuardedDoor | None, readiness: Readiness) -> Iterator[Blueprint]:
+    """All other routes but the console's."""
+    yield moderate.blueprint(service)
+    yield appeals.blueprint(service)
+    yield openai.blueprint(service, guarded)
+    yield other_models.blueprint(service, guarded)
+    yield dify.blueprint(service)
+    yield open_webui.blueprint(service)
+    yield gateways.blueprint(service)
+    yield withholding.portkey_blueprint(service)
+    yield withholding.alibaba_blueprint(service)
+    yield ext_authz.blueprint(service)
+    yield health.blueprint(service, readiness)
+    yield pages.blueprint(service)

@@ -1,4 +1,4 @@
-"""`POST /appeals`: the door for people who were blocked, by way of the application that they use."""
+"""`/appeals`: the door for people who were blocked, by way of the application that they use."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from flask import Blueprint, Response, request
 
 from ..errors import NotFound, Overloaded
 from ..observability.request_context import request_context
-from ..wires.appeals import Appeal, parse_appeal, received
+from ..wires.appeals import Appeal, is_decision_id, outcome, parse_appeal, received
 from .body import read_json
+from .moderate import languages_of
 from .reply import json_reply
 from .service import Service
 
@@ -26,10 +27,11 @@ _MINUTE_S = 60.0
 
 
 class PerMinute:
-    """So many calls in a minute for each name, in this process."""
+    """So many calls in a minute for each name, in this process. `what` is what they are, for the caller."""
 
-    def __init__(self, most: int, *, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, most: int, *, what: str = "appeals", clock: Callable[[], float] = monotonic) -> None:
         self._most = most
+        self._what = what
         self._clock = clock
         self._lock = threading.Lock()
         self._ends_at = 0.0
@@ -46,28 +48,54 @@ class PerMinute:
             left_s = self._ends_at - now
             is_over = self._counts[name] > self._most
         if is_over:
-            raise Overloaded(f"More than {self._most} appeals in a minute; try again later.", retry_after_s=left_s)
+            raise Overloaded(f"More than {self._most} {self._what} in a minute; try again later.", retry_after_s=left_s)
 
 
 def blueprint(service: Service) -> Blueprint:
-    """The route; without `appeals`, or without a database of records, there is nothing behind it."""
+    """The routes; without `appeals`, or without a database of records, there is nothing behind them."""
     routes = Blueprint("appeals", __name__)
-    limit = PerMinute(service.settings.appeals_per_minute)
+    most = service.settings.appeals_per_minute
+    filed, asked_for = PerMinute(most), PerMinute(most, what="questions about appeals")
     max_body_bytes = service.settings.max_body_bytes
 
     @routes.post("/appeals")
     def appeal() -> Response:
-        database = service.database if service.settings.appeals else None
-        if database is None:
-            raise NotFound("This service takes no appeals.")
-        context = request_context.get()
-        app = context.app or context.key_name or ""
-        limit.count(app)
+        database, app = _open(service)
+        filed.count(app)
         asked = parse_appeal(read_json(request.environ, max_body_bytes=max_body_bytes))
         _file(service, database, asked, app=app)
         return Response(json_reply(received()).body, status=202, mimetype="application/json")
 
+    @routes.get("/appeals/<decision_id>")
+    def outcome_of(decision_id: str) -> Response:
+        database, app = _open(service)
+        asked_for.count(app)
+        return _outcome(database, decision_id, app=app)
+
     return routes
+
+
+def _open(service: Service) -> tuple[Database, str]:
+    """The database, and whose appeals the caller files and may ask for. Raises NotFound."""
+    database = service.database if service.settings.appeals else None
+    if database is None:
+        raise NotFound("This service takes no appeals.")
+    context = request_context.get()
+    return database, context.app or context.key_name or ""
+
+
+def _outcome(database: Database, decision_id: str, *, app: str) -> Response:
+    """How an appeal of this app stands; of another app's it says what it says of none."""
+    from ..store.appeals import state_of
+
+    state = None
+    if is_decision_id(decision_id):
+        with database.read() as connection:
+            state = state_of(connection, decision_id, app=app)
+    if state is None:
+        raise NotFound("There is no appeal of yours by this id.")
+    body = json_reply(outcome(decision_id, state, languages_of(request.environ))).body
+    return Response(body, mimetype="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _file(service: Service, database: Database, asked: Appeal, *, app: str) -> None:

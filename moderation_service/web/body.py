@@ -11,6 +11,7 @@ from urllib.parse import parse_qsl
 from gunicorn.http.errors import ParseException
 from werkzeug.wsgi import get_input_stream
 
+from ..core.json_text import is_too_deep
 from ..errors import InvalidRequest, TooLarge, UnsupportedMediaType
 
 if TYPE_CHECKING:
@@ -92,7 +93,10 @@ def note_body(environ: WSGIEnvironment, body: object) -> object:
 
 def _parsed(raw: bytes) -> object:
     try:
-        return _decode(raw.decode("utf-8"))
+        body = _decode(raw.decode("utf-8"))
+        if is_too_deep(body, raw):
+            raise RecursionError
+        return body
     except UnicodeDecodeError:
         raise InvalidRequest("The body is not UTF-8 text.") from None
     except RecursionError:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from time import time
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.app import App, AppKey, Door, key_digest
 from ..core.policy import Policies
@@ -18,6 +18,7 @@ __all__ = ["Admitted", "AppEvents", "Callers", "KnownApp"]
 
 # Until one of the requests under way may have ended.
 _AT_ONCE_RETRY_S = 1.0
+_NO_HEADERS: Mapping[str, str] = {}
 
 
 class AppEvents(Protocol):
@@ -30,19 +31,19 @@ class AppEvents(Protocol):
 class KnownApp:
     """An app with what is made of it once: its name as a caller, and the policies as it may use them."""
 
-    __slots__ = ("app", "caller", "limits_header", "policies", "windows")
+    __slots__ = ("app", "caller", "has_limits", "limits_header", "policies", "windows")
 
     def __init__(self, app: App, policies: Policies) -> None:
         self.app = app
         # No other key's name has a colon. It is the same for all keys of the app, the next one too.
         self.caller = f"{app.name}:"
-        self.policies = policies.of_app(names=app.policies, default=app.policy)
+        self.policies = policies.of_app(app)
         self.windows = app.limits.windows
-        self.limits_header = ", ".join(f"{most};w={window.value}" for window, most in self.windows)
+        self.has_limits = bool(app.limits)
+        self.limits_header = ", ".join(f"{most};w={window.seconds}" for window, most in self.windows)
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A request that was let in: what its reply says of the limits, and what is to be called when it has ended."""
 
     headers: Mapping[str, str]
@@ -149,18 +150,21 @@ class Callers:
         if not app.may_use(door):
             self._events.app_asked(app.name, "forbidden")
             raise Forbidden(f"The app of this key may not use the door `{door.value if door else ''}`.")
-        if door is None or self._counters is None or not app.limits:
-            self._events.app_asked(app.name, "admitted")
-            return Admitted({})
-        leave = self._enter(self._counters, app)
-        try:
-            counted = self._take(self._counters, known, 1)
-        except BaseException:
-            if leave is not None:
-                leave()
-            raise
-        self._events.app_asked(app.name, "admitted")
-        return Admitted({} if counted is None else _headers(counted, known), leave)
+        counters, name = self._counters, app.name
+        if door is None or counters is None or not known.has_limits:
+            self._events.app_asked(name, "admitted")
+            return Admitted(_NO_HEADERS)
+        most = app.limits.at_once
+        if most is None:
+            counted, leave = self._take(counters, known, 1), None
+        else:
+            counted = self._enter(counters, known, most)
+
+            def leave() -> None:
+                counters.leave(name)
+
+        self._events.app_asked(name, "admitted")
+        return Admitted(_NO_HEADERS if counted is None else _headers(counted, known), leave)
 
     def charge(self, app: str, more: int) -> None:
         """Count the other items of a batch, of which one was counted as the request. Raises RateLimited, TooLarge."""
@@ -174,19 +178,20 @@ class Callers:
             raise TooLarge(f"{more + 1} texts in one request are over the limit of this app: {limit}.")
         self._take(self._counters, known, more)
 
-    def _enter(self, counters: Counters, app: App) -> Callable[[], None] | None:
-        most = app.limits.at_once
-        if most is None:
-            return None
-        if not counters.enter(app.name, most):
-            self._events.app_asked(app.name, "over_at_once")
-            raise RateLimited(
-                f"This app may have {most} requests under way at once, and has.", retry_after_s=_AT_ONCE_RETRY_S
-            )
-        return lambda: counters.leave(app.name)
+    def _enter(self, counters: Counters, known: KnownApp, most: int) -> Counted | None:
+        has_place, counted = counters.enter(known.app.name, known.windows, most)
+        if has_place:
+            return self._within(counted, known)
+        self._events.app_asked(known.app.name, "over_at_once")
+        raise RateLimited(
+            f"This app may have {most} requests under way at once, and has.", retry_after_s=_AT_ONCE_RETRY_S
+        )
 
     def _take(self, counters: Counters, known: KnownApp, cost: int) -> Counted | None:
-        counted = counters.take(known.app.name, known.windows, cost)
+        return self._within(counters.take(known.app.name, known.windows, cost), known)
+
+    def _within(self, counted: Counted | None, known: KnownApp) -> Counted | None:
+        """What was counted. Raises RateLimited if it is over a limit."""
         if counted is not None and counted.over is not None:
             word = counted.over.word
             self._events.app_asked(known.app.name, f"over_{word}")

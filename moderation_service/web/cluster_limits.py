@@ -150,9 +150,18 @@ class ClusterCounters:
         self._events.limits_store_failed()
         return self._local.take(app, windows, cost)
 
-    def enter(self, app: str, most: int) -> bool:
+    def enter(self, app: str, windows: Windows, most: int) -> tuple[bool, Counted | None]:
         """See `Counters`."""
-        return self._local.enter(app, most)
+        has_place, _ = self._local.enter(app, (), most)
+        if not has_place:
+            return False, None
+        counted = None
+        try:
+            counted = self.take(app, windows)
+        finally:
+            if windows and (counted is None or counted.over is not None):
+                self._local.leave(app)
+        return True, counted
 
     def leave(self, app: str) -> None:
         """See `Counters`."""
@@ -163,7 +172,7 @@ class ClusterCounters:
         keys = [f"moderation:limits:{{{app}}}:{window.word}" for window, _ in windows]
         arguments = [cost]
         for window, most in windows:
-            arguments += [most, window.value * 1000]
+            arguments += [most, window.seconds * 1000]
         full, *found = (int(one) for one in self._script(keys, arguments))
         if full:
             window, most = windows[full - 1]
@@ -178,4 +187,4 @@ class ClusterCounters:
 
 
 def _seconds(left_ms: int, window: Window) -> float:
-    return left_ms / 1000 if left_ms >= 0 else float(window.value)
+    return left_ms / 1000 if left_ms >= 0 else float(window.seconds)

@@ -52,5 +52,6 @@ def register_console(app: Flask, service: Service, readiness: Readiness, before_
         lists=service.lists,
         refresh_lists=None if service.live_lists is None else service.live_lists.refresh,
         answers=service.answers,
+        webhooks=service.webhooks,
     )
     app.register_blueprint(blueprint(parts))

@@ -31,6 +31,7 @@ _ADDRESSES: Mapping[str, Door] = {
     "/metrics": Door.METRICS,
 }
 _PREFIXES: Mapping[str, Door] = {
+    "/appeals/": Door.APPEALS,
     "/owui/": Door.OPEN_WEBUI,
     "/guardrail/": Door.BEDROCK,
     "/api/v1/text/": Door.DETECTORS,

@@ -20,7 +20,7 @@ from ..observability.logs import log_event
 from ..observability.request_context import request_context
 from ..streaming.shared_store import SharedStore
 from .cluster_limits import Breaker
-from .process_lock import ProcessLock
+from .process_lock import process_lock
 
 __all__ = ["ClusterStandings", "Escalated", "EscalationEvents", "Escalator", "SharedStandings", "Standings"]
 
@@ -75,7 +75,7 @@ class SharedStandings:
     def __init__(self) -> None:
         self._store = SharedStore(size_bytes=_SIZE_BYTES, ttl_s=_TTL_S, clock=time)
         # Two blocks at once count as two.
-        self._alone = ProcessLock()
+        self._alone = process_lock()
         self.close = self._alone.close
 
     def get(self, name: str) -> Standing:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from flask import Flask, Response, request
 
 from ..errors import ModerationError, Overloaded, RateLimited, Unauthorized
-from ..ids import random_hex
+from ..ids import ordered_hex
 from ..observability.logs import access_line
 from ..observability.propagation import caller_trace, trace_headers
 from ..observability.request_context import RequestContext, request_context
@@ -52,7 +52,7 @@ METHODS = frozenset({"GET", "POST", "HEAD", "OPTIONS", "PUT", "PATCH", "DELETE"}
 QUIET = frozenset({"/healthz", "/health", "/readyz", "/metrics"})
 """Routes that machines ask every few seconds: neither logged, when all is well, nor traced."""
 KEY_NAME = "moderation.key"
-"""Where in the environment the name of the caller's key is, once the server has looked it up (web/door)."""
+"""Where in the environment the name of the caller's key is, once the server has looked it up (web/triage)."""
 OVERLOADED = "moderation.overloaded"
 """Where the server says that it has no room for a request: it is refused, in the shape of the door that was asked."""
 OPEN_ENDPOINTS = frozenset(
@@ -237,7 +237,7 @@ class _Lifecycle:
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         sent = environ.get("HTTP_X_REQUEST_ID")
-        state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else random_hex(32))
+        state = RequestState(sent if sent and _REQUEST_ID.fullmatch(sent) else ordered_hex(32))
         environ[_STATE] = state
         route = self._direct.get(environ["PATH_INFO"]) if environ["REQUEST_METHOD"] == "POST" else None
         self._metrics.begun()
@@ -273,7 +273,7 @@ class _Lifecycle:
     def _authenticate(self, environ: WSGIEnvironment, state: RequestState, *, in_body: bool) -> None:
         """Find out who asks. Raises Unauthorized when there are keys and none of them was sent."""
         if self._keys:
-            # Our own server has looked already (web/door).
+            # Our own server has looked already (web/triage).
             state.key_name = environ.get(KEY_NAME) or identify_caller(
                 environ, self._keys, passes_keys_on=self._passes_keys_on
             )

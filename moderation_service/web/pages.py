@@ -33,11 +33,10 @@ _DOCS_HEADERS = {**_PAGE_HEADERS, "Content-Security-Policy": _POLICY.format(imag
 def blueprint(service: Service) -> Blueprint:
     """The routes for people; pages only when `pages` is on."""
     routes = Blueprint("pages", __name__)
-    document = json.dumps(openapi_document(), ensure_ascii=False)
 
     @routes.get("/openapi.json")
     def openapi() -> Response:
-        return Response(document, mimetype="application/json")
+        return Response(_openapi_json(), mimetype="application/json")
 
     if service.settings.pages:
         page = files(__package__).joinpath("static/index.html").read_bytes()
@@ -54,6 +53,12 @@ def blueprint(service: Service) -> Blueprint:
             return Response(drawn, mimetype="text/html", headers=_DOCS_HEADERS)
 
     return routes
+
+
+@cache
+def _openapi_json() -> str:
+    """Made when somebody asks: no start waits for it."""
+    return json.dumps(openapi_document(), ensure_ascii=False)
 
 
 @cache

@@ -11,14 +11,13 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
-import struct
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ..core.app import Window
-from .process_lock import ProcessLock
+from .process_lock import process_lock
 
 __all__ = ["Counted", "Counters", "SharedCounters", "Windows", "nearest"]
 
@@ -29,26 +28,27 @@ _ROWS = 2048
 """Twice as many as there may be apps in a file; a table that is half empty is searched in one or two steps."""
 _SLOTS = 512
 """Processes that count: as many workers as there may be, and as many that a reload has not yet seen the end of."""
-_PID = struct.Struct("<I")
-_WINDOW = struct.Struct("<Id")  # used, begun
-_IN_USE = struct.Struct("<H")
-_KEY_BYTES = 16
-_WINDOWS_AT = _KEY_BYTES
-_PLACES = {window: _WINDOWS_AT + index * _WINDOW.size for index, window in enumerate(Window)}
-_TOTAL_AT = _WINDOWS_AT + len(Window) * _WINDOW.size
-_IN_USE_AT = _TOTAL_AT + _PID.size
-_ROW_BYTES = _IN_USE_AT + _SLOTS * _IN_USE.size
-_ROWS_AT = _SLOTS * _PID.size
+# The memory is cells of eight bytes: how many slots were ever taken, whether a row was ever emptied, the process of
+# each slot, and the rows. A row has the app's key in two cells, what is used of each window, when each window began,
+# and then in two bytes per slot how many requests each process has under way.
+_TAKEN_AT, _WAS_FULL_AT, _PIDS_AT = 0, 1, 2
+_ROWS_AT = _PIDS_AT + _SLOTS
+_USED_AT = 2
+_BEGUN_AT = _USED_AT + len(Window)
+_UNDER_WAY_AT = _BEGUN_AT + len(Window)
+_SLOTS_PER_CELL = 4
+_ROW_CELLS = _UNDER_WAY_AT + _SLOTS // _SLOTS_PER_CELL
 
 
-@dataclass(frozen=True, slots=True)
-class Counted:
-    """What came of a request: how it stands with the limit that is nearest, or with the one that it is over."""
+class Counted(NamedTuple):
+    """What came of a request: how it stands with the limit that is nearest, or with the one that it is over.
+
+    `reset_s` is the time until the window ends.
+    """
 
     limit: int
     remaining: int
     reset_s: float
-    """Until the window ends."""
     over: Window | None = None
 
 
@@ -58,8 +58,11 @@ class Counters(Protocol):
     def take(self, app: str, windows: Windows, cost: int = 1) -> Counted | None:
         """Count a request in all windows, or in none if it is over one of them; None without windows."""
 
-    def enter(self, app: str, most: int) -> bool:
-        """Count a request as under way; False if that would be one too many. `leave` follows, after True only."""
+    def enter(self, app: str, windows: Windows, most: int) -> tuple[bool, Counted | None]:
+        """The same for a request that is under way from now on; False, and nothing counted, for one too many at once.
+
+        `leave` follows, unless it was refused.
+        """
 
     def leave(self, app: str) -> None:
         """A request is not under way any more."""
@@ -69,11 +72,14 @@ class SharedCounters:
     """Counters for the process that makes it and all that are forked from it. Safe under threads."""
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
-        self._memory = mmap.mmap(-1, _ROWS_AT + _ROWS * _ROW_BYTES)
+        memory = memoryview(mmap.mmap(-1, 8 * (_ROWS_AT + _ROWS * _ROW_CELLS)))
+        self._cells, self._times, self._under_way = memory.cast("q"), memory.cast("d"), memory.cast("H")
         self._clock = clock
-        self._alone = ProcessLock()
+        self._alone = process_lock()
         self.close = self._alone.close
-        self._places: dict[str, tuple[bytes, int]] = {}
+        self._own = threading.Lock()
+        """Over what this process has under way: no other one writes that, so the end of a request needs no more."""
+        self._places: dict[str, tuple[int, int, int]] = {}
         self._slot: tuple[int, int] | None = None
 
     def take(self, app: str, windows: Windows, cost: int = 1) -> Counted | None:
@@ -81,72 +87,86 @@ class SharedCounters:
         if not windows:
             return None
         with self._alone:
-            now, row = self._clock(), self._row(app)
-            found = [(window, most, *self._used(row, window, now)) for window, most in windows]
-            for window, most, used, begun in found:
-                if used + cost > most:
-                    return Counted(most, max(0, most - used), begun + window.value - now, over=window)
-            for window, _, used, begun in found:
-                _WINDOW.pack_into(self._memory, row + _PLACES[window], used + cost, begun)
-        return nearest([(most, most - used - cost, begun + window.value - now) for window, most, used, begun in found])
+            return self._taken(self._row(app), windows, cost)
 
-    def enter(self, app: str, most: int) -> bool:
+    def enter(self, app: str, windows: Windows, most: int) -> tuple[bool, Counted | None]:
         """See `Counters`."""
         with self._alone:
             row = self._row(app)
-            total = _PID.unpack_from(self._memory, row + _TOTAL_AT)[0]
-            if total >= most:
-                total = self._without_the_dead(row)
-                if total >= most:
-                    return False
-            self._add(row, 1)
-        return True
+            if self._all_under_way(row) >= most and self._without_the_dead(row) >= most:
+                return False, None
+            counted = self._taken(row, windows, 1) if windows else None
+            if counted is None or counted.over is None:
+                self._add(row, 1)
+        return True, counted
 
     def leave(self, app: str) -> None:
         """See `Counters`."""
-        with self._alone:
-            self._add(self._row(app), -1)
+        place = self._places.get(app)
+        if place is None or not self._is_of(place) or self._cells[_WAS_FULL_AT]:
+            # Its row may become another app's at any moment.
+            with self._alone:
+                self._add(self._row(app), -1)
+        else:
+            self._add(place[2], -1)
+
+    def _taken(self, row: int, windows: Windows, cost: int) -> Counted:
+        now, cells, times = self._clock(), self._cells, self._times
+        found = []
+        for window, most in windows:
+            place, length = row + window.rank, window.seconds
+            used, begun = cells[place + _USED_AT], times[place + _BEGUN_AT]
+            if not used or now >= begun + length:
+                used, begun = 0, now
+            if used + cost > most:
+                return Counted(most, max(0, most - used), begun + length - now, window)
+            found.append((place, used + cost, begun, most, length))
+        for place, used, begun, _, _ in found:
+            cells[place + _USED_AT], times[place + _BEGUN_AT] = used, begun
+        return nearest([(most, most - used, begun + length - now) for _, used, begun, most, length in found])
+
+    def _all_under_way(self, row: int) -> int:
+        first = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL
+        return sum(self._under_way[first : first + self._cells[_TAKEN_AT]])
 
     def _add(self, row: int, change: int) -> None:
-        # The column comes first: taking over one of a process that is gone changes the total.
-        at = row + _IN_USE_AT + self._own_slot() * _IN_USE.size
-        total = _PID.unpack_from(self._memory, row + _TOTAL_AT)[0]
-        own = _IN_USE.unpack_from(self._memory, at)[0] + change
-        if own >= 0:  # else it was taken for dead, and its requests are not counted any more
-            _IN_USE.pack_into(self._memory, at, own)
-            _PID.pack_into(self._memory, row + _TOTAL_AT, max(0, total + change))
+        at = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL + self._own_slot()
+        with self._own:
+            own = self._under_way[at] + change
+            if own >= 0:  # else it was taken for dead, and its requests are not counted any more
+                self._under_way[at] = own
 
-    def _used(self, row: int, window: Window, now: float) -> tuple[int, float]:
-        used, begun = _WINDOW.unpack_from(self._memory, row + _PLACES[window])
-        return (used, begun) if used and now < begun + window.value else (0, now)
+    def _is_of(self, place: tuple[int, int, int]) -> bool:
+        """Whether the row is still that of the app that was found there."""
+        first, second, row = place
+        return self._cells[row] == first and self._cells[row + 1] == second
 
     def _row(self, app: str) -> int:
         """Where this app's row begins. It is found again if another app has got its place in the meantime."""
         place = self._places.get(app)
-        if place is not None and self._memory[place[1] : place[1] + _KEY_BYTES] == place[0]:
-            return place[1]
-        key = hashlib.blake2b(app.encode(), digest_size=_KEY_BYTES).digest()
-        first = int.from_bytes(key[:4], "little") % _ROWS
-        empty = bytes(_KEY_BYTES)
+        if place is not None and self._is_of(place):
+            return place[2]
+        digest = hashlib.blake2b(app.encode(), digest_size=16).digest()
+        first, second = (int.from_bytes(half, "little", signed=True) for half in (digest[:8], digest[8:]))
+        start = int.from_bytes(digest[:4], "little") % _ROWS
         for step in range(_ROWS):
-            row = _ROWS_AT + (first + step) % _ROWS * _ROW_BYTES
-            found = self._memory[row : row + _KEY_BYTES]
-            if found in (key, empty):
+            row = _ROWS_AT + (start + step) % _ROWS * _ROW_CELLS
+            found = self._cells[row], self._cells[row + 1]
+            if found in ((first, second), (0, 0)):
                 break
         else:
-            row = self._emptied(first)
-            found = empty
-        if found == empty:
-            self._memory[row : row + _KEY_BYTES] = key
-        self._places[app] = (key, row)
+            row = self._emptied(start)
+        self._cells[row], self._cells[row + 1] = first, second
+        self._places[app] = (first, second, row)
         return row
 
-    def _emptied(self, first: int) -> int:
+    def _emptied(self, start: int) -> int:
         """The row of an app that was longest without a request: its app was most likely removed long ago."""
-        rows = [_ROWS_AT + (first + step) % _ROWS * _ROW_BYTES for step in range(_ROWS)]
-        latest = {row: max(_WINDOW.unpack_from(self._memory, row + at)[1] for at in _PLACES.values()) for row in rows}
-        row = min(rows, key=lambda one: latest[one])
-        self._memory[row : row + _ROW_BYTES] = bytes(_ROW_BYTES)
+        rows = [_ROWS_AT + (start + step) % _ROWS * _ROW_CELLS for step in range(_ROWS)]
+        row = min(rows, key=lambda one: max(self._times[one + _BEGUN_AT : one + _UNDER_WAY_AT]))
+        self._cells[_WAS_FULL_AT] = 1
+        for cell in range(row, row + _ROW_CELLS):
+            self._cells[cell] = 0
         return row
 
     def _own_slot(self) -> int:
@@ -154,44 +174,38 @@ class SharedCounters:
         pid = os.getpid()
         if self._slot is not None and self._slot[0] == pid:
             return self._slot[1]
-        owners = [_PID.unpack_from(self._memory, index * _PID.size)[0] for index in range(_SLOTS)]
+        owners = self._cells[_PIDS_AT:_ROWS_AT].tolist()
         slot = next((index for index, owner in enumerate(owners) if owner in (0, pid) or not _is_alive(owner)), None)
         if slot is None:
             raise RuntimeError("more processes count requests than there are places for")
         if owners[slot]:
             self._forget(slot)
-        _PID.pack_into(self._memory, slot * _PID.size, pid)
+        self._cells[_PIDS_AT + slot] = pid
+        self._cells[_TAKEN_AT] = max(self._cells[_TAKEN_AT], slot + 1)
         self._slot = (pid, slot)
         return slot
 
     def _forget(self, slot: int) -> None:
         """Take what a process that is gone had under way out of all rows."""
         for index in range(_ROWS):
-            row = _ROWS_AT + index * _ROW_BYTES
-            if self._memory[row : row + _KEY_BYTES] != bytes(_KEY_BYTES):
-                self._clear(row, slot)
-
-    def _clear(self, row: int, slot: int) -> None:
-        at = row + _IN_USE_AT + slot * _IN_USE.size
-        left = _IN_USE.unpack_from(self._memory, at)[0]
-        total = _PID.unpack_from(self._memory, row + _TOTAL_AT)[0]
-        _IN_USE.pack_into(self._memory, at, 0)
-        _PID.pack_into(self._memory, row + _TOTAL_AT, max(0, total - left))
+            self._under_way[(_ROWS_AT + index * _ROW_CELLS + _UNDER_WAY_AT) * _SLOTS_PER_CELL + slot] = 0
 
     def _without_the_dead(self, row: int) -> int:
         """How many are under way, once those of processes that were killed are taken out."""
-        for slot in range(_SLOTS):
-            if _IN_USE.unpack_from(self._memory, row + _IN_USE_AT + slot * _IN_USE.size)[0]:
-                owner = _PID.unpack_from(self._memory, slot * _PID.size)[0]
-                if not _is_alive(owner):
-                    self._clear(row, slot)
-        return int(_PID.unpack_from(self._memory, row + _TOTAL_AT)[0])
+        first = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL
+        for slot in range(self._cells[_TAKEN_AT]):
+            if self._under_way[first + slot] and not _is_alive(self._cells[_PIDS_AT + slot]):
+                self._under_way[first + slot] = 0
+        return self._all_under_way(row)
 
 
 def nearest(found: Sequence[tuple[int, int, float]]) -> Counted:
     """Of (limit, remaining, seconds left) of several windows, the one that will refuse first."""
-    limit, remaining, reset_s = min(found, key=lambda one: (one[1], -one[2]))
-    return Counted(limit, remaining, reset_s)
+    least = found[0]
+    for one in found:
+        if one[1] < least[1] or (one[1] == least[1] and one[2] > least[2]):
+            least = one
+    return Counted(*least)
 
 
 def _is_alive(pid: int) -> bool:

@@ -1,4 +1,4 @@
-"""Everything one running service holds, made from its settings in one place."""
+"""Everything one running service holds, put together in one place."""
 
 from __future__ import annotations
 
@@ -10,37 +10,28 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..chat.item_memory import ItemMemory
 from ..cluster.parts import ClusterParts
-from ..config.answer_file import read_answers
-from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
 from ..config.settings import Settings
-from ..core.app import App
-from ..core.conversation import Limits
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
-from ..core.moderator import Check, Moderator, Observer, Outcome
+from ..core.moderator import Check, Moderator, Outcome
 from ..core.policy import Policies
-from ..core.prepared_answer import PreparedAnswer
 from ..core.verdict_cache import Fingerprint
-from ..engines import Engine, create_answers, create_engine, create_fallback, create_stream
-from ..errors import ConfigurationError
-from ..observability.audit import AuditFile
+from ..engines import Engine
 from ..observability.metrics import Metrics
-from ..observability.propagation import outgoing_lines
 from ..observability.request_context import request_context
-from ..observability.tracing import Tracing, create_tracing, traced
+from ..observability.tracing import Tracing, create_tracing
 from ..store.choice import store_address
 from ..streaming.call_memory import CallMemory
 from ..streaming.relayed import Relay
 from ..wires.native import NativeLimits
-from .api_keys import ApiKeys, load_api_keys, warn_of_readers
+from . import service_parts as make
 from .callers import Callers
-from .cluster_limits import ClusterCounters, connect
 from .end_users import EndUsers
-from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
+from .escalation import Escalator, SharedStandings
 from .following import Following
 from .lists import open_lists
-from .rate_limits import Counters, SharedCounters
+from .rate_limits import SharedCounters
 
 if TYPE_CHECKING:
     from ..cluster.memory import ClusterMemory
@@ -141,42 +132,31 @@ def build_service(
 
     Raises ConfigurationError for settings that can't work. The engine is loaded last: a typo shows at once.
     """
-    database, before = None if store is None else store.database, None if earlier is None else earlier.live_lists
-    lists, live_lists = open_lists(settings, database, earlier=before)
+    database = None if store is None else store.database
+    lists, live_lists = open_lists(settings, database, earlier=None if earlier is None else earlier.live_lists)
     policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
     if lists is not None:
         policies.lists_of = lists.names
-    keys = load_api_keys(settings)
-    if settings.api_keys_file is not None:
-        warn_of_readers(settings.api_keys_file)
+    keys = make.keys(settings)
     metrics = metrics or Metrics(version=__version__)
-    apps: Sequence[App] = ()
-    if settings.apps_file is not None:
-        apps = load_apps(settings.apps_file, policies=[policy.name for policy in policies])
+    apps = make.apps(settings, policies, lists=tuple(lists or ()))
     counters = earlier.counters if earlier is not None else None
     if counters is None and (apps or store is not None):
         # Made here, before the workers are forked.
         counters = SharedCounters()
-    callers = _callers(settings, keys, apps, policies, metrics, counters)
-    audit = _audit_file(settings, metrics)
-    observers: list[Observer] = [metrics]
-    webhooks = _webhooks(settings, metrics, observers)
+    callers = make.callers(settings, keys, apps, policies, metrics, counters)
+    audit = make.audit_file(settings, metrics)
+    webhooks = make.webhooks(settings, metrics, database)
     if settings.traces and tracing is None:
         tracing = create_tracing(version=__version__)
-    outgoing = outgoing_lines(tracing)
     parts = ClusterParts.of(settings, version=__version__, events=metrics)
-    if engine is None:
-        engine = create_engine(settings, events=metrics, outgoing=outgoing, sharers=parts.members)
-        fallback = create_fallback(settings)
-    stream = create_stream(settings, engine, events=metrics, outgoing=outgoing)
-    if tracing is not None:
-        engine = traced(engine, tracing, is_remote=settings.engine != "lite")
-        fallback = fallback and traced(fallback, tracing, is_remote=False)
+    engine, fallback, stream = make.judges(settings, engine, fallback, metrics=metrics, tracing=tracing, parts=parts)
     standings = earlier.standings if earlier is not None else None
     if standings is None and any(policy.escalation is not None for policy in policies):
         standings = SharedStandings()
-    escalator = _escalator(settings, metrics, standings)
-    answers = create_answers(_answers(settings, policies), settings)
+    escalator = make.escalator(settings, metrics, standings)
+    followed = None if earlier is None else earlier.following
+    answers = make.answers(settings, policies)
     moderator = Moderator(
         engine=engine,
         fallback=fallback,
@@ -185,40 +165,12 @@ def build_service(
         cache=parts.verdicts(size=settings.cache_size, ttl_s=settings.cache_ttl_s),
         fingerprint=Fingerprint(parts.key("fingerprint")),
         record=audit,
-        observers=observers if store is None else [*observers, store.recorder],
+        observers=make.observers(metrics, webhooks, store),
         after=escalator,
         deadline_s=settings.deadline_s,
     )
-    limits = NativeLimits(
-        conversation=Limits(messages=settings.max_messages),
-        batch_items=settings.max_batch_items,
-        metadata_bytes=settings.max_metadata_bytes,
-    )
-    # Here, because the workers are forked from the process that makes the service.
-    calls = CallMemory(
-        parts.store("call", size_bytes=settings.question_memory_bytes, ttl_s=settings.question_memory_ttl_s),
-        key=parts.key("progress"),
-    )
     metrics.configured(slots=settings.workers * settings.threads, policies=[policy.name for policy in policies])
-    relay = Relay(
-        moderator,
-        stream,
-        # Made here, before the workers are forked: any of them can go on with what another one began.
-        key=parts.key("relay") or secrets.token_bytes(32),
-        deadline_s=settings.deadline_s,
-    )
-    kept_bytes = settings.chat_memory_bytes if settings.chat_upstream is not None else 0
-    items = ItemMemory(parts.store("item", size_bytes=kept_bytes, ttl_s=settings.chat_memory_ttl_s))
-    seal_key = settings.chat_seal_key.value.encode() if settings.chat_seal_key else None
-    seal_key = seal_key or parts.key("chat seal") or secrets.token_bytes(32)
     hashes = KeyedHashes(secrets.token_bytes(32)) if store is None else store.hashes
-    following = None
-    if store is not None:
-        following = Following(store.database, callers, escalator, in_file=apps)
-        if not following.refresh_or_go_on() and earlier is not None and earlier.following is not None:
-            following.go_on_as(earlier.following)
-        # A file that is open over a fork would lose its locks.
-        store.database.close()
     wants_users = escalator is not None or store is not None
     return Service(
         settings=settings,
@@ -226,12 +178,12 @@ def build_service(
         all_policies=policies,
         keys=callers,
         metrics=metrics,
-        limits=limits,
-        calls=calls,
+        limits=make.limits(settings),
+        calls=make.call_memory(settings, parts),
         stream=stream,
-        relay=relay,
-        items=items,
-        seal_key=seal_key,
+        relay=make.relay(settings, moderator, stream, parts),
+        items=make.item_memory(settings, parts),
+        seal_key=make.seal_key(settings, parts),
         tracing=tracing,
         webhooks=webhooks,
         cluster=parts.memory,
@@ -243,7 +195,7 @@ def build_service(
         escalator=escalator,
         counters=counters,
         standings=standings,
-        following=following,
+        following=make.following(store, callers, escalator, apps, earlier=followed),
         end_users=EndUsers(hashes) if wants_users else None,
     )
 
@@ -258,67 +210,3 @@ def open_service_store(settings: Settings, metrics: Metrics) -> Store | None:
     from ..store.opened import open_store
 
     return open_store(address, settings, events=metrics)
-
-
-def _answers(settings: Settings, policies: Policies) -> Sequence[PreparedAnswer]:
-    if settings.answers_file is None:
-        return ()
-    return read_answers(settings.answers_file, policies=[policy.name for policy in policies])
-
-
-def _callers(
-    settings: Settings,
-    keys: ApiKeys,
-    apps: Sequence[App],
-    policies: Policies,
-    metrics: Metrics,
-    local: SharedCounters | None,
-) -> Callers:
-    """Who may ask."""
-    counters: Counters | None = local
-    if local is not None and settings.limits_store is not None:
-        counters = ClusterCounters(connect(settings.limits_store.value), local=local, events=metrics)
-    return Callers(keys, policies=policies, events=metrics, apps=apps, counters=counters)
-
-
-def _escalator(settings: Settings, metrics: Metrics, local: SharedStandings | None) -> Escalator | None:
-    """What is done about repeat offenders; None where no policy does anything."""
-    if local is None:
-        return None
-    standings: Standings = local
-    if settings.limits_store is not None:
-        standings = ClusterStandings(connect(settings.limits_store.value), local=local)
-    return Escalator(standings, events=metrics)
-
-
-def _audit_file(settings: Settings, metrics: Metrics) -> AuditFile | None:
-    if settings.audit_file is not None:
-        return AuditFile(
-            settings.audit_file,
-            is_required=settings.audit_required,
-            events=metrics,
-            max_bytes=settings.audit_max_bytes,
-            keep=settings.audit_keep,
-        )
-    if settings.audit_required:
-        raise ConfigurationError("audit_required: needs an `audit_file`.")
-    if settings.audit_max_bytes:
-        raise ConfigurationError("audit_max_bytes: needs an `audit_file`.")
-    return None
-
-
-def _webhooks(settings: Settings, metrics: Metrics, observers: list[Observer]) -> Webhooks | None:
-    """What sends events, if any are wanted; what sees the decisions for it joins the observers."""
-    if settings.webhook_url is None:
-        return None
-    from ..observability.webhook_observer import WebhookObserver
-    from ..observability.webhooks import Webhooks
-
-    webhooks = Webhooks(
-        settings.webhook_url.value,
-        secret=None if settings.webhook_secret is None else settings.webhook_secret.value,
-        wanted=settings.webhook_events,
-        events=metrics,
-    )
-    observers.append(WebhookObserver(webhooks))
-    return webhooks

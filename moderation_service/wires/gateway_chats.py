@@ -1,9 +1,9 @@
 """Chats as gateways pass them on: whatever their clients sent, of which what was said is judged. No I/O.
 
-A gateway stands between any client and any model. So what is no text (pictures, sound, files, calls of tools) is left
-out here instead of refused, and so are system, developer and tool messages. Text of a role that nobody here knows is
-the user's: to some model it may be. Who calls the gateway writes the roles; `question.Question` has what follows from
-that.
+A gateway stands between any client and any model. So what is no text (pictures, sound, calls of tools; of files all but
+their text) is left out here instead of refused, and so are system, developer and tool messages. Text of a role that
+nobody here knows is the user's: to some model it may be. Who calls the gateway writes the roles; `question.Question`
+has what follows from that.
 """
 
 from __future__ import annotations
@@ -13,11 +13,14 @@ from collections.abc import Mapping, Sequence
 from ..core.conversation import THOUGHTS, Limits, Message, Role, check_text, is_blank
 from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
+from .guarded_fields import MEDIA
+from .media_parts import media_texts
 
 __all__ = ["content_text", "question_of", "read_turns", "texts_of_part"]
 
 _NOT_JUDGED = frozenset({"system", "developer", "tool", "function"})
 _TEXT_FIELDS = ("text", "refusal", "thinking")
+_FILES = MEDIA | {"input_file", "document"}
 
 
 def read_turns(messages: object, *, limits: Limits, param: str) -> list[Message]:
@@ -64,8 +67,11 @@ def texts_of_part(part: object) -> list[str]:
         return [part]
     if not isinstance(part, Mapping):
         return []
-    found = (part.get(field) for field in _TEXT_FIELDS)
-    return [text for text in found if isinstance(text, str)]
+    found = [text for field in _TEXT_FIELDS if isinstance(text := part.get(field), str)]
+    kind = part.get("type")
+    if isinstance(kind, str) and kind in _FILES:
+        found += [text for text in media_texts(part) if text not in found]
+    return found
 
 
 def content_text(content: object, *, param: str) -> str:

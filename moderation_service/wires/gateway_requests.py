@@ -2,20 +2,31 @@
 
 Gateways show the client's own request. Read here are `messages` (chat completions, Anthropic's Messages, Ollama),
 `input` (Responses, embeddings) and `prompt` with `suffix` (completions). A model's server reads one of them, and which
-one it is nobody here knows: each that is there is judged for itself. A request with none of them, or with words in a
-place that is not known here, is refused rather than passed unseen.
+one it is nobody here knows: each that is there is judged for itself, and all other text of the request together, but
+for what the application writes. A request with none of them, or with words in a place that is not known here, is
+refused rather than passed unseen.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from ..core.conversation import Conversation, Limits, Message, Role, check_text, says_nothing
 from ..core.question import Question
 from ..errors import InvalidRequest, TooLarge
 from .gateway_chats import question_of, read_turns
+from .guarded_fields import REFUSED, other_text, refuse_doubles, refuse_unseen
+from .openai_shapes import is_word
 
-__all__ = ["ask_conversations", "questions_in"]
+__all__ = ["APPLICATION", "ask_conversations", "beside", "questions_in"]
+
+_ASKED = ("messages", "input", "prompt")
+# By these a server takes its prompt from elsewhere; `prompt` and `input` are read here.
+_UNSEEN = frozenset(REFUSED) - {"prompt", "input"}
+_READ = frozenset({*_ASKED, "suffix", "role", "content", "type", "text"})
+APPLICATION = frozenset({"system", "instructions", "text", "output_config", "output_format", "options", "include"})
+"""Fields of chats that the application writes."""
+_LONGEST_WORD = 32
 
 # What stands in `input` beside messages and is none: calls, their results, thoughts, and earlier items by their name.
 _NO_MESSAGES = frozenset(
@@ -26,11 +37,20 @@ _NO_MESSAGES = frozenset(
 )
 
 
-def questions_in(body: object, *, limits: Limits) -> Sequence[Question]:
-    """What a request asks; none where nobody says anything in it. Raises InvalidRequest or TooLarge."""
+def questions_in(body: object, *, limits: Limits, application: Collection[str] = APPLICATION) -> Sequence[Question]:
+    """What a request asks; none where nobody says anything in it. Raises InvalidRequest or TooLarge.
+
+    `application` are the fields that are not judged, beside those of `guarded_fields`.
+    """
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
-    given = [field for field in ("messages", "input", "prompt") if body.get(field) is not None]
+    refuse_doubles(body, _READ)
+    for field in ("messages", "input"):
+        items = body.get(field)
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            refuse_doubles(item, _READ, at=f"{field}[{index}].")
+    refuse_unseen(body, refused=_UNSEEN)
+    given = [field for field in _ASKED if body.get(field) is not None]
     if not given:
         raise InvalidRequest("The body has no `messages`, `input` or `prompt`: what it asks can't be judged here.")
     questions = []
@@ -38,7 +58,19 @@ def questions_in(body: object, *, limits: Limits) -> Sequence[Question]:
         turns = _turns(body, field, limits=limits)
         if turns:
             questions.append(question_of(turns, param=field))
-    return questions
+    known = {*application, "input", "prompt", *(("suffix",) if "prompt" in given else ())}
+    return [*questions, *beside({key: value for key, value in body.items() if key not in known})]
+
+
+def beside(fields: Mapping[str, object]) -> Sequence[Question]:
+    """What these fields of a request say; single words choose a size, a voice or a format, and say nothing."""
+    found = other_text({key: value for key, value in fields.items() if not _is_choice(value)})
+    return [Question(one.messages) for one in found]
+
+
+def _is_choice(value: object) -> bool:
+    values = value if isinstance(value, list) else [value]
+    return len(values) == 1 and is_word(values[0], _LONGEST_WORD)
 
 
 def ask_conversations(questions: Sequence[Question]) -> list[Conversation]:

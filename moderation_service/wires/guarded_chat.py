@@ -17,13 +17,12 @@ from ..core.policy import Policies, Policy
 from ..core.policy_order import why_milder
 from ..core.question import Question
 from ..errors import Forbidden, InvalidRequest
-from .guarded_fields import other_text, refuse_doubles, refuse_unseen
+from .guarded_fields import MEDIA, other_text, refuse_doubles, refuse_unseen
 from .openai_chat import plain_message, read_flag
 from .openai_models import POLICY_HEADER, Headers
 
-__all__ = ["MEDIA", "GuardedChat", "GuardedOptions", "chosen_policy", "parse", "tool_results", "wants_moderation"]
+__all__ = ["GuardedChat", "GuardedOptions", "chosen_policy", "parse", "tool_results", "wants_moderation"]
 
-MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
 _TOOL_ROLES = ("tool", "function")
 _MODES = ("score", "block")
 # What is read here; servers written in Go, such as Ollama, take
@@ -156,8 +155,13 @@ def _turn(message: object, options: GuardedOptions) -> object:
         plain |= {key: message[key] for key in ("tool_call_id", "name") if key in message}
     parts = plain.get("content")
     if options.allow_media and isinstance(parts, list):
-        plain["content"] = [part for part in parts if not (isinstance(part, Mapping) and part.get("type") in MEDIA)]
+        plain["content"] = [part for part in parts if not _is_media(part)]
     return plain
+
+
+def _is_media(part: object) -> bool:
+    kind = part.get("type") if isinstance(part, Mapping) else None
+    return isinstance(kind, str) and kind in MEDIA
 
 
 def tool_results(

@@ -12,9 +12,11 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ..core.conversation import Conversation, Message, Role, says_nothing
 from ..errors import InvalidRequest
+from .media_parts import media_texts
 
 __all__ = [
     "APPLICATION",
+    "MEDIA",
     "REFUSED",
     "UNREAD",
     "as_prompt",
@@ -37,6 +39,8 @@ UNREAD = frozenset(
 )
 """Never put before the model; the messages are judged for themselves."""
 
+MEDIA = frozenset({"image_url", "input_image", "image", "input_audio", "audio", "file", "video_url", "audio_url"})
+"""Parts of a message that are no text."""
 _WRAPPERS = ("extra_body", "fallbacks")
 _OTHER_PROMPTS = frozenset({*REFUSED, "messages"})
 _TEMPLATE_OPTIONS = "chat_template_kwargs"
@@ -50,12 +54,20 @@ _OPTIONS = frozenset(
     | {"audio", "disabled", "adaptive", "alloy", "wav", "mp3", "opus", "flac", "pcm16", "in_memory", "24h", "5m", "1h"}
     | {"scale", "standard", "user_location", "approximate", "search_context_size", "include_reasoning", "content"}
 )
-_PLAIN_IN_MESSAGE = frozenset({"role", "content", "refusal", "tool_call_id", "cache_control", "prefix", "partial"})
+# Read elsewhere, as is a refusal that is a text.
+_READ_IN_MESSAGE = frozenset({"role", "content"})
+# Fields for names and identifiers; one that is none is text.
+_IDENTIFIERS = frozenset({"name", "id", "tool_call_id", "tool_use_id", "call_id", "status", "phase"})
 _OF_THE_MODEL = frozenset(
     {"tool_calls", "function_call", "annotations", "audio", "reasoning_content", "reasoning", "thinking"}
     | {"reasoning_details", "thinking_blocks", "provider_specific_fields", "parsed", "images"}
 )
-_PLAIN_IN_PART = frozenset({"type", "text", "refusal", "cache_control", "annotations"})
+_TEXT_PARTS = ("text", "refusal")
+# Ids of tokens that say something of the answer only.
+_TOKEN_LISTS = frozenset({"stop_token_ids", "allowed_token_ids", "logprob_token_ids", "bad_words"})
+_ITEMS = ("messages", "input")
+# As many as a size or a place has; more of them can spell words.
+_FEW_NUMBERS = 4
 
 
 def refuse_doubles(value: object, read: frozenset[str], *, at: str = "") -> None:
@@ -73,8 +85,9 @@ def refuse_doubles(value: object, read: frozenset[str], *, at: str = "") -> None
 def refuse_unseen(body: Mapping[str, object], *, refused: Collection[str] = REFUSED) -> None:
     """Refuse what would put another prompt before the model than the messages. Raises InvalidRequest.
 
-    `refused` are the fields by which a server would take it.
+    `refused` are the fields by which a server would take it. Ids of tokens put one there under any name.
     """
+    _refuse_numbers(body)
     for key, value in body.items():
         name = key.casefold() if isinstance(key, str) else ""
         if name in refused and value is not None:
@@ -87,6 +100,37 @@ def refuse_unseen(body: Mapping[str, object], *, refused: Collection[str] = REFU
         if any(isinstance(one, (list, dict)) or not _OPTION_WORD.fullmatch(str(one)) for one in values):
             reason = f"`{_TEMPLATE_OPTIONS}` may have numbers, true, false and single words; text could not be judged."
             raise InvalidRequest(reason, param=_TEMPLATE_OPTIONS)
+
+
+def _refuse_numbers(body: Mapping[str, object]) -> None:
+    """Refuse lists of whole numbers in places where nobody knows whether they spell a text. Raises InvalidRequest."""
+    known = UNREAD | APPLICATION | _TOKEN_LISTS
+    fields = [(key, value, _shown(key)) for key, value in body.items() if key not in known]
+    for place in _ITEMS:
+        items = body.get(place)
+        for index, item in enumerate(items if isinstance(items, list) else ()):
+            if isinstance(item, Mapping) and item.get("role") not in (None, Role.ASSISTANT.value):
+                fields += [(key, value, f"{place}[{index}].{_shown(key)}") for key, value in item.items()]
+    for key, value, param in fields:
+        if key not in _ITEMS and _whole_numbers(value) > _FEW_NUMBERS:
+            raise InvalidRequest(
+                f"`{param}` has numbers that may be the ids of tokens, which can't be judged.", param=param
+            )
+
+
+def _shown(key: str) -> str:
+    """The name of a field as an error repeats it."""
+    return key if _OPTION_WORD.fullmatch(key) else "?"
+
+
+def _whole_numbers(value: object) -> int:
+    """How many whole numbers stand in lists in a value, but for the tokens of an answer that comes back."""
+    if isinstance(value, list):
+        own = sum(isinstance(one, int) and not isinstance(one, bool) for one in value)
+        return own + sum(map(_whole_numbers, value))
+    if isinstance(value, Mapping):
+        return sum(_whole_numbers(item) for key, item in value.items() if key != "logprobs")
+    return 0
 
 
 def _other_prompt(value: object) -> str | None:
@@ -118,7 +162,8 @@ def texts_beside(value: Mapping[str, object], known: Collection[str]) -> Iterato
     for key, item in value.items():
         if not _OPTION_WORD.fullmatch(key):
             yield key
-        if key not in known and not isinstance(item, (int, float)):
+        is_name = key in _IDENTIFIERS and isinstance(item, str) and _NAME.fullmatch(item) is not None
+        if key not in known and not is_name and not isinstance(item, (int, float)):
             yield from _texts(item)
 
 
@@ -129,20 +174,18 @@ def as_prompt(found: Sequence[str]) -> tuple[Conversation, ...]:
 
 
 def _texts_of_message(message: Mapping[str, object]) -> Iterator[str]:
-    is_models = message.get("role") == Role.ASSISTANT.value
-    for key, value in message.items():
-        if key in _PLAIN_IN_MESSAGE or (is_models and key in _OF_THE_MODEL):
-            continue
-        if not _OPTION_WORD.fullmatch(key):
-            yield key
-        if not (key == "name" and isinstance(value, str) and _NAME.fullmatch(value)):
-            yield from _texts(value)
+    of_model = _OF_THE_MODEL if message.get("role") == Role.ASSISTANT.value else frozenset()
+    read = {"refusal"} if isinstance(message.get("refusal"), str) else frozenset[str]()
+    yield from texts_beside(message, _READ_IN_MESSAGE | read | of_model)
     parts = message.get("content")
     for part in parts if isinstance(parts, list) else ():
-        if isinstance(part, Mapping) and part.get("type") in ("text", "refusal"):
-            for key, value in part.items():
-                if key not in _PLAIN_IN_PART:
-                    yield from _texts(value)
+        kind = part.get("type") if isinstance(part, Mapping) else None
+        if not isinstance(part, Mapping) or not isinstance(kind, str):
+            continue
+        if kind in _TEXT_PARTS:
+            yield from texts_beside(part, {"type", kind} | (of_model & {"annotations"}))
+        elif kind in MEDIA:
+            yield from media_texts(part)
 
 
 def _texts(value: object) -> Iterator[str]:

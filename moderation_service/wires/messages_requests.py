@@ -14,6 +14,7 @@ from ..core.question import Question
 from ..errors import InvalidRequest
 from .guarded_chat import GuardedChat, GuardedOptions, chosen_policy, tool_results
 from .guarded_fields import APPLICATION, REFUSED, UNREAD, as_prompt, refuse_doubles, refuse_unseen, texts_beside
+from .media_parts import media_texts
 from .openai_chat import read_flag
 from .openai_models import Headers
 from .sealed import Sealer
@@ -31,8 +32,11 @@ _READ = frozenset(
 _CLIENTS_TOOLS = ("bash_", "text_editor_", "computer_", "memory_")
 _ROLES = ("user", "assistant", "system")
 _MEDIA = frozenset({"image", "document"})
-_PLAIN = frozenset({"type", "text", "cache_control", "citations", "tool_use_id", "is_error", "content", "id", "source"})
-_OF_MODEL = frozenset({"thinking", "signature", "data", "name", "input", "caller", "toolset_name"})
+# What is read elsewhere of each kind of block.
+_READ_OF = {"text": frozenset({"type", "text"}), "tool_result": frozenset({"type", "content"})}
+_OF_MODEL = frozenset(
+    {"type", "text", "citations", "thinking", "signature", "data", "name", "input", "caller", "toolset_name"}
+)
 
 
 def parse(
@@ -166,20 +170,24 @@ def _text(block: Mapping[str, object], field: str, *, at: str) -> str:
 
 
 def _beside(message: object) -> Iterator[str]:
-    """The texts of a message in fields that nobody here knows."""
+    """The texts of a message in fields that nobody here knows, and of what is no text in it."""
     if not isinstance(message, Mapping):
         return
     yield from texts_beside(message, ("role", "content"))
-    yield from _beside_blocks(
-        message.get("content"), _PLAIN | (_OF_MODEL if message.get("role") == "assistant" else set())
-    )
+    yield from _beside_blocks(message.get("content"), is_answer=message.get("role") == "assistant")
 
 
-def _beside_blocks(blocks: object, known: frozenset[str]) -> Iterator[str]:
+def _beside_blocks(blocks: object, *, is_answer: bool) -> Iterator[str]:
     for block in blocks if isinstance(blocks, list) else ():
-        if isinstance(block, Mapping):
-            yield from texts_beside(block, known)
-            yield from _beside_blocks(block.get("content"), _PLAIN)
+        kind = block.get("type") if isinstance(block, Mapping) else None
+        if not isinstance(block, Mapping) or not isinstance(kind, str):
+            continue
+        if kind in _MEDIA:
+            yield from media_texts(block)
+            continue
+        yield from texts_beside(block, _OF_MODEL if is_answer else _READ_OF.get(kind, frozenset()))
+        if kind == "tool_result":
+            yield from _beside_blocks(block.get("content"), is_answer=False)
 
 
 def _sent(message: object, sealer: Sealer) -> object | None:

@@ -111,7 +111,6 @@ class ResponsesReader:
         self._tools, self._echoes, self._model = tools, echoes | _WORDS, model
         self._texts = Texts(_NAMES)
         self._ids: dict[int, object] = {}
-        self._calls: dict[int, str] = {}
         self._main: str | None = None
         self._alternatives: set[str] = set()
         self._kinds: Mapping[str, Callable[[str, Mapping[str, object]], Iterator[Part]]] = {

@@ -16,8 +16,18 @@ from ..core.conversation import Limits, Message, parse_messages
 from ..core.policy import Policies
 from ..core.question import Question
 from ..errors import InvalidRequest
-from .guarded_chat import MEDIA, GuardedChat, GuardedOptions, chosen_policy, tool_results, wants_moderation
-from .guarded_fields import APPLICATION, REFUSED, UNREAD, as_prompt, refuse_doubles, refuse_unseen, texts_beside
+from .guarded_chat import GuardedChat, GuardedOptions, chosen_policy, tool_results, wants_moderation
+from .guarded_fields import (
+    APPLICATION,
+    MEDIA,
+    REFUSED,
+    UNREAD,
+    as_prompt,
+    refuse_doubles,
+    refuse_unseen,
+    texts_beside,
+)
+from .media_parts import media_texts
 from .openai_chat import read_flag
 from .openai_models import Headers
 from .sealed import Sealer
@@ -44,12 +54,12 @@ _READ = frozenset(
 )
 _ROLES = ("user", "assistant", "system", "developer")
 _TEXT_PARTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
-_PART_FIELDS = frozenset({"type", "text", "refusal", "annotations", "logprobs", "cache_control"})
+_OF_AN_ANSWER = frozenset({"annotations", "logprobs"})
 _THOUGHTS = ("summary", "content")
 _CALLS = ("function_call", "custom_tool_call")
 _OUTPUTS = ("function_call_output", "custom_tool_call_output")
 _OF_MODEL = frozenset({"arguments", "input", "name", "namespace", "summary", "encrypted_content", "x_moderation"})
-_ITEM_FIELDS = frozenset({"id", "type", "role", "content", "status", "call_id", "phase", "output", "x_moderation"})
+_ITEM_FIELDS = frozenset({"type", "role", "content", "output", "x_moderation"})
 _TOOLS = ("function", "custom")
 _MEDIA = MEDIA | {"input_file"}
 _REFERENCE = "item_reference"
@@ -270,16 +280,22 @@ def turns_of(items: Sequence[object], *, limits: Limits, options: GuardedOptions
 
 
 def _beside(item: object) -> Iterator[str]:
-    """The texts of an item in fields that nobody here knows."""
+    """The texts of an item in fields that nobody here knows, and of what is no text in it."""
     if not isinstance(item, Mapping):
         return
     known = _ITEM_FIELDS | (_OF_MODEL if item.get("type") in (*_CALLS, "reasoning") else frozenset())
     yield from texts_beside(item, known)
+    of_answer = _OF_AN_ANSWER if item.get("role") == "assistant" else frozenset()
     for place in ("content", "output"):
         parts = item.get(place)
         for part in parts if isinstance(parts, list) else ():
-            if isinstance(part, Mapping) and part.get("type") in _TEXT_PARTS:
-                yield from texts_beside(part, _PART_FIELDS)
+            kind = part.get("type") if isinstance(part, Mapping) else None
+            if not isinstance(part, Mapping) or not isinstance(kind, str):
+                continue
+            if kind in _TEXT_PARTS:
+                yield from texts_beside(part, of_answer | {"type", _TEXT_PARTS[kind]})
+            elif kind in _MEDIA:
+                yield from media_texts(part)
 
 
 # What goes on.

@@ -7,14 +7,13 @@ handed out with a mark of ours, and only what bears that mark goes back to the s
 
 from __future__ import annotations
 
-import base64
-import binascii
 import hashlib
 import hmac
 import re
 import zlib
 
 from ..errors import ChatModelError
+from .base64_text import decoded, readable
 
 __all__ = ["Sealer", "read_sealed"]
 
@@ -29,20 +28,8 @@ def read_sealed(value: str) -> str | None:
     """The text behind sealed data; None where nobody but its server can read it. Raises ChatModelError."""
     if len(value) < _SHORTEST or not _BASE64.fullmatch(value):
         return value
-    try:
-        data = value.rstrip("=").replace("+", "-").replace("/", "_")
-        raw = base64.urlsafe_b64decode(data + "=" * (-len(data) % 4))
-    except binascii.Error:
-        return value
-    return _text(raw) or _unpacked(raw)
-
-
-def _text(raw: bytes) -> str | None:
-    try:
-        text = raw.decode()
-    except UnicodeDecodeError:
-        return None
-    return text if all(char.isprintable() or char.isspace() for char in text) else None
+    raw = decoded(value)
+    return value if raw is None else readable(raw) or _unpacked(raw)
 
 
 def _unpacked(raw: bytes) -> str | None:

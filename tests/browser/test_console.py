@@ -125,6 +125,31 @@ def test_every_page(browser: Any, console: Console, look: Look) -> None:
     assert {path: found for path, found in wrong.items() if found} == {}
 
 
+@pytest.mark.parametrize("look", LOOKS[1:3], ids=str)
+def test_somebody_is_added_enters_by_their_link_and_sets_a_password(browser: Any, console: Console, look: Look) -> None:
+    name = f"new-{look}"
+    show(browser, f"{console.address}/console/people", look)
+    browser.find_element("id", "name").send_keys(name)
+    browser.find_element("css selector", "form[action$='/people/add'] button").click()
+    link = wait_for(browser, "document.getElementById('link')?.textContent")
+    wrong = [*faults(browser, look)]
+    picture(browser, f"people_link-{look}")
+    browser.delete_all_cookies()
+    show(browser, link, look)
+    browser.find_element("css selector", "main form button").click()
+    wait_for(browser, "location.pathname === '/console'")
+    browser.find_element("css selector", ".person a").click()
+    wait_for(browser, "location.pathname === '/console/password'")
+    wrong += faults(browser, look)
+    picture(browser, f"password_form-{look}")
+    for field in ("password", "again"):
+        browser.find_element("id", field).send_keys("correct horse battery")
+    browser.find_element("css selector", "main form button").click()
+    wait_for(browser, "location.pathname === '/console/sign-in'")
+    browser.delete_all_cookies()
+    assert wrong == []
+
+
 def test_the_playground_judges_a_text_without_loading_the_page_anew(browser: Any, console: Console) -> None:
     show(browser, f"{console.address}/console/playground", LOOKS[0])
     browser.execute_script("window.stayed = true")

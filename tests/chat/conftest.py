@@ -28,11 +28,14 @@ class Chat:
         self.llm = llm
         self._client = make_client(chat_upstream=Url(llm.url), **settings)
 
-    def ask(self, content: object = None, *, headers: dict[str, str] | None = None, **body: Any) -> Any:
-        """One request; its reply as it comes."""
+    def ask(
+        self, content: object = None, *, headers: dict[str, str] | None = None, client: Any = None, **body: Any
+    ) -> Any:
+        """One request; its reply as it comes. `client` is the connection that it came on."""
         messages = HELLO if content is None else [{"role": "user", "content": content}]
         whole = {"model": "llm-1", "messages": messages, **body}
-        return self._client.post("/v1/chat/completions", json=whole, headers=headers)
+        environ = {} if client is None else {"werkzeug.socket": client}
+        return self._client.post("/v1/chat/completions", json=whole, headers=headers, environ_overrides=environ)
 
     def get(self, path: str, **options: Any) -> Any:
         return self._client.get(path, **options)

@@ -7,7 +7,9 @@ import socket
 import ssl
 import subprocess
 import threading
+from contextlib import suppress
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import pytest
@@ -88,6 +90,7 @@ NO_ANSWERS = [
     http(200, {"error": "no"}),
     http(200, {"choices": [{"index": "x"}]}),
     http(200, b"[" * 100_000),
+    http(200, b'{"choices": [{"message": {"content": "x", "y": %s1%s}}]}' % (b'{"a":' * 300, b"}" * 300)),
 ]
 
 
@@ -298,6 +301,19 @@ def test_a_chat_that_takes_too_long_is_an_error(llm: FakeLLM) -> None:
     llm.behave = lambda request: sse(*[step for _ in range(1000) for step in (chunk({"content": "x"}), 0.01)])
     # Long enough to begin on a busy machine; the answer would take ten seconds.
     assert Chat(llm, chat_timeout_s=1).stream()[-1]["error"]["code"] == "chat_model_timeout"
+
+
+def test_a_client_that_hardly_reads_holds_its_place_no_longer_than_a_chat_may_take(llm: FakeLLM) -> None:
+    chat = Chat(llm, chat_timeout_s=1, chat_idle_timeout_s=60)
+    client, peer = socket.socketpair()
+    with client, peer:
+        client.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                client.send(bytes(65536))
+        started = monotonic()
+        shown = chat.ask(stream=True, client=client).get_data()
+        assert (shown, monotonic() - started < 20) == (b"", True)
 
 
 def test_the_end_mark_ends_a_stream_although_the_body_goes_on(llm: FakeLLM) -> None:

@@ -253,6 +253,12 @@ def test_the_users_words_are_judged_in_every_shape(door: Door) -> None:
         [{"role": "user", "content": "a bomb"}, {"role": "assistant", "content": [tool_use({})]},
          {"role": "user", "content": [result]}],
         [{"role": "user", "content": [{**text("hi"), "a_new_field": "a bomb"}]}],
+        [{"role": "user", "content": [{**text("hi"), "content": "a bomb"}]}],
+        [{"role": "user", "content": [{**text("hi"), "source": "a bomb"}]}],
+        [{"role": "user", "content": [{**text("hi"), "citations": [{"cited_text": "a bomb"}]}]}],
+        [{"role": "user", "content": [{**text("hi"), "cache_control": {"type": "a bomb"}}]}],
+        [{"role": "user", "content": [text("hi"), {**result, "tool_use_id": "a bomb"}]}],
+        [{"role": "user", "content": [text("hi"), {**result, "content": [{**text("1"), "id": "a bomb"}]}]}],
         [{"role": "user", "content": "hi", "a_new_field": "a bomb"}],
         [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "I will tell of a bomb."}],
         [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [thinking("I will tell of a bomb.")]}],
@@ -293,6 +299,22 @@ def test_results_of_tools_are_judged_where_the_operator_says_so(llm: FakeLLM) ->
     given = [{"role": "user", "content": "Hi"}, {"role": "user", "content": [result]}]
     assert Door(llm).sends(text(BREAD)).ask(given).json["stop_reason"] == "end_turn"
     assert Door(llm, chat_judge_tool_results=True).ask(given).json["stop_reason"] == "refusal"
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        {"type": "text", "media_type": "text/plain", "data": "a bomb"},
+        {"type": "content", "content": [{"type": "text", "text": "a bomb"}]},
+        {"type": "content", "content": "a bomb"},
+    ],
+)
+def test_a_document_that_is_text_is_judged(llm: FakeLLM, source: dict[str, Any]) -> None:
+    door = Door(llm, chat_allow_media=True).sends(text(BREAD))
+    document = {"type": "document", "source": source, "citations": {"enabled": True}}
+    assert door.ask([{"role": "user", "content": [text("hi"), document]}]).json["stop_reason"] == "refusal"
+    picture = {"type": "image", "source": {"type": "url", "url": "https://x.example/a.png"}}
+    assert door.ask([{"role": "user", "content": [text("hi"), picture]}]).json["stop_reason"] == "end_turn"
 
 
 # Sealed data.

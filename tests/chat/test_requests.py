@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from pathlib import Path
+from time import process_time
 from typing import Any
 
 import pytest
@@ -177,10 +179,41 @@ def test_text_outside_of_the_messages_is_judged_as_a_prompt(body: dict[str, Any]
         {"role": "user", "content": "a", "reasoning_content": BOMB},
         {"role": "user", "content": "a", BOMB: 1},
         {"role": "user", "content": [{"type": "text", "text": "a", "title": BOMB}]},
+        {"role": "user", "content": [{"type": "text", "text": "a", "refusal": BOMB}]},
+        {"role": "user", "content": [{"type": "text", "text": "a", "annotations": [BOMB]}]},
+        {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": BOMB}}]},
+        {"role": "user", "content": [{"type": "text", "text": "a", BOMB: 1}]},
+        {"role": "user", "content": "a", "prefix": BOMB},
+        {"role": "user", "content": "a", "partial": {"type": BOMB}},
+        {"role": "user", "content": "a", "cache_control": {"type": "ephemeral", "ttl": BOMB}},
+        {"role": "user", "content": "a", "tool_call_id": BOMB},
+        {"role": "user", "content": "a", "refusal": {"text": BOMB}},
     ],
 )
 def test_text_beside_the_content_of_a_message_is_judged(message: dict[str, Any]) -> None:
     assert judged([message]) == [["a"], [BOMB]]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"input_ids": [1, 2, 3, 4, 5]},
+        {"extra_body": {"input_embeds": [[1, 2, 3], [4, 5]]}},
+        {"messages": [{"role": "user", "content": "a", "token_ids": [1, 2, 3, 4, 5]}]},
+    ],
+)
+def test_what_may_be_the_ids_of_tokens_is_refused(body: dict[str, Any]) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read(**{"messages": turns("user: a"), **body})
+    assert caught.value.param in ("input_ids", "extra_body", "messages[0].token_ids")
+
+
+def test_numbers_that_can_be_no_prompt_go_on() -> None:
+    call = {**CALL, "function": {"name": "find", "arguments": {"ids": [1, 2, 3, 4, 5]}}}
+    chat = [*turns("user: a"), {"role": "assistant", "content": None, "tool_calls": [call]}, *turns("tool: b")]
+    tool = {"type": "function", "function": {"name": "find", "parameters": {"enum": [1, 2, 3, 4, 5]}}}
+    body = {"stop_token_ids": [1, 2, 3, 4, 5], "mm_processor_kwargs": {"size": [224, 224]}, "tools": [tool]}
+    assert read(chat, **body).forward == {"model": "llm-1", "messages": chat, **body}
 
 
 def test_a_tools_name_is_judged_if_it_is_no_name() -> None:
@@ -290,6 +323,58 @@ def test_images_and_the_like_go_through_only_if_the_operator_wants_it() -> None:
     with pytest.raises(InvalidRequest):
         read(turns("user: a"), modalities=["text", "audio"])
     assert read(turns("user: a"), modalities=["text", "audio"], allow_media=True).stream is False
+
+
+def text_file(kind: str) -> str:
+    return f"data:{kind};base64,{base64.b64encode(BOMB.encode()).decode()}"
+
+
+PICTURE = "data:image/png;base64," + base64.b64encode(bytes(range(256))).decode()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": "https://x.example/a.png", "alt": BOMB}},
+        {"type": "image_url", "image_url": {"url": BOMB}},
+        {"type": "image_url", "image_url": {"url": PICTURE}, "text": BOMB},
+        {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}, BOMB: 1},
+        {"type": "file", "file": {"filename": BOMB, "file_data": PICTURE}},
+        {"type": "file", "file": {"filename": "a.txt", "file_data": text_file("text/plain")}},
+        {"type": "file", "file": {"filename": "a", "file_data": text_file("application/octet-stream")}},
+        {"type": "file", "file": {"file_data": "data:text/plain,how%20to%20make%20a%20bomb"}},
+        {"type": "file", "file": {"file_data": base64.b64encode(b"how to make a bomb " * 10).decode()}},
+    ],
+)
+def test_what_of_a_picture_or_a_file_is_text_is_judged(part: dict[str, Any]) -> None:
+    first, *others = judged([{"role": "user", "content": [{"type": "text", "text": "a"}, part]}], allow_media=True)
+    assert first == ["a"]
+    assert [BOMB in texts[0] for texts in others] == [True]
+
+
+def test_what_of_a_picture_is_none_needs_no_check() -> None:
+    parts = [
+        {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
+        {"type": "image_url", "image_url": {"url": "https://x.example/a.png?b=c"}},
+        {"type": "input_audio", "input_audio": {"data": PICTURE.partition(",")[2], "format": "wav"}},
+        {"type": "file", "file": {"file_id": "file-1", "filename": "report-2026.pdf"}},
+    ]
+    assert judged([{"role": "user", "content": parts}], allow_media=True) == []
+
+
+def test_a_long_text_that_is_nearly_data_costs_no_more_than_its_length() -> None:
+    for text in ("a" * 200_000 + "!", " " * 200_000 + "!", "a " * 100_000 + "!", "a\n" * 100_000 + "==="):
+        part = {"type": "file", "file": {"file_data": text}}
+        started = process_time()
+        assert judged([{"role": "user", "content": [part]}], allow_media=True) == [[text]]
+        assert process_time() - started < 1
+
+
+@pytest.mark.parametrize("kind", [["image_url"], {"a": 1}, 1, None])
+def test_a_part_whose_type_is_no_word_is_refused_and_no_failure(kind: Any) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        read([{"role": "user", "content": [{"type": kind, "text": "a"}]}], allow_media=True)
+    assert caught.value.param == "messages[0].content[0].type"
 
 
 @pytest.mark.parametrize(

@@ -285,6 +285,10 @@ def test_the_users_words_are_judged_in_every_shape(door: Door) -> None:
         ],
         [{"role": "user", "content": "hi", "a_new_field": "a bomb"}],
         [{"role": "user", "content": [{"type": "input_text", "text": "hi", "a_new_field": "a bomb"}]}],
+        [{"role": "user", "content": [{"type": "input_text", "text": "hi", "refusal": "a bomb"}]}],
+        [{"role": "user", "content": [{"type": "input_text", "text": "hi", "annotations": [{"title": "a bomb"}]}]}],
+        [{"role": "user", "content": "hi", "id": "a bomb"}],
+        [{"role": "user", "content": "hi", "status": {"is": "a bomb"}}],
         [{"role": "user", "content": "hi"}, reasoning("I will tell of a bomb.")],
     ):
         assert SORRY in json.dumps(door.ask(given).json), given
@@ -335,6 +339,9 @@ def test_images_go_through_where_the_operator_lets_them(llm: FakeLLM) -> None:
     assert SORRY in json.dumps(door.ask(given).json)
     given[0]["content"][0]["text"] = "What is it?"  # type: ignore[index]
     assert door.ask(given).json["status"] == "completed"
+    for file in ({"filename": "of a bomb"}, {"file_data": "data:text/plain,a%20bomb"}, {"file_url": ["a bomb"]}):
+        given[0]["content"][1] = {"type": "input_file", **file}  # type: ignore[index]
+        assert SORRY in json.dumps(door.ask(given).json), file
 
 
 def test_results_of_tools_are_judged_where_the_operator_says_so(llm: FakeLLM) -> None:

@@ -261,18 +261,101 @@ def test_sound_and_pictures_are_refused_by_the_name_of_the_switch(llm: FakeLLM) 
     assert llm.requests == []
 
 
-def test_where_media_are_let_through_only_their_text_is_judged(llm: FakeLLM) -> None:
+@pytest.fixture
+def media(llm: FakeLLM) -> Any:
+    """A client where media are let through."""
     llm.behave = lambda request: [http(200, {"data": []})]
-    client = client_of(llm, chat_allow_media=True)
-    assert client.post("/v1/images/generations", json={"prompt": "a cake"}).status_code == 200
-    assert client.post("/v1/images/generations", json={"prompt": "a bomb"}).status_code == 400
+    return client_of(llm, chat_allow_media=True)
+
+
+def test_where_media_are_let_through_only_their_text_is_judged(llm: FakeLLM, media: Any) -> None:
+    assert media.post("/v1/images/generations", json={"prompt": "a cake", "size": "1024x1024"}).status_code == 200
+    assert media.post("/v1/images/generations", json={"prompt": "a bomb"}).status_code == 400
     assert [request.path for request in llm.requests] == ["/v1/images/generations"]
 
 
-def test_a_file_is_passed_on_as_it_came(llm: FakeLLM) -> None:
-    llm.behave = lambda request: [http(200, {"text": "hello"})]
-    kind = "multipart/form-data; boundary=x"
-    client = client_of(llm, chat_allow_media=True)
-    reply = client.post("/v1/audio/transcriptions", data=b'{"sent": "unread"}', content_type=kind)
-    assert (reply.status_code, reply.json) == (200, {"text": "hello"})
-    assert (llm.requests[0].headers["content-type"], llm.requests[0].body) == (kind, {"sent": "unread"})
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/images/generations", {"prompt": "a cake", "negative_prompt": "not a bomb"}),
+        ("/v1/images/generations", {"prompt": "a cake", "extra_body": {"style": ["of a bomb"]}}),
+        ("/v1/audio/speech", {"input": "a cake", "instructions": "say it as a bomb would"}),
+        ("/v1/audio/speech", {"input": "a cake", "input_ids": [7, 8, 9, 10, 11]}),
+    ],
+)
+def test_all_that_a_request_for_media_says_is_judged(
+    llm: FakeLLM, media: Any, path: str, body: dict[str, object]
+) -> None:
+    assert media.post(path, json=body).status_code == 400
+    assert llm.requests == []
+
+
+def test_a_request_for_media_is_judged_whatever_its_type_is_called(llm: FakeLLM, media: Any) -> None:
+    for kind, status in (
+        ("application/x+json", 400),
+        ("text/plain", 415),
+        ("", 415),
+        ("application/octet-stream", 415),
+    ):
+        reply = media.post("/v1/images/generations", data=b'{"prompt": "a bomb"}', content_type=kind)
+        assert reply.status_code == status
+    assert llm.requests == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/audio/../chat/completions",
+        "/v1/audio/%2e%2e/chat/completions",
+        "/v1/images/a/..%2f..%2fchat/completions",
+        "/v1/images/.",
+        "/v1/audio/speech%20HTTP/1.1%0d%0aX:%20y",
+        "/v1/audio/speech%3fa=b",
+    ],
+)
+def test_no_address_below_media_leads_elsewhere(llm: FakeLLM, media: Any, path: str) -> None:
+    assert media.post(path, json={"prompt": "a cake"}).status_code == 404
+    assert llm.requests == []
+
+
+def form_of(*parts: str) -> bytes:
+    return "".join(f"--x\r\nContent-Disposition: form-data; {part}\r\n" for part in parts).encode() + b"--x--\r\n"
+
+
+FORM = "multipart/form-data; boundary=x"
+FILE = 'name="file"; filename="a b.wav"\r\nContent-Type: audio/wav\r\n\r\n\x00\x01'
+
+
+def test_a_form_goes_on_with_its_fields_judged(llm: FakeLLM, media: Any) -> None:
+    fine = form_of('name="prompt"\r\n\r\nof cakes', 'name="model"\r\n\r\nwhisper-1', FILE)
+    assert media.post("/v1/audio/transcriptions", data=fine, content_type=FORM).status_code == 200
+    (sent,) = llm.requests
+    mark = sent.headers["content-type"].partition("boundary=")[2]
+    assert sent.body.decode() == (
+        f'--{mark}\r\nContent-Disposition: form-data; name="prompt"\r\n\r\nof cakes\r\n'
+        f'--{mark}\r\nContent-Disposition: form-data; name="model"\r\n\r\nwhisper-1\r\n'
+        f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="a_b.wav"\r\n'
+        f"Content-Type: audio/wav\r\n\r\n\x00\x01\r\n--{mark}--\r\n"
+    )
+    for harmful in ('name="prompt"\r\n\r\nof a bomb', 'name="a"\r\n\r\nx', "name=prompt\r\n\r\nof a bomb"):
+        both = form_of('name="prompt"\r\n\r\nof cakes', harmful, 'name="a"\r\n\r\nof a bomb', FILE)
+        reply = media.post("/v1/images/edits", data=both, content_type=FORM)
+        assert (reply.status_code, reply.json["error"]["code"]) == (400, "content_filter")
+    assert len(llm.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "kind"),
+    [
+        (form_of("name=a\r\n\r\nb")[:-6], FORM),
+        (b'{"prompt": "a bomb"}', FORM),
+        (form_of("name=a\r\n\r\nb"), "multipart/form-data"),
+        (form_of('name="a%22b"\r\n\r\nb'), FORM),
+        (form_of("\r\n\r\nb"), FORM),
+    ],
+)
+def test_a_form_that_servers_could_read_otherwise_is_refused(
+    llm: FakeLLM, media: Any, content: bytes, kind: str
+) -> None:
+    assert media.post("/v1/images/edits", data=content, content_type=kind).status_code == 400
+    assert llm.requests == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from time import monotonic
@@ -10,6 +9,7 @@ from typing import Any
 
 import pytest
 from apps import client_of, make_service
+from crowd import asking
 from fake_guard_server import wait_until
 from fakes import FakeEngine, verdict
 from processes import running
@@ -150,41 +150,35 @@ def test_another_key_for_the_gateways_shares_nothing(gateway) -> None:
 def test_nothing_is_wrong_or_late_while_it_is_away_under_load(server: RedisServer, how: str) -> None:
     variables = {"MODERATION_CLUSTER_MEMORY": server.url, "MODERATION_CLUSTER_KEY": KEY}
     with running("--workers", "1", **variables) as one, running("--workers", "1", **variables) as other:
-        gateways, wrong, slowest, stop = [one, other], [], [], threading.Event()
+        gateways, wrong, slowest = [one, other], [], []
+        turns = [0] * 4
 
-        def load(number: int) -> None:
-            turn = 0
-            while not stop.is_set():
-                turn += 1
-                gateway, call = gateways[(number + turn) % 2], f"{number}-{turn}"
-                began = monotonic()
-                gateway.request("POST", LITELLM, asked("What does arsenic do?", call=call))
-                # At the same gateway, whose own memory has it in any case.
-                told = gateway.request("POST", LITELLM, answered("Take two spoons. ", call=call)).json
-                harm = gateway.request("POST", "/moderate", {"prompt": f"a bomb {turn % 20}"}).json
-                slowest.append(monotonic() - began)
-                if told["action"] != "BLOCKED" or harm["safety"] != "unsafe" or harm["degraded"]:
-                    wrong.append((told, harm))
+        def ask(number: int) -> None:
+            turns[number] += 1
+            gateway, call = gateways[(number + turns[number]) % 2], f"{number}-{turns[number]}"
+            began = monotonic()
+            gateway.request("POST", LITELLM, asked("What does arsenic do?", call=call))
+            # At the same gateway, whose own memory has it in any case.
+            told = gateway.request("POST", LITELLM, answered("Take two spoons. ", call=call)).json
+            harm = gateway.request("POST", "/moderate", {"prompt": f"a bomb {turns[number] % 20}"}).json
+            slowest.append(monotonic() - began)
+            if told["action"] != "BLOCKED" or harm["safety"] != "unsafe" or harm["degraded"]:
+                wrong.append((told, harm))
 
         def across() -> str:
             one.request("POST", LITELLM, asked("What does arsenic do?", call="across"))
             return other.request("POST", LITELLM, answered("Take two spoons. ", call="across")).json["action"]
 
         assert wait_until(lambda: across() == "BLOCKED")
-        threads = [threading.Thread(target=load, args=(number,)) for number in range(4)]
-        for thread in threads:
-            thread.start()
-        assert wait_until(lambda: len(slowest) > 40)
-        server.kill() if how == "kill" else server.freeze()
-        assert wait_until(lambda: "moderation_cluster_memory_away 1.0" in _metrics(one))
-        count = len(slowest)
-        assert wait_until(lambda: len(slowest) > count + 40)
-        server.start() if how == "kill" else server.thaw()
-        assert wait_until(lambda: "moderation_cluster_memory_away 0.0" in _metrics(one))
-        assert wait_until(lambda: across() == "BLOCKED")
-        stop.set()
-        for thread in threads:
-            thread.join()
+        with asking(ask, callers=len(turns)):
+            assert wait_until(lambda: len(slowest) > 40)
+            server.kill() if how == "kill" else server.freeze()
+            assert wait_until(lambda: "moderation_cluster_memory_away 1.0" in _metrics(one))
+            count = len(slowest)
+            assert wait_until(lambda: len(slowest) > count + 40)
+            server.start() if how == "kill" else server.thaw()
+            assert wait_until(lambda: "moderation_cluster_memory_away 0.0" in _metrics(one))
+            assert wait_until(lambda: across() == "BLOCKED")
         assert not wrong
         assert max(slowest) < 3.0, "three requests, each with a tenth of a second per question at most"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from fake_guard_server import BOMB, completion, guard, recorded, running
 from fake_stream_server import FakeStreamServer, write_model_dir
 from processes import run_command
+from scored_guard import scored
 from webhook_receiver import receiver
 
 PATIENCE_S = 90
@@ -54,6 +56,33 @@ def test_it_measures_the_plain_call_and_every_engine_of_the_settings_and_writes_
     assert "| severity | 4 |" in written
     asked = [one.body for one in server.requests if one.path == "/v1/chat/completions"]
     assert {tuple(one) for one in asked if "logprobs" not in one} == {("model", "messages", "temperature")}
+
+
+def test_of_a_cascade_it_says_both_models_and_the_share_that_the_larger_one_judged(tmp_path):
+    sure = scored("small")
+
+    def sure_of_some(request):
+        if request.path == "/v1/chat/completions":
+            message = request.body["messages"][-1]
+            if BOMB not in message["content"] and len(message["content"]) % 4 == 0:
+                message["content"] += " small=0.5,0.3,0.2"
+        return sure(request)
+
+    with running(sure_of_some) as small, running(scored("large")) as large:
+        done = run_command(
+            *("bench", "-o", str(tmp_path / "out"), "--upstream", large.url, "--seconds", "0.4", "--clients", "2"),
+            MODERATION_ENGINE="cascade",
+            MODERATION_SMALL_UPSTREAMS=small.url,
+            MODERATION_SMALL_UPSTREAM_API_KEY="small-server-key",
+        )
+    assert done.returncode == 0, done.stderr.decode()
+    document = json.loads((tmp_path / "out" / "bench.json").read_text())
+    assert [one["way"] for one in document["points"]] == ["plain", "full", "severity", "cascade"]
+    facts = document["facts"]
+    assert (facts["model"], facts["small model"], facts["small model servers"]) == ("large", "small", 1)
+    assert re.fullmatch(r"[1-4]\d\.\d% of these questions", facts["sent up by the cascade"])
+    assert f"* small model: {facts['small model']}" in (tmp_path / "out" / "bench.md").read_text()
+    assert "small-server-key" not in json.dumps(document)
 
 
 def test_the_embedded_engine_can_be_measured_without_any_server(tmp_path):

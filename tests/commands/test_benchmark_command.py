@@ -7,13 +7,12 @@ import dataclasses
 import hashlib
 import io
 import json
-import sys
+from functools import partial
 
 import pytest
 from fake_guard_server import reply, running
 from hub_stand_in import COMMIT
 
-from moderation_service.commands.cli import main
 from moderation_service.commands.measuring import Measuring
 from moderation_service.data.benchmark import registry as registry_module
 from moderation_service.data.benchmark.registry import BenchmarkFile, registry
@@ -27,24 +26,9 @@ PROMPTS = [
 
 
 @pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command in this process; exit code, standard output and standard error."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
-    for name in ("HF_TOKEN", "HF_ENDPOINT", "XDG_CACHE_HOME"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["moderation-service", "benchmark", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
+def run(run):
+    """Runs `benchmark` with these arguments."""
+    return partial(run, "benchmark")
 
 
 def xstest(prompts=PROMPTS):

@@ -14,7 +14,7 @@ from click.testing import CliRunner
 from processes import environment, run_command
 
 from moderation_service import __version__
-from moderation_service.commands.cli import cli, main
+from moderation_service.commands.cli import cli
 from moderation_service.config.settings import Secret, declarations
 
 SECRET = "hunter2-very-secret"
@@ -23,31 +23,6 @@ SECRET = "hunter2-very-secret"
 Ended = tuple[int, str, str]
 """Exit code, standard output and standard error."""
 Run = Callable[..., Ended]
-
-
-@pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
-    """Runs the command in this process, with these arguments and environment variables."""
-    for name in ("LC_ALL", "LC_MESSAGES", "LANG", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        # Set first, so that what the command sets itself is undone too.
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-
-    def run(*arguments: str, **variables: str) -> Ended:
-        monkeypatch.setattr(sys, "argv", ["moderation-service", *arguments])
-        code: object = 0
-        with monkeypatch.context() as environ:
-            for name, value in variables.items():
-                environ.setenv(name, value)
-            try:
-                main()
-            except SystemExit as end:
-                code = end.code
-        captured = capsys.readouterr()
-        assert isinstance(code, int)
-        return code, captured.out, captured.err
-
-    return run
 
 
 def text(done: subprocess.CompletedProcess[bytes]) -> Ended:

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from databases import sqlite_with_tables
 
 from moderation_service.commands.cli import cli
 from moderation_service.console.passwords import is_password
-from moderation_service.core.person import Role
+from moderation_service.core.person import Person, Role
 from moderation_service.errors import ConfigurationError
 from moderation_service.store import people
 from moderation_service.store.database import Database
@@ -22,7 +23,7 @@ PASSWORD = "correct horse battery staple"
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Database:
-    address = f"sqlite:///{tmp_path / 'people.db'}"
+    address = sqlite_with_tables(tmp_path / "people.db")
     monkeypatch.setenv("MODERATION_STORE", address)
     return Database(address)
 
@@ -99,7 +100,7 @@ def test_a_link_signs_in_once(database: Database) -> None:
     assert shown.startswith("https://console.example/console/enter?token=")
     secret = shown.strip().partition("token=")[2]
     with database.write() as connection:
-        assert people.use_link(connection, secret, now_ms=now_ms()) is Role.ADMIN
+        assert people.use_link(connection, secret, now_ms=now_ms()) == Person(people.BY_LINK, Role.ADMIN)
         assert people.use_link(connection, secret, now_ms=now_ms()) is None
 
 

@@ -3,38 +3,15 @@
 from __future__ import annotations
 
 import json
-import sys
 import threading
 
-import pytest
 from fake_guard_server import BOMB, BREAD, Request, answering, guard, reply, running
-
-from moderation_service.commands.cli import main
 
 ROWS = [
     {"id": "a", "prompt": BOMB, "label": "unsafe", "categories": ["violent"]},
     {"id": "b", "prompt": BREAD, "label": "safe", "lang": "en"},
     {"id": "c", "prompt": "What is the capital of France?", "label": "unsafe", "lang": "en"},
 ]
-
-
-@pytest.fixture
-def run(monkeypatch, capsys):
-    """Runs the command in this process; exit code, standard output and standard error."""
-    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, "1")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["moderation-service", *map(str, arguments)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = end.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return run
 
 
 def written(tmp_path, rows):

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
+from databases import sqlite_with_tables
 from recording import a_record, written
 
 from moderation_service.commands.cli import cli
@@ -26,7 +27,7 @@ NOW = int(time() * 1000)
 
 @pytest.fixture
 def database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
-    url = f"sqlite:///{tmp_path}/moderation.db"
+    url = sqlite_with_tables(tmp_path / "moderation.db")
     monkeypatch.setenv("MODERATION_STORE", url)
     database = Database(url)
     database.prepare()

@@ -11,12 +11,8 @@ from moderation_service.config.settings import declarations
 ROOT = Path(__file__).parents[2]
 
 
-def chinese_texts() -> settings_docs.PageTexts:
-    return settings_docs.load_texts(ROOT / settings_docs.TEXTS)
-
-
 def test_every_setting_section_and_unit_has_its_chinese_text_and_no_other_has() -> None:
-    texts = chinese_texts()
+    texts = settings_docs.chinese()
     settings = declarations()
     wanted = {
         "settings": {setting.name for setting in settings},
@@ -25,13 +21,13 @@ def test_every_setting_section_and_unit_has_its_chinese_text_and_no_other_has() 
     }
     for part, names in wanted.items():
         given = set(getattr(texts, part))
-        assert names - given == set(), f"{settings_docs.TEXTS} lacks these under `{part}`"
-        assert given - names == set(), f"{settings_docs.TEXTS} has these under `{part}`, which are gone"
+        assert names - given == set(), f"{settings_docs.TEXTS.name} lacks these under `{part}`"
+        assert given - names == set(), f"{settings_docs.TEXTS.name} has these under `{part}`, which are gone"
 
 
 def test_the_chinese_text_of_a_setting_names_what_the_english_one_names() -> None:
     """A text left behind by a change of the `help` mostly shows in these names."""
-    texts = chinese_texts().settings
+    texts = settings_docs.chinese().settings
     differing = {}
     for setting in declarations():
         lacking = {name for name in re.findall(r"`[^`]+`", setting.help) if name not in texts[setting.name]}
@@ -43,7 +39,7 @@ def test_the_chinese_text_of_a_setting_names_what_the_english_one_names() -> Non
 def test_the_page_of_settings_and_the_charts_names_are_up_to_date() -> None:
     """Write them again with `python -m moderation_service.config.settings_docs`."""
     assert (ROOT / "docs/configuration.md").read_text(encoding="utf-8") == settings_docs.render()
-    chinese = settings_docs.render(chinese_texts())
+    chinese = settings_docs.render(settings_docs.chinese())
     assert (ROOT / "docs/configuration.zh-CN.md").read_text(encoding="utf-8") == chinese
     names = ROOT / "manifests/helm/moderation-service/files/settings.txt"
     assert names.read_text(encoding="utf-8") == settings_docs.render_names()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def test_a_list_is_made_filled_tried_and_removed(tmp_path: Path) -> None:
     service = console_service(tmp_path)
     assert service.store is not None
     admin = Visitor(create_app(service=service).test_client(), service.store.database).sign_in()
-    assert admin.post("/lists/make", name="hotfix", policy="balanced").status_code == 303
+    assert admin.post("/lists/make", name="hotfix", counts_for="policy:balanced").status_code == 303
     fields = {"text": "quokka", "reason": "fun", "side": "block", "action": "block"}
     assert admin.post("/lists/hotfix/add", **fields).status_code == 303
     page = admin.get("/lists/hotfix").text
@@ -48,6 +49,48 @@ def test_a_list_is_made_filled_tried_and_removed(tmp_path: Path) -> None:
         "list.remove",
     ]
     service.store.close()
+
+
+def test_a_list_is_given_to_an_app_and_counts_for_no_other(tmp_path: Path) -> None:
+    service = console_service(tmp_path)
+    assert service.store is not None
+    admin = Visitor(create_app(service=service).test_client(), service.store.database).sign_in()
+    keys = {name: _key_of(admin.post("/apps/new", name=name).text) for name in ("shop", "forum")}
+    assert service.following is not None
+    service.following.refresh()
+    admin.post("/lists/make", name="own", counts_for="app:shop")
+    admin.post("/lists/own/add", text="quokka")
+
+    def actions(**body: str) -> list[str]:
+        asked = {"prompt": "a quokka", **body}
+        replies = (
+            admin.client.post("/moderate", json=asked, headers={"Authorization": f"Bearer {key}"})
+            for key in keys.values()
+        )
+        return [reply.json["action"] for reply in replies]
+
+    assert actions() == actions(policy="strict") == ["block", "allow"]
+    assert "app shop" in admin.get("/lists").text
+    assert admin.post("/lists/own/attach", counts_for="app:forum").status_code == 303
+    assert actions() == ["allow", "block"]
+    assert admin.post("/lists/own/attach", counts_for="").status_code == 303
+    assert actions() == ["allow", "allow"]
+    # An app may name it too.
+    assert admin.post("/apps/app/shop/change", lists="own").status_code == 303
+    service.following.refresh()
+    assert actions() == ["block", "allow"]
+    assert "app shop" in admin.get("/lists").text
+    assert admin.post("/apps/app/shop/change", lists="owm").status_code == 400
+    service.store.close()
+
+
+@pytest.mark.parametrize("counts_for", ["policy:none", "app:none", "app:", "shop", "policy:balanced' OR 1=1"])
+def test_a_list_can_not_be_given_to_what_is_not_there(tmp_path: Path, counts_for: str) -> None:
+    admin = visitor(tmp_path)
+    assert admin.post("/lists/make", name="own", counts_for=counts_for).status_code == 400
+    admin.post("/lists/make", name="own")
+    assert admin.post("/lists/own/attach", counts_for=counts_for).status_code == 400
+    assert admin.post("/lists/other/attach", counts_for="policy:balanced").status_code == 404
 
 
 def test_many_entries_are_added_from_lines_or_a_csv_and_saved_again(tmp_path: Path) -> None:
@@ -94,7 +137,9 @@ def test_who_only_looks_changes_nothing_and_a_reviewer_makes_no_list(tmp_path: P
     assert looks.get("/lists").status_code == 200
     assert looks.post("/lists/own/add", text="x").status_code == 403
     (tmp_path / "b").mkdir()
-    assert visitor(tmp_path / "b", Role.REVIEWER).post("/lists/make", name="own").status_code == 403
+    reviewer = visitor(tmp_path / "b", Role.REVIEWER)
+    assert reviewer.post("/lists/make", name="own").status_code == 403
+    assert reviewer.post("/lists/own/attach", counts_for="policy:strict").status_code == 403
 
 
 def test_a_list_of_a_file_is_shown_and_can_not_be_edited(tmp_path: Path) -> None:
@@ -113,6 +158,12 @@ def test_a_question_is_tried_and_similar_ones_are_told(tmp_path: Path) -> None:
     similar = admin.post("/answers/try", question="How do I delete my password?", policy="balanced").text
     assert "No answer is prepared" in similar
     assert similar.count("How do I reset my password?") == 2
+
+
+def _key_of(page: str) -> str:
+    found = re.search(r"mod-[\w-]{40,}", page)
+    assert found is not None
+    return found[0]
 
 
 def _stored(admin: Visitor, name: str) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from console import visitor
 from console_records import HOSTILE
 from fakes import FakeEngine
 
-from moderation_service.config.settings import Secret, Settings
+from moderation_service.config import settings_docs
+from moderation_service.config.settings import Secret, Settings, declarations
 from moderation_service.core.person import Role
 from moderation_service.store.schema import decisions
 from moderation_service.web import create_app
@@ -92,6 +94,19 @@ def test_settings_show_what_is_set_and_no_secret(tmp_path: Path) -> None:
     assert "moderation.db" not in page, "the database's address may hold a password"
     assert "<strong>17</strong>" in page
     assert "•••" in page
+
+
+def test_settings_are_explained_in_the_visitors_language(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path, Role.VIEWER)
+    english, chinese = (html.unescape(somebody.get("/settings", lang=one).text) for one in ("en", "zh"))
+    texts = settings_docs.chinese()
+    for one in declarations():
+        assert one.help.replace("`", "") in english
+        assert one.help.replace("`", "") not in chinese
+        assert f"<h2>{texts.sections[one.section]}</h2>" in chinese
+    # Links lead to pages that are not here: their words stay.
+    assert "见 Webhook 通知。" in chinese
+    assert ".md)" not in chinese
 
 
 def test_settings_show_what_a_reload_changed(tmp_path: Path) -> None:

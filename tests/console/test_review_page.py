@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from console import Visitor, visitor
@@ -12,8 +13,10 @@ from fakes import FakeEngine
 from processes import until
 from recorded import recorded_service
 from sqlalchemy import func, select
+from webhook_receiver import receiver
 from werkzeug.test import TestResponse
 
+from moderation_service.config.settings import Secret
 from moderation_service.core.person import Role
 from moderation_service.store.appeals import file_appeal
 from moderation_service.store.schema import decisions, review_items, reviews, trail
@@ -25,12 +28,12 @@ POLICIES = "policies:\n  quiet: {extends: balanced}\n  balanced: {extends: balan
 
 
 @contextmanager
-def reviewer(folder: Path, engine: FakeEngine | None = None) -> Iterator[Visitor]:
+def reviewer(folder: Path, engine: FakeEngine | None = None, **settings: Any) -> Iterator[Visitor]:
     """A reviewer at a console of their own, whose service keeps all texts but those of the policy `quiet`."""
     file = folder / "policies.yaml"
     file.write_text(POLICIES)
-    rare = {"review_sample": 0.0, "review_close": 0.0, "review_twice": 0.0}
-    with recorded_service(folder, engine=engine, policies_file=file, console="on", **rare) as made:
+    rare: dict[str, Any] = {"review_sample": 0.0, "review_close": 0.0, "review_twice": 0.0}
+    with recorded_service(folder, engine=engine, policies_file=file, console="on", **rare, **settings) as made:
         yield Visitor(made.client, made.database).sign_in(Role.REVIEWER)
 
 
@@ -166,6 +169,24 @@ def test_an_appeal_is_shown_with_who_decided_it_and_why(anna: Visitor) -> None:
     page = anna.get("/review").text
     assert "overturned" in page
     assert "Bath bombs." in page
+
+
+def test_what_came_of_an_appeal_is_told_once_to_the_webhook_without_any_text(tmp_path: Path) -> None:
+    with receiver() as there, reviewer(tmp_path, webhook_url=Secret(there.url)) as somebody:
+        appealed, other = moderate(somebody, "a bomb", "another bomb")
+        with somebody.database.write() as connection:
+            assert file_appeal(connection, decision_id=appealed, app="", text="Baths!", now_ms=1)
+        for item in (appealed, other):
+            taken(somebody.post("/review/next"))
+            for choice in ("unsafe", "safe"):
+                somebody.post(f"/review/item/{item}/answer", choice=choice, note="A note.")
+        got = [there.next() for _ in range(3)]
+        assert there.got.empty(), "an answer that is changed later decides no appeal"
+    assert [one.json["type"] for one in got] == ["moderation.blocked"] * 2 + ["moderation.appeal_decided"]
+    assert got[2].json["data"] == {"id": appealed, "app": None, "outcome": "upheld"}
+    assert got[2].json["text"] == f"Appeal upheld: {appealed}"
+    assert b"Baths" not in got[2].body
+    assert b"note" not in got[2].body
 
 
 def test_labels_can_be_downloaded_and_that_is_in_the_trail(anna: Visitor) -> None:

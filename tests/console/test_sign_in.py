@@ -286,11 +286,11 @@ def test_a_cookie_that_was_not_made_here_is_not_even_looked_for(tmp_path: Path) 
     value = cookie(somebody)
     assert value is not None
     secret, _, mark = value.partition(".")
-    door = somebody.client.application.extensions["moderation.door"]
+    triage = somebody.client.application.extensions["moderation.triage"]
 
     def body_bytes(sent: str) -> int:
         environ = {"REQUEST_METHOD": "POST", "PATH_INFO": "/console/playground", "HTTP_HOST": "localhost"}
-        entry = door.judge({**environ, "HTTP_COOKIE": f"a=b; {sent}"})
+        entry = triage.judge({**environ, "HTTP_COOKIE": f"a=b; {sent}"})
         return int(entry.body_bytes)
 
     assert body_bytes(f"moderation_session={value}") == 1024 * 1024

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.core.json_text import read_json, write_json
+from moderation_service.core.json_text import is_too_deep, read_json, write_json
 
 VALUES = st.recursive(
     st.none()
@@ -19,6 +19,17 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=5), inner, max_size=4),
     max_leaves=12,
 )
+
+
+@pytest.mark.parametrize(("deep", "is_too"), [(10, False), (99, False), (100, True), (5000, True)])
+def test_a_value_is_nested_a_hundred_times_at_most(deep: int, is_too: bool) -> None:
+    value: object = []
+    for number in range(deep):
+        value = [1, value] if number % 2 else {"a": value, "b": 1}
+    # Brackets in texts are none.
+    content = b"[" * (2 * deep)
+    assert is_too_deep(value, content) is is_too
+    assert not is_too_deep([1, [2]], b"[" * 1000)
 
 
 @given(VALUES)

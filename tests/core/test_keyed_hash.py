@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from moderation_service.core.keyed_hash import KeyedHashes
 
 HASHES = KeyedHashes(b"one key")
@@ -31,3 +33,9 @@ def test_a_text_and_a_user_never_have_the_same_hash() -> None:
 
 def test_half_a_character_has_a_hash_too() -> None:
     assert HASHES.text("\ud800") != HASHES.text("\ud801")
+
+
+def test_a_hash_stays_what_it_is_for_what_is_stored_already() -> None:
+    key = hashlib.sha256(b"one key").digest()
+    assert HASHES.text("How?") == hashlib.blake2b(b"How?", key=key, person=b"text", digest_size=16).digest()
+    assert HASHES.user("shop", "4") == hashlib.blake2b(b"4 shop4", key=key, person=b"user", digest_size=16).digest()

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from fakes import FakeEngine
 
+from moderation_service.core.app import App
 from moderation_service.core.conversation import Conversation
 from moderation_service.core.list_entry import Entry, entry_of
+from moderation_service.core.listing import Attached
 from moderation_service.core.moderator import Check, Moderator
 from moderation_service.core.policy import BUILT_IN, OnFailure, Policies, Policy, Rules
 from moderation_service.core.policy_order import why_milder
@@ -241,9 +243,24 @@ def test_a_caller_does_not_get_rid_of_lists_that_count_for_the_default_alone() -
     policies = Policies(BUILT_IN, default="balanced")
     policies.lists_of = lists.names
     assert chosen_policy(policies, "strict", "stricter").name == "strict"
-    lists.attach({"balanced": ["hotfix"]})
-    for one in (policies, policies.of_app(names=None, default=None)):
+    lists.attach(Attached({"balanced": ["hotfix"]}))
+    for one in (policies, policies.of_app(App(name="shop"))):
         with pytest.raises(Forbidden, match="other lists"):
             chosen_policy(one, "strict", "stricter")
-    lists.attach({"balanced": ["hotfix"], "strict": ["hotfix"]})
+    lists.attach(Attached({"balanced": ["hotfix"], "strict": ["hotfix"]}))
     assert chosen_policy(policies, "strict", "stricter").name == "strict"
+
+
+def test_an_apps_lists_count_for_it_alone_whatever_the_policy_and_each_once() -> None:
+    lists = Lists({name: [] for name in ("own", "shop", "live")})
+    lists.attach(Attached({}, {"shop": ["live", "own"]}))
+    policies = Policies({**BUILT_IN, "own": OWN}, default="own")
+    shop, forum = (policies.of_app(App(name=name, lists=named)) for name, named in (("shop", ("shop",)), ("forum", ())))
+    assert [lists.names(shop.get(name)) for name in ("own", "strict")] == [
+        ("own", "shop", "live"),
+        ("shop", "live", "own"),
+    ]
+    assert [lists.names(one.get("own")) for one in (forum, policies)] == [("own",), ("own",)]
+    assert lists.names(forum.get("strict")) == ()
+    # It is no other policy by that: records and comparisons go on.
+    assert shop.get("own").version == OWN.version

@@ -1,9 +1,9 @@
 """What is done to text before a model sees it."""
 
 import re
-from time import thread_time
 
 import pytest
+from cpu_time import cpu_s
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -215,9 +215,7 @@ def test_instructions_without_any_mark_are_found_too(line: str, expected: str, h
 def test_the_time_is_linear_in_the_text(unit: str) -> None:
     def seconds(size: int) -> float:
         text = unit * (size // len(unit)) + "<> USER: # Task"
-        started = thread_time()
-        neutralise(text)
-        return thread_time() - started
+        return cpu_s(lambda: neutralise(text))
 
     seconds(25_000)
     # Quadratic work would be 256 times as much; the allowance is for noise.

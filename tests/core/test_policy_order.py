@@ -136,8 +136,8 @@ def test_who_lets_a_small_model_decide_sooner_is_milder(ours: Bounds, theirs: Bo
 def test_every_field_that_decides_is_compared() -> None:
     # A new one lets text out unseen until `why_milder` knows it.
     fields = {"name", "description", "rules", "messages", "streaming", "tools", "escalation", "lists"}
-    # What is kept of a text, noted beside it or shown in its place, is no matter of what gets out.
-    beside = {"keep_text", "retention_days", "shadow", "answers"}
+    # What is kept of a text, noted beside it or shown in its place, is no matter of what gets out; who asks is no rule.
+    beside = {"keep_text", "retention_days", "shadow", "answers", "app"}
     assert {one.name for one in dataclasses.fields(Policy)} == fields | beside
     assert {one.name for one in dataclasses.fields(ToolRules)} == {"glob", "call", "result"}
     compared = {"actions", "categories", "thresholds", "on_failure", "on_uncovered", "lite_blocks", "cascade"}

@@ -111,6 +111,17 @@ VIOLENT, ILLEGAL = (Category.VIOLENT,), (Category.NON_VIOLENT_ILLEGAL_ACTS,)
         ("Safety: Safe Unsafe\nCategories: Violent", VIOLENT, {"text"}),
         ("Safety: Safe\nCategories: Violent\nRefusal: Safety: Unsafe", VIOLENT, {"contradiction"}),
         ("<think>\nSafety: Unsafe\nCategories: Violent", VIOLENT, {"text"}),
+        ("Safety: Safe\nCategories: None\nUnsafe", (), {"text"}),
+        ("Verdict: Unsafe\nCategories: Violent", VIOLENT, {"text"}),
+        ("Safety level: **Unsafe**.\nCategories: Violent", VIOLENT, {"text"}),
+        ("| Safety | Unsafe |\nCategories: Violent", VIOLENT, {"text"}),
+        ("<safety>Unsafe</safety>\nCategories: Violent", VIOLENT, {"text"}),
+        (
+            "\uff33\uff41\uff46\uff45\uff54\uff59\uff1a \uff35\uff4e\uff53\uff41\uff46\uff45\nCategories: Violent",
+            VIOLENT,
+            {"text"},
+        ),
+        ("S\u200bafety: Un\u200bsafe\nCategories: Vio\u00adlent", VIOLENT, {"text"}),
     ],
 )
 def test_an_unsafe_label_stands_whatever_is_odd_around_it(text: str, categories: object, parts: set[str]) -> None:

@@ -131,7 +131,7 @@ def test_a_dry_run_prints_labels_and_writes_nothing(source: Path, tmp_path: Path
     ("words", "code", "said"),
     [
         (["in.jsonl", "-o", "in.jsonl", "--engine", "lite"], 2, "one of the inputs"),
-        (["in.jsonl", "-o", "out.jsonl", "--engine", "lite", "--fields", "prompt"], 1, "PART=COLUMN"),
+        (["in.jsonl", "-o", "out.jsonl", "--engine", "lite", "--fields", "prompt"], 2, "PART=COLUMN"),
         (["in.jsonl", "-o", "out.jsonl", "--engine", "lite", "--fields", "body=prompt"], 1, "The parts are"),
         (["in.jsonl", "-o", "out.jsonl", "--engine", "lite", "--cpu"], 2, "no vLLM is started"),
         (["in.jsonl", "-o", "out.jsonl", "--upstream", "http://127.0.0.1:9"], 1, "can't be reached"),

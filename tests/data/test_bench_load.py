@@ -28,7 +28,8 @@ def test_every_client_is_busy_and_every_question_is_new():
         assert server.connections == 4
         prompts = [request.body["prompt"] for request in server.requests]
     assert len(set(prompts)) == len(prompts)
-    assert prompts[0].startswith("Note 1000.")
+    # The first four are sent at once, and may come in any order.
+    assert sum(prompt.startswith("Note 1000.") for prompt in prompts) == 1
     assert {request.headers["x-key"] for request in server.requests} == {"k"}
     assert 0 < len(measured.latencies_s) <= len(prompts)
     assert measured.errors == {}

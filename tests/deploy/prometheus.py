@@ -110,16 +110,17 @@ def scraping(targets: Mapping[str, int], *, rules: Path) -> Iterator[Prometheus]
 
 
 @contextmanager
-def exposing(text: bytes) -> Iterator[int]:
-    """The port of a server whose /metrics is this text."""
+def exposing(text: Callable[[], bytes]) -> Iterator[int]:
+    """The port of a server whose /metrics is this text, made for each scrape."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            body = text()
             self.send_response(200)
             self.send_header("Content-Type", "text/plain; version=0.0.4")
-            self.send_header("Content-Length", str(len(text)))
+            self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(body)
 
         def log_message(self, *_: object) -> None:
             """Nothing to say."""

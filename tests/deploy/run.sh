@@ -29,4 +29,4 @@ if ! command -v systemd-analyze >/dev/null && [[ "$(id -u)" == 0 ]]; then
   apt-get install -qq -y --no-install-recommends systemd >/dev/null
 fi
 export PATH="$PWD/$tools/usr/bin:$PATH"
-exec "$venv/bin/python" -m pytest tests/deploy -m deploy "$@"
+exec "$venv/bin/python" -m pytest tests/deploy -n 2 --dist loadfile -m deploy "$@"

@@ -72,6 +72,23 @@ def test_a_title_and_objects_without_content_are_judged_too(check, words):
     assert found["safe_texts"] == ['{"name": "bread"}']
 
 
+@pytest.mark.parametrize(
+    "harmful",
+    [
+        {"content": "harmless", "text": "bomb"},
+        {"content": " ", "text": "bomb"},
+        {"content": "harmless", "summary": "of a bomb"},
+        {"content": "harmless", "metadata": {"doc_metadata": [{"note": "of a bomb"}]}},
+        {"content": "harmless", "metadata": {"of a bomb": 1}},
+        {"content": "harmless", "files": ["\u70b8\u5f39 bomb"]},
+    ],
+)
+def test_what_comes_back_whole_is_judged_whole(check, words, harmful):
+    harmless = {"content": "harmless", "metadata": {"document_id": "bomb-1", "score": 0.5}}
+    found = check([harmful, harmless], words.credentials())
+    assert (found["safe_items"], found["withheld"]) == ([harmless], [1])
+
+
 def test_one_more_text_stands_behind_the_list(check):
     assert check([SAFE], text=UNSAFE)["withheld"] == [2]
     found = check(text=f"name: Ann\nabout: {SAFE_ANSWER}")

@@ -235,6 +235,7 @@ class Outline:
 
     headings: list[str]
     rows: int
+    points: int
     languages: Counter[str]
     targets: set[str]
 
@@ -244,6 +245,7 @@ def outline(text: str) -> Outline:
     return Outline(
         headings=re.findall(r"^(#+) ", prose, re.MULTILINE),
         rows=len(re.findall(r"^\|", prose, re.MULTILINE)),
+        points=len(re.findall(r"^ *(?:[*-]|\d+\.) ", prose, re.MULTILINE)),
         languages=Counter(match[1] for match in _FENCE.finditer(text)),
         targets={target.partition("#")[0].replace(".zh-CN", "") for target in re.findall(r"\]\(([^)\s]+)\)", prose)},
     )
@@ -280,13 +282,62 @@ def test_a_chinese_page_has_the_headings_tables_blocks_and_links_of_its_twin(pat
     english, chinese = (outline(page.read_text(encoding="utf-8")) for page in (path, twin))
     assert chinese.headings == english.headings
     assert chinese.rows == english.rows
+    assert chinese.points == english.points
     assert english.languages - chinese.languages == Counter()
     assert english.targets - chinese.targets == set()
 
 
-def test_the_figures_on_performance_are_those_of_its_chinese_twin() -> None:
-    english, chinese = (set(re.findall(r"\d[\d.,]*\d", page(f"performance{end}"))) for end in (".md", ".zh-CN.md"))
+def prose(text: str) -> str:
+    """A page without its blocks and without where its links lead."""
+    return re.sub(r"\]\([^)\s]+\)", "]", _FENCE.sub("", text))
+
+
+def figures(text: str) -> set[float]:
+    """The numbers of two digits and more, however they are written: 115,000, 11.5 万, 26 million."""
+    factors = {"万": 10_000, "亿": 100_000_000, "million": 1_000_000, "billion": 1_000_000_000}
+    found = re.findall(rf"(?<![\w.])(\d[\d.,]*\d|\d|\.\d+)(?: ?({'|'.join(factors)}))?", text)
+    numbers = ((number.replace(",", ""), factors.get(unit, 1)) for number, unit in found)
+    values = {float(number) * factor for number, factor in numbers if number.count(".") < 2}
+    return {round(value, 9) for value in values if value >= 10 or value % 1}
+
+
+@pytest.mark.parametrize(("path", "twin"), PAIRS, ids=lambda path: path.stem)
+def test_a_chinese_page_has_the_figures_of_its_twin(path: Path, twin: Path) -> None:
+    english, chinese = (figures(prose(page.read_text(encoding="utf-8"))) for page in (path, twin))
     assert english - chinese == set()
+
+
+def marks(row: str) -> tuple[set[str], set[float]]:
+    """What no translation changes in a row: names in code, and figures."""
+    return set(re.findall(r"`([^`]+)`", row)), figures(re.sub(r"`[^`]+`", "", row))
+
+
+@pytest.mark.parametrize(("path", "twin"), PAIRS, ids=lambda path: path.stem)
+def test_a_row_of_a_chinese_table_is_that_of_its_twin(path: Path, twin: Path) -> None:
+    english, chinese = (
+        re.findall(r"^\|.*$", prose(page.read_text(encoding="utf-8")), re.MULTILINE) for page in (path, twin)
+    )
+    for row, other in zip(english, chinese, strict=True):
+        names, numbers = marks(row)
+        other_names, other_numbers = marks(other)
+        assert (names - other_names, numbers - other_numbers) == (set(), set()), row
+
+
+def code(block: str) -> list[str]:
+    """The lines of a block without comments."""
+    lines = (re.sub(r"(^|\s+)(#|//)( .*)?$", "", line).rstrip() for line in block.splitlines())
+    return [line for line in lines if line and not re.search(r'"id":|latency_ms|^  took ', line)]
+
+
+@pytest.mark.parametrize(("path", "twin"), PAIRS, ids=lambda path: path.stem)
+def test_an_example_of_a_chinese_page_is_that_of_its_twin(path: Path, twin: Path) -> None:
+    """But for its comments, for what differs from run to run, and for an example with Chinese in it."""
+    english, chinese = (
+        [code(match[2]) for match in _FENCE.finditer(page.read_text(encoding="utf-8"))] for page in (path, twin)
+    )
+    shown = {line for block in chinese for line in block}
+    own = {place for place, block in enumerate(chinese) if re.search("[\u4e00-\u9fff]", "".join(block))}
+    assert [line for at, block in enumerate(english) if at not in own for line in block if line not in shown] == []
 
 
 @pytest.mark.parametrize("path", PAGES, ids=name_of)

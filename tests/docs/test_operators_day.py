@@ -8,20 +8,29 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import fake_guard_server
 import pytest
+from crowd import asking
+from databases import Postgres
 from fake_guard_server import BREAD, Action, Request, guard, reply
 from processes import Running, environment, run_command, running, until
+from sqlalchemy import select
+
+from moderation_service.store.database import Database
+from moderation_service.store.schema import decisions
 
 ROOT = Path(__file__).parents[2]
 SERVE = (sys.executable, "-m", "moderation_service", "serve")
 CHAT, BATCH = "chat-0123456789abcdef", "batch-0123456789abcdef"
+IN_THE_FILE: Mapping[str, None] = {"MODERATION_STORE": None}
+"""Where the database is, is said by the settings file and no variable."""
+STORE_KEY = {"MODERATION_STORE_KEY": "store-0123456789abcdef"}
+ANOTHER_STORE_KEY = {"MODERATION_STORE_KEY": "other-0123456789abcdef"}
 
 
 def commands(title: str) -> str:
@@ -54,22 +63,15 @@ def program(folder: Path, name: str, script: str) -> None:
 def load(service: Running, **headers: str) -> Iterator[list[Any]]:
     """Somebody who asks all the time; the replies."""
     replies: list[Any] = []
-    ended = threading.Event()
 
-    def ask() -> None:
-        while not ended.is_set():
-            replies.append(service.request("POST", "/moderate", {"prompt": f"{BREAD} {len(replies)}"}, **headers))
+    def ask(number: int) -> None:
+        replies.append(service.request("POST", "/moderate", {"prompt": f"{BREAD} {len(replies)}"}, **headers))
 
-    client = threading.Thread(target=ask)
-    client.start()
-    try:
+    with asking(ask, callers=1):
         until(lambda: len(replies) > 3)
         yield replies
         seen = len(replies)
         until(lambda: len(replies) > seen + 3)
-    finally:
-        ended.set()
-        client.join()
 
 
 def renewed(service: Running, before: set[int]) -> bool:
@@ -203,3 +205,72 @@ def test_a_copy_of_the_database_is_put_back(tmp_path: Path) -> None:
         f"chown moderation: {store}",
         "systemctl start moderation-service",
     ]
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[Postgres]:
+    server = Postgres()
+    yield server
+    server.close()
+
+
+def recorded(store: str) -> set[str]:
+    with closing(Database(store)) as database, database.read() as connection:
+        return set(connection.execute(select(decisions.c.decision_id)).scalars())
+
+
+@pytest.mark.store
+@pytest.mark.parametrize(
+    ("before", "after", "is_found"),
+    [({}, {}, True), (STORE_KEY, STORE_KEY, True), (STORE_KEY, ANOTHER_STORE_KEY, False)],
+    ids=["key in the database", "store_key kept", "another store_key"],
+)
+def test_a_dump_of_postgresql_is_put_back(
+    postgres: Postgres, tmp_path: Path, before: Mapping[str, str], after: Mapping[str, str], is_found: bool
+) -> None:
+    store = postgres.new_database()
+    new = f"{store}_restored"
+    for name in ("pg_dump", "createdb", "pg_restore"):
+        program(tmp_path, name, f'exec {postgres.programs / name} "$@"')
+    # The service is started below.
+    program(tmp_path, "systemctl", f'echo systemctl "$@" >> {tmp_path}/done')
+    (tmp_path / "policies.yaml").write_text("policies: {kept: {extends: balanced, keep_text: all}}\n")
+    (tmp_path / "listed.csv").write_text("id,kind,text\nw1,word,quokka\n")
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"store: {store}\npolicies_file: {tmp_path / 'policies.yaml'}\ndefault_policy: kept\nworkers: 1\n"
+    )
+
+    def manage(*arguments: str, **variables: str) -> str:
+        done = run_command(*arguments, "--config", str(config), **IN_THE_FILE, **variables)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.decode()
+
+    def ask(service: Running, prompt: str, key: str) -> Any:
+        return service.request("POST", "/moderate", {"prompt": prompt}, X_API_Key=key, X_Moderation_User="eve")
+
+    copy, restore = commands("PostgreSQL").split("\n\n")
+    manage("lists", "import", str(tmp_path / "listed.csv"), "--policy", "kept")
+    shop = manage("apps", "create", "shop").strip()
+    with running("--config", str(config), **IN_THE_FILE, **before) as service:
+        kept = {ask(service, prompt, shop).json["id"] for prompt in ("bread", "bomb")}
+        until(lambda: recorded(store) == kept)
+        bash(copy, tmp_path, STORE=store)
+        late = manage("apps", "create", "late").strip()
+        lost = ask(service, "bread", shop).json["id"]
+        assert service.stop() == 0
+    assert recorded(store) == {*kept, lost}
+
+    bash(restore, tmp_path, STORE=store, NEW=new, NAME=new.rpartition("/")[2])
+    assert (tmp_path / "done").read_text() == "systemctl restart moderation-service\n"
+    with running("--config", str(config), **IN_THE_FILE, **after) as service:
+        listed, unknown = ask(service, "a quokka", shop), ask(service, "bread", late)
+        assert service.stop() == 0
+    assert (listed.json["action"], listed.json["list_entry"]["id"], unknown.status) == ("block", "w1", 401)
+    exported = {json.loads(line)["id"] for line in manage("records", "export").splitlines()}
+    assert exported == {*kept, listed.json["id"]}
+    # One text of the new service, and those of before where their hashes are still its own.
+    erased = 3 if is_found else 1
+    said = manage("records", "erase", "--user", "eve", "--app", "shop", "--yes", **after)
+    assert said == f"deleted: {erased} records, {erased} texts, 0 appeals\n"
+    assert len(recorded(new)) == 3 - erased

@@ -59,7 +59,8 @@ class Load:
                     [Conversation.of(prompt=f"{BREAD} {number} {turn}")], deadline=Deadline.after(10.0)
                 )
                 self.seconds.append(monotonic() - started)
-                if not isinstance(found, Verdict):
+                # A verdict with a failure would be degraded in the reply.
+                if not isinstance(found, Verdict) or found.failure is not None:
                     self.errors.append(found)
 
         threads = [threading.Thread(target=ask, args=(number,)) for number in range(CALLERS)]

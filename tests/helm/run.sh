@@ -19,4 +19,4 @@ for major in 3 4; do
   "$venv/bin/python" tests/helm/get_helm.py ".tools/helm$major" "$major"
 done
 # cloudcoil, which has the models of custom resources, brings a plugin for pytest that wants a cluster.
-exec "$venv/bin/python" -m pytest -p no:cloudcoil tests/helm -m helm "$@"
+exec "$venv/bin/python" -m pytest -p no:cloudcoil tests/helm -n 2 --dist loadfile -m helm "$@"

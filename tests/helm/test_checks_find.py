@@ -167,6 +167,9 @@ OWN_DEFECTS: dict[str, Plant] = {
     "an upstream that is one pod of several": lambda o: settings(
         o, upstreams=[f"http://{charts.find(o, 'Service', '-guard-pods')['metadata']['name']}:8000"]
     ),
+    "a gateway that sends vLLM another key": lambda o: next(
+        one for one in main(gateway(o))["env"] if one["name"] == "MODERATION_UPSTREAM_API_KEY"
+    )["valueFrom"]["secretKeyRef"].update(name="scraper"),
     "two autoscalers of one Deployment": lambda o: o.append(
         {
             **charts.find(o, "HorizontalPodAutoscaler"),

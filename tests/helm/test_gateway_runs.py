@@ -215,26 +215,28 @@ def test_the_model_is_downloaded_to_where_vllm_looks_for_it(tmp_path: Path) -> N
 
 
 PLANS = {
-    # Preset: what CUDA sees of the card's MiB, the model, and what else is fixed in the plan.
-    "values-0.6b": (8028, "0.6B", {}),
-    "values-4b-14gb": (24162, "4B", {"memory_gib": 14.0, "context": 10240}),
-    "values-8b": (24162, "8B", {}),
+    # Preset and server: what CUDA sees of the card's MiB, the model, and what else is fixed in the plan.
+    ("values-0.6b", "guard"): (8028, "0.6B", {}),
+    ("values-4b-14gb", "guard"): (24162, "4B", {"memory_gib": 14.0, "context": 10240}),
+    ("values-8b", "guard"): (24162, "8B", {}),
+    ("values-cascade", "guard"): (24162, "8B", {}),
+    ("values-cascade", "small"): (8028, "0.6B", {"context": 10240}),
 }
 
 
-@pytest.mark.parametrize("preset", PLANS)
-def test_a_preset_starts_vllm_as_up_would_on_that_card(preset: str) -> None:
+@pytest.mark.parametrize(("preset", "component"), PLANS)
+def test_a_preset_starts_vllm_as_up_would_on_that_card(preset: str, component: str) -> None:
     from moderation_service.launch.command_line import vllm_command
     from moderation_service.launch.gpu import Gpu
     from moderation_service.launch.guard import GUARDS
     from moderation_service.launch.plan import Wishes, plan_gpu
 
-    memory, size, fixed = PLANS[preset]
+    memory, size, fixed = PLANS[preset, component]
     guard_model = next(one for one in GUARDS if one.size == size)
     gpu = Gpu(index=0, name="card", uuid="GPU-1", total_mib=memory, free_mib=memory)
     plan = plan_gpu([gpu], Wishes(guard=guard_model, **fixed))
     theirs = vllm_command(plan, program="vllm", model=Path("/models"), port=8000).argv
-    workload = charts.deployment(charts.render(charts.read_values(charts.CHART / f"{preset}.yaml")), "guard")
+    workload = charts.deployment(charts.render(charts.read_values(charts.CHART / f"{preset}.yaml")), component)
     ours = charts.container(workload, "vllm")
     assert ours["command"][:2] == list(theirs[:2])
     assert flags(ours["args"]) == {**flags(list(theirs[3:])), "--host": "0.0.0.0"}

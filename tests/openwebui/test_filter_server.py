@@ -129,6 +129,8 @@ def test_half_a_surrogate_pair_elsewhere_in_the_body_goes_back_too() -> None:
                 "content": [{"type": "image_url", "image_url": {"url": "data:x"}}, {"type": "text", "text": "a bomb"}],
             }
         ],
+        [{"role": "user", "content": [{"type": "document", "source": {"type": "text", "data": "a bomb"}}, "thanks"]}],
+        [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:x", "alt": "a bomb"}}]}],
         [{"role": "user", "content": ["a bomb"]}],
         [{"role": "user", "content": [{"type": "refusal", "text": "thanks", "refusal": "a bomb"}]}],
         [THANKS, {"role": "assistant", "content": "The bomb is"}],

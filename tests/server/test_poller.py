@@ -1,4 +1,4 @@
-"""The thread that owns the connections, with an app and a door of its own."""
+"""The thread that owns the connections, with an app and a triage of its own."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from moderation_service.server.poller import Poller, PollerOptions
-from moderation_service.web.door import Entry, Place
+from moderation_service.web.triage import Entry, Place
 
 
-class FaultyDoor:
-    """Fails for one address, as no door should."""
+class FaultyTriage:
+    """Fails for one address, as none should."""
 
     def judge(self, environ: dict[str, Any]) -> Entry:
         if environ["PATH_INFO"] == "/fault":
@@ -36,7 +36,7 @@ def port() -> Iterator[int]:
     ends = threading.Event()
     poller = Poller(
         app,
-        door=FaultyDoor(),  # type: ignore[arg-type]  # as much of a door as a poller asks for
+        triage=FaultyTriage(),  # type: ignore[arg-type]  # as much of one as a poller asks for
         listeners=[listener],
         options=PollerOptions(threads=1, keep_alive_s=5, connections=10, body_memory_bytes=1000, shares_port=False),
         wakeup=wakeup,

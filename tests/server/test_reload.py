@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from crowd import asking
 from processes import Running, free_port, running, send, until
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -55,34 +56,29 @@ def test_keys_are_rotated_without_a_lost_request(tmp_path: Path) -> None:
     keys = tmp_path / "keys"
     keys.write_text(f"app:{OLD}\n")
     with running("--workers", "2", "--threads", "8", "--api-keys-file", str(keys)) as service:
-        key, is_over = OLD, threading.Event()
+        key = OLD
         answered: list[int] = []
         have_changed: set[int] = set()
+        connections = [http.client.HTTPConnection("127.0.0.1", service.port, timeout=30) for _ in range(8)]
 
         def ask(number: int) -> None:
-            connection = http.client.HTTPConnection("127.0.0.1", service.port, timeout=30)
-            while not is_over.is_set():
-                own = key
-                reply = send(connection, "POST", "/moderate", {"prompt": "bread"}, X_API_Key=own)
-                answered.append(reply.status)
-                if own == NEW:
-                    have_changed.add(number)
-                if number % 2 or reply.headers.get("Connection") == "close":
-                    connection.close()
-            connection.close()
+            own, connection = key, connections[number]
+            reply = send(connection, "POST", "/moderate", {"prompt": "bread"}, X_API_Key=own)
+            answered.append(reply.status)
+            if own == NEW:
+                have_changed.add(number)
+            if number % 2 or reply.headers.get("Connection") == "close":
+                connection.close()
 
-        threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
-        for thread in threads:
-            thread.start()
-        keys.write_text(f"app:{OLD}\napp-next:{NEW}\n")
-        reload(service)
-        key = NEW
-        until(lambda: len(have_changed) == 8)
-        keys.write_text(f"app:{NEW}\n")
-        reload(service)
-        is_over.set()
-        for thread in threads:
-            thread.join()
+        with asking(ask, callers=len(connections)):
+            keys.write_text(f"app:{OLD}\napp-next:{NEW}\n")
+            reload(service)
+            key = NEW
+            until(lambda: len(have_changed) == len(connections))
+            keys.write_text(f"app:{NEW}\n")
+            reload(service)
+        for connection in connections:
+            connection.close()
         assert set(answered) == {200}
         assert service.request("GET", "/policies", X_API_Key=OLD).status == 401
         assert metric(service, "moderation_requests_total", X_API_Key=NEW) >= len(answered)

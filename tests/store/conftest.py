@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from databases import Postgres
+from databases import Postgres, sqlite_with_tables
 
 from moderation_service.store.database import Database
 
@@ -29,8 +29,10 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def database(url: str) -> Iterator[Database]:
+def database(url: str, tmp_path: Path) -> Iterator[Database]:
     """A new database with its tables."""
+    if url.startswith("sqlite"):
+        sqlite_with_tables(tmp_path / "records.db")
     database = Database(url)
     database.prepare()
     yield database

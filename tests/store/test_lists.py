@@ -15,8 +15,10 @@ from sqlalchemy import Connection, select
 
 from moderation_service.commands.cli import cli
 from moderation_service.config.settings import Settings
+from moderation_service.core.app import App
 from moderation_service.core.list_entry import Entry, entry_of
-from moderation_service.core.policy import BUILT_IN
+from moderation_service.core.listing import Attached
+from moderation_service.core.policy import BUILT_IN, Policies
 from moderation_service.core.verdict import Target
 from moderation_service.engines.lists import Lists, LiveLists
 from moderation_service.errors import InvalidRequest, StoreUnavailable
@@ -24,6 +26,7 @@ from moderation_service.store.database import Database
 from moderation_service.store.lists import (
     EditedLists,
     add_entries,
+    attach_list,
     entries_of,
     lists_revision,
     make_list,
@@ -70,7 +73,30 @@ def test_what_is_removed_is_gone_and_in_the_trail(database: Database) -> None:
         assert [one.id for one in entries_of(connection, "own")] == ["g"]
     with database.write() as connection:
         remove_list(connection, "own", actor="people:kim")
-    assert EditedLists(database)() == ({}, {})
+    assert EditedLists(database)() == ({}, Attached())
+
+
+def test_whom_a_list_counts_for_is_changed_is_read_and_is_in_the_trail(database: Database) -> None:
+    lists = Lists({})
+    kept = live(database, lists)
+    add(database, entry("weed"), policy="strict")
+    kept.refresh()
+    of_shop = Policies(BUILT_IN, default="balanced").of_app(App(name="shop"))
+    assert [lists.names(of_shop.get(name)) for name in ("strict", "loose")] == [("own",), ()]
+    with database.write() as connection:
+        attach_list(connection, "own", policy=None, app="shop", actor="people:kim")
+        attach_list(connection, "own", policy=None, app="shop", actor="people:kim")
+    kept.refresh()
+    assert [lists.names(of_shop.get(name)) for name in ("strict", "loose")] == [("own",), ("own",)]
+    assert lists.names(BUILT_IN["strict"]) == ()
+    with database.read() as connection:
+        (row,) = connection.execute(select(trail).where(trail.c.action == "list.attach"))
+    assert (json.loads(row.before), json.loads(row.after)) == (
+        {"policy": "strict", "app": None},
+        {"policy": None, "app": "shop"},
+    )
+    with database.write() as connection, pytest.raises(InvalidRequest, match="not for both"):
+        attach_list(connection, "own", policy="strict", app="shop", actor="people:kim")
 
 
 @pytest.mark.parametrize("name", ["", "Own List", "../x", "a" * 65, "'; drop table lists; --"])
@@ -159,7 +185,7 @@ def test_an_entry_that_nothing_can_be_made_of_ends_no_later_edits(database: Data
     lists, faults = Lists({}), [InvalidRequest("`text` is missing."), ValueError("no JSON")]
     read = EditedLists(database)
 
-    def edited() -> tuple[dict[str, list[Entry]], dict[str, list[str]]]:
+    def edited() -> tuple[dict[str, list[Entry]], Attached]:
         if faults:
             raise faults.pop()
         return read()

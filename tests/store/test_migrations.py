@@ -39,6 +39,17 @@ def test_the_tables_can_be_taken_back_and_made_again(database: Database) -> None
     written(database, a_record())
 
 
+def test_each_step_back_and_forth_keeps_the_records(database: Database) -> None:
+    written(database, a_record())
+    engine = database.engine()
+    for earlier in [one.revision for one in migration._scripts().walk_revisions()][1:]:
+        migration.downgrade(engine, to=earlier)
+        migration.upgrade(engine)
+    with database.read() as connection:
+        assert connection.execute(text("SELECT count(*) FROM decisions")).scalar_one() == 1
+        assert migration.version(connection) == migration.newest()
+
+
 def test_every_constraint_has_a_name(database: Database) -> None:
     for table in metadata.tables.values():
         assert all(one.name for one in table.constraints), table.name

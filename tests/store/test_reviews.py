@@ -10,7 +10,7 @@ import pytest
 from recorded import Recorded, recorded_service
 from sqlalchemy import select
 
-from moderation_service.core.review import Answer, Why
+from moderation_service.core.review import Answer, Why, is_sampled
 from moderation_service.core.verdict import Category, Severity
 from moderation_service.data.evaluation.reading import open_labelled
 from moderation_service.errors import NotFound
@@ -97,6 +97,12 @@ def test_what_was_flagged_or_blocked_waits_once(recorded: Recorded, desk: Desk) 
     assert desk.collect() == 0
     assert desk.collect(sample=1.0) == 1
     assert desk.why()[safe] == "sampled"
+
+
+def test_the_database_takes_the_same_sample_as_the_program(recorded: Recorded, desk: Desk) -> None:
+    ids = [one["id"] for one in recorded.moderate(*(f"bread {number}" for number in range(40)))]
+    desk.collect(sample=0.5)
+    assert desk.why() == {one: "sampled" for one in ids if is_sampled(one, 0.5)} != {}
 
 
 def test_a_text_that_passed_waits_where_its_score_is_close_to_a_threshold(recorded: Recorded, desk: Desk) -> None:

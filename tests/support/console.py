@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from databases import sqlite_with_tables
 from fakes import FakeEngine
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
@@ -26,7 +27,7 @@ __all__ = ["Visitor", "console_service", "sign_in_link", "token_in", "visitor"]
 
 def console_service(folder: Path, *, engine: Engine | None = None, **settings: Any) -> Service:
     """A service with the console on, and its records in this folder."""
-    address = Secret(f"sqlite:///{folder / 'moderation.db'}")
+    address = Secret(sqlite_with_tables(folder / "moderation.db"))
     made = Settings(store=address, **{"console": "on", **settings})
     metrics = Metrics(version="1")
     store = open_service_store(made, metrics)
@@ -53,6 +54,7 @@ class Visitor:
         self.client = client
         self.database = database
         self.token = ""
+        self.entered = 0
 
     def sign_in(self, role: Role = Role.ADMIN) -> Visitor:
         """By a link that gives this role."""

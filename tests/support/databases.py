@@ -8,22 +8,45 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pytest
 from processes import free_port, until
 
-__all__ = ["Postgres"]
+from moderation_service.store.database import Database
+
+__all__ = ["Postgres", "sqlite_with_tables"]
 
 _VERSIONS = Path("/usr/lib/postgresql")
+
+
+def sqlite_with_tables(file: Path) -> str:
+    """The address of this file, which has the tables: copied, where it is new, because making them takes long."""
+    if not file.exists():
+        file.touch(mode=0o600)
+        file.write_bytes(_tables())
+    return f"sqlite:///{file}"
+
+
+@cache
+def _tables() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "tables.db"
+        database = Database(f"sqlite:///{file}")
+        database.prepare()
+        database.close()
+        assert [one.name for one in Path(folder).iterdir()] == [file.name]
+        return file.read_bytes()
 
 
 class Postgres:
     """A server of its own in a folder of its own; as another user where the tests run as root, which it refuses."""
 
     def __init__(self) -> None:
-        self._programs = _programs()
+        self.programs = _programs()
+        """Where its programs are, `pg_dump` and others."""
         self._user = _other_user() if os.geteuid() == 0 else None
         self._folder = Path(tempfile.mkdtemp(prefix="moderation-postgres-"))
         self._folder.chmod(0o755)
@@ -39,7 +62,7 @@ class Postgres:
         # A child of ours and not pg_ctl's: that one waits for a process to vanish, which some containers never let it.
         options = ["-p", self.port, "-k", self._folder, "-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"]
         with (self._folder / "log").open("ab") as log:
-            command = [self._programs / "postgres", "-D", self._folder / "data", *options]
+            command = [self.programs / "postgres", "-D", self._folder / "data", *options]
             self._server = subprocess.Popen(
                 list(map(str, command)), stdout=log, stderr=log, cwd=self._folder, **self._as_the_user()
             )
@@ -64,7 +87,7 @@ class Postgres:
 
     def _is_ready(self) -> bool:
         assert self._server.poll() is None, (self._folder / "log").read_text()
-        command = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        command = [self.programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         return subprocess.run(command, check=False).returncode == 0
 
     def _as_the_user(self) -> dict[str, Any]:
@@ -72,7 +95,7 @@ class Postgres:
         return {**who, "env": {"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"}}
 
     def _run(self, program: str, *arguments: object) -> None:
-        command = [self._programs / program, *map(str, arguments)]
+        command = [self.programs / program, *map(str, arguments)]
         done = subprocess.run(
             command,
             stdout=subprocess.PIPE,

@@ -126,7 +126,9 @@ class FakeServer:
 
     def __post_init__(self) -> None:
         self._stopping = threading.Event()
+        self._draining = threading.Event()
         self._open: set[socket.socket] = set()
+        self._busy: set[socket.socket] = set()
         self._server: socketserver.ThreadingTCPServer | None = None
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -156,6 +158,7 @@ class FakeServer:
                 """A client that hung up is not worth a word."""
 
         self._stopping.clear()
+        self._draining.clear()
         self._server = Server((self.host, self.port), Handler)
         self.port = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -175,23 +178,38 @@ class FakeServer:
         self._server.server_close()
         self._server = None
 
+    def drain(self) -> None:
+        """End like a server that is asked to: what it has begun is answered, and nothing new is taken."""
+        assert self._server is not None
+        self._draining.set()
+        self._server.shutdown()
+        self._server.socket.close()
+        with self._lock:
+            for one in self._open - self._busy:
+                with_reset(one)
+
     def _serve(self, connection: socket.socket, lines: Any) -> None:
         with self._lock:
             self._open.add(connection)
             self.connections += 1
         try:
             while (request := _read(lines)) is not None:
+                with self._lock:
+                    self._busy.add(connection)
                 self.requests.append(request)
                 action = self.behave(request)
                 connection.sendall(action.data)
                 if isinstance(action, Hang):
                     self._stopping.wait()
                     return
-                if action.then_close:
+                with self._lock:
+                    self._busy.discard(connection)
+                if action.then_close or self._draining.is_set():
                     return
         finally:
             with self._lock:
                 self._open.discard(connection)
+                self._busy.discard(connection)
 
 
 def with_reset(connection: socket.socket) -> None:

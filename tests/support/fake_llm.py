@@ -226,8 +226,13 @@ def _read(lines: Any) -> Request | None:
             name, _, value = line.partition(":")
             headers[name.lower()] = value.strip()
         size = int(headers.get("content-length", "0"))
-        return Request(method, path, headers, json.loads(lines.read(size)) if size else None)
+        return Request(method, path, headers, _body(lines.read(size), headers) if size else None)
     return None
+
+
+def _body(content: bytes, headers: dict[str, str]) -> Any:
+    """JSON as what it says, a form as its bytes."""
+    return content if headers.get("content-type", "").startswith("multipart/") else json.loads(content)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,8 @@ class FakeStreamServer:
         self.keys: list[str | None] = []
         self._cached: dict[str, list[list[int]]] = {}
         self._lock = threading.Lock()
-        self._stopping = threading.Event()
-        self._open: set[socket.socket] = set()
+        self.stopping = threading.Event()
+        self.open: set[socket.socket] = set()
         tokenizer = json.loads((MODEL_DIR / "tokenizer.json").read_text(encoding="utf-8"))
         byte_of = _byte_of()
         self._spelled = {
@@ -106,65 +107,17 @@ class FakeStreamServer:
         self._turn_ends = next(one["id"] for one in tokenizer["added_tokens"] if one["content"] == "<|im_end|>")
 
     def __enter__(self) -> FakeStreamServer:
-        fake = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def setup(self) -> None:
-                super().setup()
-                fake._open.add(self.connection)
-
-            def do_GET(self) -> None:
-                fake.keys.append(self.headers.get("Authorization"))
-                data = [{"id": name, "owned_by": "vllm", "max_model_len": fake.context} for name in fake.models]
-                self.answer(200, json.dumps({"data": data}).encode())
-
-            def do_POST(self) -> None:
-                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                if self.path != "/pooling":
-                    return self.answer(404, b'{"detail": "Not Found"}')
-                fake.asked.append(body)
-                odd = fake.instead(body)
-                if odd is None:
-                    status, metadata, content = fake.rows(body)
-                    return self.answer(status, content, metadata)
-                if odd.hangs:
-                    fake._stopping.wait(30)
-                if odd.closes or odd.hangs:
-                    self.close_connection = True
-                    return None
-                metadata = odd.metadata if isinstance(odd.metadata, str) else json.dumps(odd.metadata)
-                return self.answer(odd.status, odd.content, metadata)
-
-            def answer(self, status: int, content: bytes, metadata: str | None = None) -> None:
-                self.send_response(status)
-                if metadata is not None:
-                    self.send_header("metadata", metadata)
-                self.send_header("Content-Length", str(len(content)))
-                self.end_headers()
-                self.wfile.write(content)
-
-            def log_message(self, *args: object) -> None:
-                """Nothing to say."""
-
-        class Server(ThreadingHTTPServer):
-            daemon_threads = False
-
-            def handle_error(self, *args: object) -> None:
-                """A client that hung up is not worth a word."""
-
-        self._server = Server(("127.0.0.1", 0), Handler)
+        self._server = _Server(("127.0.0.1", 0), partial(_Handler, self))
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._stopping.set()
+        self.stopping.set()
         self._server.shutdown()
         self._thread.join()
-        for connection in self._open:
+        for connection in self.open:
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         self._server.server_close()
@@ -215,3 +168,61 @@ class FakeStreamServer:
 
 def _common(one: Sequence[int], other: Sequence[int]) -> int:
     return next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), min(len(one), len(other)))
+
+
+class _Handler(BaseHTTPRequestHandler):
+    """One connection."""
+
+    protocol_version = "HTTP/1.1"
+
+    def __init__(self, fake: FakeStreamServer, *arguments: Any) -> None:
+        self._fake = fake
+        super().__init__(*arguments)
+
+    def setup(self) -> None:
+        super().setup()
+        self._fake.open.add(self.connection)
+
+    def do_GET(self) -> None:
+        fake = self._fake
+        fake.keys.append(self.headers.get("Authorization"))
+        data = [{"id": name, "owned_by": "vllm", "max_model_len": fake.context} for name in fake.models]
+        self._answer(200, json.dumps({"data": data}).encode())
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        if self.path != "/pooling":
+            self._answer(404, b'{"detail": "Not Found"}')
+            return
+        self._fake.asked.append(body)
+        odd = self._fake.instead(body)
+        if odd is None:
+            status, metadata, content = self._fake.rows(body)
+            self._answer(status, content, metadata)
+            return
+        if odd.hangs:
+            self._fake.stopping.wait(30)
+        if odd.closes or odd.hangs:
+            self.close_connection = True
+            return
+        self._answer(
+            odd.status, odd.content, odd.metadata if isinstance(odd.metadata, str) else json.dumps(odd.metadata)
+        )
+
+    def _answer(self, status: int, content: bytes, metadata: str | None = None) -> None:
+        self.send_response(status)
+        if metadata is not None:
+            self.send_header("metadata", metadata)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)
+
+    def log_message(self, *args: object) -> None:
+        """Nothing to say."""
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = False
+
+    def handle_error(self, *args: object) -> None:
+        """A client that hung up is not worth a word."""

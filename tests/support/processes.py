@@ -40,13 +40,17 @@ _START_S = 60
 _END_S = 30
 
 
-def environment(**variables: str) -> dict[str, str]:
-    """A small, known environment for a process; without a database of records, unless a test asks for one."""
+def environment(**variables: str | None) -> dict[str, str]:
+    """A small, known environment for a process; without a database of records, unless a test asks for one.
+
+    A variable that is None is left out.
+    """
     kept = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR", "VIRTUAL_ENV") if name in os.environ}
-    return {**kept, "LANG": "C.UTF-8", "MODERATION_STORE": "off", **variables}
+    named = {**kept, "LANG": "C.UTF-8", "MODERATION_STORE": "off", **variables}
+    return {name: value for name, value in named.items() if value is not None}
 
 
-def run_command(*arguments: str, **variables: str) -> subprocess.CompletedProcess[bytes]:
+def run_command(*arguments: str, **variables: str | None) -> subprocess.CompletedProcess[bytes]:
     """`moderation-service` with these arguments, to its end."""
     command = [sys.executable, "-m", "moderation_service", *arguments]
     return subprocess.run(command, capture_output=True, env=environment(**variables), timeout=_START_S, check=False)
@@ -203,7 +207,7 @@ def running(
     new_session: bool = False,
     stdin: IO[str] | None = None,
     preexec_fn: Callable[[], None] | None = None,
-    **variables: str,
+    **variables: str | None,
 ) -> Iterator[Running]:
     """A service that is ready, on a port of its own, and that has ended afterwards."""
     port = free_port()

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from apps import client_of
+from databases import sqlite_with_tables
 from fakes import FakeEngine
 from flask.testing import FlaskClient
 from processes import until
@@ -54,7 +55,7 @@ def recorded_service(
     folder: Path, *, engine: Engine | None = None, url: str | None = None, **settings: Any
 ) -> Iterator[Recorded]:
     """A service with the fake engine and the database at `url`, otherwise a file of SQLite in that folder."""
-    url = url or f"sqlite:///{folder / 'moderation.db'}"
+    url = url or sqlite_with_tables(folder / "moderation.db")
     metrics = Metrics(version=__version__)
     made = Settings(**settings)
     store = open_store(url, made, events=metrics)
@@ -63,6 +64,6 @@ def recorded_service(
     try:
         yield Recorded(service, client_of(service), store, url)
     finally:
-        store.close()
         if service.webhooks is not None:
             service.webhooks.close()
+        store.close()

@@ -219,17 +219,22 @@ def test_a_call_that_takes_long_is_answered_by_another_server_and_counts_against
     assert two.asked.count("a") == 3
 
 
-def test_with_both_answers_there_the_strictest_counts(fleet) -> None:
-    two = fleet(2)
+def answers_after_the_second(answer: str) -> Callable[[float], str]:
+    """A server that is so slow that the second one's answer is there first."""
 
     def slow(timeout_s: float) -> str:
         hedge = current_hedge.get()
         assert hedge is not None
         hedge.start()
         hedge.wait_for_second(30)
-        return "1 safe"
+        return answer
 
-    two.answers |= {"a": slow, "b": lambda timeout_s: "2 unsafe"}
+    return slow
+
+
+def test_with_both_answers_there_the_strictest_counts(fleet) -> None:
+    two = fleet(2)
+    two.answers |= {"a": answers_after_the_second("1 safe"), "b": lambda timeout_s: "2 unsafe"}
     assert two.ask(strictest=max) == "2 unsafe"
     two.answers["b"] = lambda timeout_s: "0 none"
     two.replicas.replicas[1].last_chosen += 100
@@ -238,15 +243,7 @@ def test_with_both_answers_there_the_strictest_counts(fleet) -> None:
 
 def test_the_slow_server_still_counts_when_the_other_one_fails(fleet) -> None:
     two = fleet(2)
-
-    def slow(timeout_s: float) -> str:
-        hedge = current_hedge.get()
-        assert hedge is not None
-        hedge.start()
-        hedge.wait_for_second(30)
-        return "a"
-
-    two.answers |= {"a": slow, "b": broken(FailureKind.SERVER_ERROR)}
+    two.answers |= {"a": answers_after_the_second("a"), "b": broken(FailureKind.SERVER_ERROR)}
     assert two.ask() == "a"
     assert two.asked == ["a", "b"]
 

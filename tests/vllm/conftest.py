@@ -18,13 +18,8 @@ from . import servers
 @pytest.fixture(scope="session", params=["vllm", "llamacpp"])
 def server(request: pytest.FixtureRequest) -> Iterator[servers.ModelServer]:
     """A real server with tiny-guard; each test runs against each kind."""
-    one = getattr(servers, request.param)()
-    one.start()
-    try:
-        one.wait_until_healthy()
+    with getattr(servers, request.param)().running() as one:
         yield one
-    finally:
-        one.stop()
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -11,7 +12,7 @@ import subprocess
 import tempfile
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
@@ -94,6 +95,16 @@ class ModelServer:
                 return bool(answer.status == 200)
         except OSError:
             return False
+
+    @contextlib.contextmanager
+    def running(self) -> Iterator[ModelServer]:
+        """Started and healthy; stopped afterwards."""
+        self.start()
+        try:
+            self.wait_until_healthy()
+            yield self
+        finally:
+            self.stop()
 
     def kill(self) -> None:
         """Like a crash: the whole process group at once."""

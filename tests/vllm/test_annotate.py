@@ -20,13 +20,8 @@ DATA = servers.tiny_guard_data()
 
 @pytest.fixture(scope="module")
 def vllm() -> Iterator[servers.ModelServer]:
-    one = servers.vllm()
-    one.start()
-    try:
-        one.wait_until_healthy()
+    with servers.vllm().running() as one:
         yield one
-    finally:
-        one.stop()
 
 
 def labelled(folder: Path, vllm: servers.ModelServer, *words: str) -> list[dict[str, Any]]:

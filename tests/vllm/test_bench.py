@@ -20,13 +20,8 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def llamacpp() -> Iterator[servers.ModelServer]:
-    one = servers.llamacpp()
-    one.start()
-    try:
-        one.wait_until_healthy()
+    with servers.llamacpp().running() as one:
         yield one
-    finally:
-        one.stop()
 
 
 def test_a_real_server_is_measured_by_hand_and_through_us(llamacpp: servers.ModelServer, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from crowd import asking
 from flask.testing import FlaskClient
 
 from moderation_service.config.settings import Secret
@@ -239,35 +240,23 @@ def test_killed_under_load_and_back_within_seconds(server: ModelServer, service:
     client = service()
     messages = [{"role": "user", "content": "How can I make a bomb?"}]
     found: list[tuple[int, object]] = []
-    stop = threading.Event()
 
-    def ask() -> None:
-        while not stop.is_set():
-            answer = client.post("/moderate", json={"messages": messages})
-            body = answer.get_json()
-            found.append((answer.status_code, body.get("safety") or body["error"]["type"]))
+    def ask(number: int) -> None:
+        answer = client.post("/moderate", json={"messages": messages})
+        body = answer.get_json()
+        found.append((answer.status_code, body.get("safety") or body["error"]["type"]))
 
-    threads = [threading.Thread(target=ask) for _ in range(8)]
-    for one in threads:
-        one.start()
-    try:
+    with asking(ask, callers=8):
         until(lambda: sum(status == 200 for status, _ in found) > 20)
         server.kill()
         until(lambda: found[-1][0] == 503)
         assert client.get("/readyz").status_code == 503
-        for one in threads:
-            stop.set()
-            one.join()
-        server.start()
-        server.wait_until_healthy()
-        returned = monotonic()
-        until(lambda: client.post("/moderate", json={"messages": messages}).status_code == 200)
-        assert monotonic() - returned < _RECOVERY_S
-        assert client.get("/readyz").status_code == 200
-    finally:
-        stop.set()
-        for one in threads:
-            one.join()
+    server.start()
+    server.wait_until_healthy()
+    returned = monotonic()
+    until(lambda: client.post("/moderate", json={"messages": messages}).status_code == 200)
+    assert monotonic() - returned < _RECOVERY_S
+    assert client.get("/readyz").status_code == 200
     assert {answer for status, answer in found if status == 200} == {"unsafe"}
     assert {status for status, _ in found} <= {200, 502, 503, 504}
 

@@ -32,7 +32,7 @@ from . import servers
 
 pytestmark = pytest.mark.vllm
 
-SCRIPTS = servers.ROOT / "tests" / "stream"
+SCRIPTS = servers.ROOT / "tests" / "vllm_plugins"
 VOCABULARY = 1100
 MAX_ROWS = 512
 HEADS = ((0, 3), (3, 11), (11, 14), (14, 23))
@@ -66,13 +66,8 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def stream_server(checkpoint: Path) -> Iterator[servers.ModelServer]:
-    one = servers.stream(checkpoint, "--max-num-batched-tokens", "1024", max_rows=MAX_ROWS)
-    one.start()
-    try:
-        one.wait_until_healthy()
+    with servers.stream(checkpoint, "--max-num-batched-tokens", "1024", max_rows=MAX_ROWS).running() as one:
         yield one
-    finally:
-        one.stop()
 
 
 @pytest.fixture

@@ -80,10 +80,7 @@ def test_one_command_on_an_empty_cache_gives_the_verdicts_of_the_model_served_di
 
     first = servers.tiny_guard_data().examples()[0][0]
     until(lambda: judge(first)["engine"] == "vllm", process, output)
-    direct = servers.llamacpp()
-    direct.start()
-    try:
-        direct.wait_until_healthy()
+    with servers.llamacpp().running() as direct:
         for messages, _ in servers.tiny_guard_data().examples():
             body = {"model": "qwen3guard", "messages": messages, "temperature": 0, "max_tokens": 64}
             _, answer = direct.post("/v1/chat/completions", body)
@@ -93,8 +90,6 @@ def test_one_command_on_an_empty_cache_gives_the_verdicts_of_the_model_served_di
             names = () if lines["Categories"] == "None" else tuple(lines["Categories"].split(", "))
             refusal = {"Yes": True, "No": False, None: None}[lines.get("Refusal")]
             assert verdict(judge(messages)) == (lines["Safety"].lower(), names, refusal, "vllm", False), messages
-    finally:
-        direct.stop()
         session.close()
     process.send_signal(signal.SIGINT)
     assert process.wait(60) == 130

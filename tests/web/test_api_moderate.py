@@ -327,6 +327,7 @@ def test_a_body_of_another_shape_is_refused_with_the_fields_name(
         (b'{"prompt": ' + b"9" * 5000 + b"}", "The body has a number that is too large."),
         (b"[" * 100_000, "The body is nested too deeply."),
         (b'{"a":' * 100_000 + b"1" + b"}" * 100_000, "The body is nested too deeply."),
+        (b'{"prompt": "a", "metadata": ' + b'{"a":' * 100 + b"1" + b"}" * 101, "The body is nested too deeply."),
         (b"[]", "The body must be a JSON object."),
         (b'"prompt"', "The body must be a JSON object."),
         (b"null", "The body must be a JSON object."),

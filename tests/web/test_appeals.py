@@ -5,14 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_files import FORUM as FORUM_KEY
+from app_files import SHOP as SHOP_KEY
+from app_files import headers, write_apps
 from apps import error, keys, make_client
 from recorded import Recorded, recorded_service
 from sqlalchemy import select
 from webhook_receiver import receiver
 
 from moderation_service.config.settings import Secret
+from moderation_service.core.review import Answer
+from moderation_service.core.verdict import Severity
 from moderation_service.errors import Overloaded
+from moderation_service.store.reviews import Review
+from moderation_service.store.reviews import answer as answer_review
 from moderation_service.store.schema import appeals
+from moderation_service.store.trail import now_ms
 from moderation_service.web.appeals import PerMinute
 
 SHOP, CHAT = "shop-0123456789", "chat-0123456789"
@@ -85,6 +93,64 @@ def test_a_field_with_a_mistake_is_named(recorded: Recorded, body: object, statu
     assert status == 202 or reply.json["error"]["param"] == param
 
 
+def asked(recorded: Recorded, decision_id: str, *, key: str = SHOP, language: str = "") -> Any:
+    return recorded.client.get(f"/appeals/{decision_id}", headers={"X-API-Key": key, "Accept-Language": language})
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (Review(answer=Answer.RIGHT), "upheld"),
+        (Review(answer=Answer.WRONG, severity=Severity.SAFE, note="a secret note"), "overturned"),
+        (Review(answer=Answer.UNSURE, note="a secret note"), "open"),
+    ],
+)
+def test_who_filed_an_appeal_learns_what_came_of_it_and_no_text(recorded: Recorded, answer: Review, state: str) -> None:
+    (blocked,) = recorded.moderate("a bomb")
+    ask(recorded, {"id": blocked["id"], "text": "It was about baths."})
+    before = asked(recorded, blocked["id"])
+    assert (before.status_code, before.json["state"]) == (200, "open")
+    with recorded.database.write() as connection:
+        answer_review(connection, blocked["id"], answer, reviewer="kim", twice=0.0, now_ms=now_ms())
+    after = asked(recorded, blocked["id"])
+    assert set(after.json) == {"id", "state", "message"}
+    assert (after.json["id"], after.json["state"]) == (blocked["id"], state)
+    assert after.headers["Cache-Control"] == "no-store"
+    assert "note" not in after.text
+    assert "baths" not in after.text
+    chinese = asked(recorded, blocked["id"], language="fr, zh-CN;q=0.9, en;q=0.5").json["message"]
+    assert chinese.startswith("您的申诉")
+
+
+def test_of_an_appeal_of_another_app_is_told_what_is_told_of_none(recorded: Recorded) -> None:
+    appealed, other = recorded.moderate("a bomb", "another bomb")
+    ask(recorded, {"id": appealed["id"]})
+    replies = [
+        asked(recorded, appealed["id"], key=CHAT),
+        asked(recorded, other["id"]),
+        asked(recorded, "mod_" + "0" * 24),
+        asked(recorded, "%27%20OR%201=1"),
+    ]
+    assert {(reply.status_code, reply.json["error"]["message"]) for reply in replies} == {
+        (404, "There is no appeal of yours by this id.")
+    }
+    assert asked(recorded, appealed["id"], key="wrong-0123456789").status_code == 401
+
+
+def test_asking_for_outcomes_is_limited_and_takes_nothing_from_appeals(recorded: Recorded) -> None:
+    statuses = [asked(recorded, "mod_" + "0" * 24).status_code for _ in range(6)]
+    assert statuses == [404] * 5 + [429]
+    assert ask(recorded, {"id": "mod_" + "0" * 24}).status_code == 202
+    assert asked(recorded, "mod_" + "0" * 24, key=CHAT).status_code == 404, "each key has its own"
+
+
+def test_an_app_may_ask_where_its_appeals_go(tmp_path: Path) -> None:
+    with recorded_service(tmp_path, appeals=True, apps_file=write_apps(tmp_path, "doors: [moderate]")) as made:
+        told = made.client.get("/appeals/mod_" + "0" * 24, headers=headers(SHOP_KEY))
+        assert (told.status_code, told.json["error"]["type"]) == (403, "forbidden")
+        assert made.client.get("/appeals/mod_" + "0" * 24, headers=headers(FORUM_KEY)).status_code == 404
+
+
 def test_nobody_appeals_more_often_than_the_limit(recorded: Recorded) -> None:
     statuses = [ask(recorded, {"id": "mod_" + "0" * 24}).status_code for _ in range(6)]
     assert statuses == [202] * 5 + [429]
@@ -111,5 +177,6 @@ def test_without_a_key_there_is_no_appeal(recorded: Recorded) -> None:
 def test_a_service_that_takes_no_appeals_says_so(tmp_path: Path) -> None:
     expected = error("not_found", "This service takes no appeals.")
     assert make_client(appeals=True).post("/appeals", json={}).json == expected
+    assert make_client(appeals=True).get("/appeals/mod_" + "0" * 24).json == expected
     with recorded_service(tmp_path) as made:
         assert made.client.post("/appeals", json={}).json == expected

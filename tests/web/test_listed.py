@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from app_files import FORUM, SHOP, headers, write_apps
 from apps import client_of, make_client, make_service
 from fakes import FakeEngine
 from flask.testing import FlaskClient
@@ -109,3 +110,24 @@ def test_without_the_extra_lists_are_a_mistake_that_says_what_to_install(
     monkeypatch.setitem(sys.modules, "ahocorasick_rs", None)
     with pytest.raises(ConfigurationError, match="lists_file: ahocorasick_rs is not installed"):
         make_client(**files)
+
+
+def test_the_lists_of_an_app_count_for_its_requests_alone_at_every_door(tmp_path: Path, files: dict[str, Any]) -> None:
+    apps = write_apps(tmp_path, "lists: [house]")
+    client = client_of(make_service(engine=FakeEngine(), apps_file=apps, lists_file=files["lists_file"]))
+
+    def blocked(key: str, **policy: str) -> list[bool]:
+        own = headers(key)
+        native = client.post("/moderate", json={"prompt": "I sell weed.", **policy}, headers=own).json
+        alike = client.post("/v1/moderations", json={"input": "I sell weed."}, headers=own).json
+        return [native["action"] == "block", alike["results"][0]["flagged"]]
+
+    assert blocked(SHOP) == blocked(SHOP, policy="loose") == [True, True]
+    assert blocked(FORUM) == blocked(FORUM, policy="loose") == [False, False]
+
+
+def test_an_app_that_names_no_list_of_ours_stops_the_start(tmp_path: Path, files: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match="there is no list 'house2'; there are house"):
+        make_service(apps_file=write_apps(tmp_path, "lists: [house2]"), lists_file=files["lists_file"])
+    with pytest.raises(ConfigurationError, match=r"apps\.yaml:2: `lists`: there is no list 'house'; there are none"):
+        make_service(apps_file=write_apps(tmp_path, "lists: house"))

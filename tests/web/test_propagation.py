@@ -98,6 +98,13 @@ def test_what_is_no_trace_is_not_passed_on(client: Any, guard: FakeServer, llm: 
         assert set(headers(server, "traceparent")) == set(headers(server, "tracestate")) == {None}
 
 
+def test_a_trace_of_a_version_to_come_is_passed_on_as_it_is(client: Any, guard: FakeServer, llm: FakeLLM) -> None:
+    sent = f"cc-{TRACE}-{PARENT}-01-what.will=be"
+    client.post("/v1/chat/completions", json=CHAT, headers={"traceparent": sent})
+    for server in (llm, guard):
+        assert set(headers(server, "traceparent")) == {sent}
+
+
 def test_a_trace_state_that_is_none_is_left_out(client: Any, llm: FakeLLM) -> None:
     sent = {"traceparent": TRACEPARENT, "tracestate": "x" * 600}
     client.post("/v1/chat/completions", json=CHAT, headers=sent)

@@ -45,6 +45,10 @@ def windows(**limits: int) -> Any:
     return Limits(**limits).windows
 
 
+def enters(counters: SharedCounters, app: str, most: int) -> bool:
+    return counters.enter(app, (), most)[0]
+
+
 def test_a_window_begins_with_its_first_request_and_is_empty_when_it_has_ended(
     counters: SharedCounters, clock: Clock
 ) -> None:
@@ -139,11 +143,11 @@ def test_two_processes_with_threads_let_exactly_the_limit_through() -> None:
 
 
 def test_what_is_under_way_is_counted_over_processes(counters: SharedCounters) -> None:
-    assert counters.enter("a", 2)
-    assert in_processes(1, lambda: int(counters.enter("a", 2))) == [1]
-    assert counters.enter("b", 1)
+    assert enters(counters, "a", 2)
+    assert in_processes(1, lambda: int(enters(counters, "a", 2))) == [1]
+    assert enters(counters, "b", 1)
     counters.leave("b")
-    assert counters.enter("b", 1)
+    assert enters(counters, "b", 1)
 
 
 def killed_with(counters: SharedCounters, app: str, count: int) -> None:
@@ -152,14 +156,14 @@ def killed_with(counters: SharedCounters, app: str, count: int) -> None:
 
     def enter_and_stay() -> None:
         for _ in range(count):
-            counters.enter(app, count)
+            enters(counters, app, count)
         ready.set()
         wait.wait()
 
     process = _fork.Process(target=enter_and_stay)
     process.start()
     assert ready.wait(20)
-    assert not counters.enter(app, count)
+    assert not enters(counters, app, count)
     assert process.pid is not None
     os.kill(process.pid, signal.SIGKILL)
     process.join()
@@ -167,16 +171,16 @@ def killed_with(counters: SharedCounters, app: str, count: int) -> None:
 
 def test_a_killed_process_leaves_nothing_under_way_and_nothing_locked(counters: SharedCounters) -> None:
     killed_with(counters, "a", 1)
-    assert counters.enter("a", 1)
-    assert not counters.enter("a", 1)
+    assert enters(counters, "a", 1)
+    assert not enters(counters, "a", 1)
     counters.leave("a")
-    assert counters.enter("a", 1)
+    assert enters(counters, "a", 1)
 
 
 def test_the_process_that_takes_a_killed_ones_place_takes_its_requests_out(counters: SharedCounters) -> None:
     killed_with(counters, "a", 3)
-    assert counters.enter("a", 4)
-    assert [counters.enter("a", 4) for _ in range(4)] == [True, True, True, False]
+    assert enters(counters, "a", 4)
+    assert [enters(counters, "a", 4) for _ in range(4)] == [True, True, True, False]
 
 
 def test_more_apps_than_there_are_places_for_are_counted_all_the_same(counters: SharedCounters, clock: Clock) -> None:
@@ -189,3 +193,35 @@ def test_more_apps_than_there_are_places_for_are_counted_all_the_same(counters: 
     last = counters.take("app-2099", one)
     assert last is not None
     assert last.over is Window.DAY
+
+
+def test_a_request_over_a_window_is_not_under_way_and_one_too_many_at_once_is_not_counted(
+    counters: SharedCounters,
+) -> None:
+    two = windows(per_minute=2)
+    assert counters.enter("a", two, 1) == (True, Counted(2, 1, 60.0))
+    assert counters.enter("a", two, 1) == (False, None)
+    counters.leave("a")
+    assert counters.enter("a", two, 1) == (True, Counted(2, 0, 60.0))
+    counters.leave("a")
+    assert counters.enter("a", two, 1) == (True, Counted(2, 0, 60.0, over=Window.MINUTE))
+    assert enters(counters, "a", 1)
+
+
+def test_threads_that_enter_and_leave_at_once_lose_no_count() -> None:
+    counters = SharedCounters()
+
+    def work() -> int:
+        def come_and_go(_: int) -> int:
+            has_place = enters(counters, "a", 1000)
+            counters.leave("a")
+            return has_place
+
+        with ThreadPoolExecutor(4) as pool:
+            return sum(pool.map(come_and_go, range(400)))
+
+    try:
+        assert in_processes(2, work) == [400, 400]
+        assert [enters(counters, "a", 2) for _ in range(3)] == [True, True, False]
+    finally:
+        counters.close()

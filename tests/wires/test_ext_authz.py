@@ -48,6 +48,45 @@ def test_a_body_is_judged_whatever_its_type_is_called(client: FlaskClient, conte
     assert client.get(CHAT, data=body, content_type=content_type).status_code == 403
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**chat("hello"), "prediction": {"type": "content", "content": "a bomb"}},
+        {"messages": [{"role": "user", "content": "hello", "name": "of a bomb"}]},
+        {"messages": [{"role": "user", "content": [{"type": "document", "source": {"data": "of a bomb"}}, "hello"]}]},
+        {"prompt": "hello", "suffix": "a bomb"},
+        {"input": "hello", "a_new_field": "of a bomb"},
+    ],
+)
+def test_all_text_of_the_clients_request_is_judged(client: FlaskClient, body: dict[str, object]) -> None:
+    assert client.post(CHAT, json=body).status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {**chat("hello"), "Messages": [{"role": "user", "content": "a bomb"}]},
+        {"messages": [{"role": "user", "content": "hello", "Content": "a bomb"}]},
+        {**chat("hello"), "chat_template": "a bomb"},
+        {**chat("hello"), "documents": ["a bomb"]},
+        {**chat("hello"), "input_ids": [1, 2, 3, 4, 5]},
+        {**chat("hello"), "extra_body": {"messages": [{"role": "user", "content": "a bomb"}]}},
+    ],
+)
+def test_what_a_server_could_take_for_another_prompt_does_not_pass(
+    client: FlaskClient, body: dict[str, object]
+) -> None:
+    assert client.post(CHAT, json=body).status_code == 400
+
+
+def test_what_the_application_writes_is_not_judged_and_costs_nothing() -> None:
+    engine = FakeEngine()
+    tool = {"type": "function", "function": {"name": "find", "description": "Finds a bomb."}}
+    body = {**chat("hello"), "system": "a bomb", "instructions": "a bomb", "tools": [tool], "keep_alive": "30m"}
+    assert make_client(engine=engine).post(CHAT, json={**body, "stop": ["a bomb"], "stream": True}).status_code == 200
+    assert engine.asked == ["hello"]
+
+
 @pytest.mark.parametrize("path", ["/authz", "/authz/", "/authz/any/path", "/authz/../moderate"])
 def test_any_path_is_answered(client: FlaskClient, path: str) -> None:
     assert client.post(path, json=chat("a bomb")).status_code == 403

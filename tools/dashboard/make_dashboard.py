@@ -56,9 +56,26 @@ def ratio(part: str, whole: str) -> str:
     return f"{part} / {whole}"
 
 
+def sampled(selector: str = "") -> str:
+    """How many texts of a cascade's sample were judged like this in the last day."""
+    return f"(sum(increase({_COMPARED}{{{_SAMPLED}{selector}}}{_LONG})) or vector(0))"
+
+
+def agreement() -> str:
+    same = " + ".join(sampled(f', small="{one}", large="{one}"') for one in ("safe", "controversial", "unsafe"))
+    return ratio(f"({same})", sampled())
+
+
 _DECISIONS = rate("moderation_decisions_total", _JOB)
 _HITS = rate("moderation_cache_hits_total", _JOB)
 _OURS = "and on (instance) moderation_workers"
+_COMPARED = "moderation_cascade_compared_total"
+_SAMPLED = f'{_JOB}, texts="sample"'
+# The sample is small: over less than a day its shares say little.
+_LONG = "[1d]"
+_UP = rate("moderation_cascade_up_total", _JOB)
+_BY_SMALL = rate("moderation_cascade_decisions_total", f'{_JOB}, decided_by="small"')
+_READS = "moderation_cluster_memory_reads_total"
 
 ROWS: dict[str, tuple[Panel, ...]] = {
     "At a glance": (
@@ -96,6 +113,10 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                      "{{app}} {{result}}"),)),
         Panel("Blocked, by app", "Decisions that block.", "reqps",
               (Query(rate("moderation_app_decisions_total", f'{_JOB}, action="block"', "app"), "{{app}}"),)),
+        Panel("Repeat offenders", "Times that an end user's escalation began, and decisions that are stricter for it.",
+              "reqps", (Query(rate("moderation_escalations_total", _JOB, "policy"), "{{policy}} begins"),
+                        Query(rate("moderation_escalated_decisions_total", _JOB, "policy, action"),
+                              "{{policy}} {{action}}"))),
     ),
     "How long it takes": (
         Panel("Requests for verdicts", "Time to answer, over all workers.", "s",
@@ -145,6 +166,47 @@ ROWS: dict[str, tuple[Panel, ...]] = {
                      "{{instance}}"),), maximum=1),
         Panel("Last reload", "1: the settings in use are those in the files; 0: there is a mistake in them.", "short",
               (Query(f"moderation_config_last_reload_successful{{{_JOB}}}", "{{instance}}"),), maximum=1),
+    ),
+    "Cascade": (
+        Panel("Sent up", "Share of the texts that the small model does not decide: what the cascade costs.",
+              "percentunit", (Query(ratio(_UP, f"({_BY_SMALL} + {_UP})"), "sent up"),), maximum=1),
+        Panel("Why texts are sent up", "By reason; no_verdict is a small model that is away or too slow.", "reqps",
+              (Query(rate("moderation_cascade_up_total", _JOB, "reason"), "{{reason}}"),), stacked=True),
+        Panel("Verdicts by model", "Which of the two decided.", "reqps",
+              (Query(rate("moderation_cascade_decisions_total", _JOB, "decided_by"), "{{decided_by}}"),), stacked=True),
+        Panel("Agreement of the sample", "What the small model decides and the larger one too; last day.",
+              "percentunit", (Query(agreement(), "agree"),), maximum=1),
+        Panel("Let pass, though the larger model would not", "Share of the sampled texts that the small model calls "
+              "safe; last day.", "percentunit",
+              (Query(ratio(sampled(', small="safe", large!="safe"'), sampled(', small="safe"')), "missed"),)),
+        Panel("Without a verdict, by model", "What the small one fails at is judged by the larger; what that fails at "
+              "has only the small one's word, or on_failure.", "reqps",
+              (Query(rate("moderation_cascade_up_total", f'{_JOB}, reason="no_verdict"') + " or vector(0)", "small"),
+               Query(rate("moderation_engine_failures_total", f'{_JOB}, engine="cascade"') + " or vector(0)",
+                     "large"))),
+    ),
+    "What gateways share": (
+        Panel("Workers without the cluster memory", "Each then has its own.", "short",
+              (Query(f"sum by (job) (moderation_cluster_memory_away{{{_JOB}}})", "{{job}}"),)),
+        Panel("Calls to the cluster memory without a result", "invalid: none of the gateways wrote it.", "reqps",
+              (Query(rate("moderation_cluster_memory_failures_total", _JOB, "reason"), "{{reason}}"),), stacked=True),
+        Panel("Found in the cluster memory", "Share of what was asked of it: verdicts, questions, growing answers.",
+              "percentunit",
+              (Query(ratio(rate(_READS, f'{_JOB}, result="found"'), rate(_READS, _JOB)), "found"),), maximum=1),
+        Panel("Limits counted by one gateway alone", "The server of limits_store was away.", "reqps",
+              (Query(rate("moderation_limits_store_failures_total", _JOB), "requests"),)),
+    ),
+    "Records and webhooks": (
+        Panel("Records written", "To the database, per second.", "reqps",
+              (Query(rate("moderation_records_written_total", _JOB), "written"),)),
+        Panel("Records that wait", "For the database; they are in the memory of the workers.", "short",
+              (Query(f"sum by (instance) (moderation_records_waiting{{{_JOB}}})", "{{instance}}"),)),
+        Panel("Records lost", "Of the database, and of the audit file.", "reqps",
+              (Query(rate("moderation_records_dropped_total", _JOB), "database"),
+               Query(rate("moderation_audit_failures_total", _JOB), "audit file"))),
+        Panel("Webhook messages", "failed: for good; dropped: too many waited.", "reqps",
+              (Query(rate("moderation_webhooks_total", _JOB, "event, outcome"), "{{event}} {{outcome}}"),),
+              stacked=True),
     ),
     "Guarded chat": (
         Panel("Chats under way", "Each holds a thread of its worker, up to chat_max_streams of them.", "short",

@@ -186,8 +186,12 @@ def _tool(node_id: str, data: dict[str, Any], plugin: Plugin | None, handles: se
             say(f"{node_id}: default_value {key!r} has type {kind!r}: every run of the app would fail")
     if data.get("error_strategy") == "fail-branch" and "fail-branch" not in handles:
         say(f"{node_id}: nothing follows its fail-branch")
-    if plugin is None:
-        return
+    if plugin is not None:
+        _tool_of_plugin(node_id, data, plugin, say)
+
+
+def _tool_of_plugin(node_id: str, data: dict[str, Any], plugin: Plugin, say: Any) -> None:
+    """Whether the plugin has such a tool, with such parameters and outputs."""
     tool = plugin.tools.get(str(data.get("tool_name")))
     if tool is None:
         say(f"{node_id}: plugin {plugin.plugin_id} has no tool {data.get('tool_name')!r}")

@@ -13,6 +13,7 @@ from ...core.person import Role
 from ...errors import InvalidRequest
 from ...store import apps, escalations
 from ...store.apps import StoredApp
+from ...store.lists import read_lists
 from ...store.overview import Sums, overview
 from ...store.trail import now_ms
 from ..page import Page, Visit
@@ -25,7 +26,7 @@ _DAY_S = 86_400
 _MOST_DIGITS = 18
 _KEEP_DAYS = (0, 1, 7, 30)
 _LIMITS = ("per_second", "per_minute", "per_day", "at_once")
-_LISTS = ("policies", "doors", "end_user")
+_LISTS = ("policies", "doors", "lists", "end_user")
 _TEXTS = ("description", "policy", "expires")
 _OVER = {"over_second": "second", "over_minute": "minute", "over_day": "day", "over_at_once": "at once"}
 
@@ -59,10 +60,16 @@ def create(visit: Visit) -> Response:
     """Make an app; its key is on the page that comes back, and on no other."""
     name = visit.form.get("name", "").strip()
     taken = [one.name for one in visit.parts.apps()]
-    content = {key: value for key, value in _content(visit.form).items() if value is not None}
+    content, lists = {key: value for key, value in _content(visit.form).items() if value is not None}, _lists(visit)
     with visit.parts.database.write() as connection:
         key = apps.create(
-            connection, name, content, policies=_policies(visit), actor=visit.person.name, taken=_others(visit, taken)
+            connection,
+            name,
+            content,
+            policies=_policies(visit),
+            lists=lists,
+            actor=visit.person.name,
+            taken=_others(visit, taken),
         )
     return visit.render("app_key.html", name=name, key=key)
 
@@ -88,10 +95,9 @@ def detail(visit: Visit) -> Response:
 @page.post("/app/<name>/change", role=Role.ADMIN)
 def change(visit: Visit) -> Response:
     """Change what it may do, and how often."""
-    name = _name(visit)
+    name, changes, policies, lists = _name(visit), _content(visit.form), _policies(visit), _lists(visit)
     with visit.parts.database.write() as connection:
-        changes = _content(visit.form)
-        apps.change(connection, name, changes, policies=_policies(visit), actor=visit.person.name)
+        apps.change(connection, name, changes, policies=policies, lists=lists, actor=visit.person.name)
     return visit.redirect("apps", f"/app/{name}", said=visit.text("Saved. It holds everywhere within seconds."))
 
 
@@ -158,6 +164,13 @@ def _policies(visit: Visit) -> list[str]:
     return sorted(policy.name for policy in visit.parts.policies)
 
 
+def _lists(visit: Visit) -> list[str]:
+    """The names of all lists; one of the database may have been made just now, elsewhere."""
+    with visit.parts.database.read() as connection:
+        stored = {one.name for one in read_lists(connection)}
+    return sorted(stored.union(visit.parts.lists or ()))
+
+
 def _others(visit: Visit, names: list[str]) -> list[str]:
     """Those of these names that are not the database's own, which says so itself."""
     with visit.parts.database.read() as connection:
@@ -170,6 +183,7 @@ def _choices(visit: Visit) -> dict[str, Any]:
         "policies": _policies(visit),
         "named": [(name, name) for name in _policies(visit)],
         "doors": [door.value for door in Door],
+        "lists": _lists(visit),
         "places": ", ".join(DEFAULT_END_USER),
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from werkzeug.wrappers import Response
@@ -17,7 +17,9 @@ from ..marked import marked
 from ..page import Page, Visit
 
 if TYPE_CHECKING:
+    from ...core.app import App
     from ...engines.lists import Lists
+    from ...store.lists import StoredList
 
 __all__ = ["page"]
 
@@ -49,14 +51,25 @@ def make(visit: Visit) -> Response:
     """A new list in the database."""
     from ...store.lists import make_list
 
-    name, policy = visit.form.get("name", "").strip(), visit.form.get("policy", "").strip() or None
-    if policy is not None and policy not in visit.parts.policies:
-        raise InvalidRequest("There is no policy of this name.", param="policy")
+    name = visit.form.get("name", "").strip()
+    policy, app = _counts_for(visit)
     if name in _lists(visit):
         raise InvalidRequest("There is a list of this name already.", param="name")
     with visit.parts.database.write() as connection:
-        make_list(connection, name, policy=policy, actor=visit.person.name)
+        make_list(connection, name, policy=policy, app=app, actor=visit.person.name)
     return _changed(visit, name, visit.text("The list was made."))
+
+
+@page.post("/<name>/attach", role=Role.ADMIN)
+def attach(visit: Visit) -> Response:
+    """Say for which policy or app the list counts."""
+    from ...store.lists import attach_list
+
+    name = _own_name(visit)
+    policy, app = _counts_for(visit)
+    with visit.parts.database.write() as connection:
+        attach_list(connection, name, policy=policy, app=app, actor=visit.person.name)
+    return _changed(visit, name, visit.text("Saved. It holds everywhere within seconds."))
 
 
 @page.get("/<name>")
@@ -143,12 +156,39 @@ def _known(visit: Visit) -> list[Entry]:
     return list(lists[name])
 
 
-def _stored(visit: Visit) -> dict[str, str | None]:
-    """The lists of the database, with the policy that each counts for."""
+def _stored(visit: Visit) -> dict[str, StoredList]:
+    """The lists of the database, by name."""
     from ...store.lists import read_lists
 
     with visit.parts.database.read() as connection:
-        return {one.name: one.policy for one in read_lists(connection)}
+        return {one.name: one for one in read_lists(connection)}
+
+
+def _apps(visit: Visit) -> dict[str, App]:
+    """All apps by name; one of the database may have been made just now."""
+    from ...store.apps import load_apps
+
+    with visit.parts.database.read() as connection:
+        stored = {one.app.name: one.app for one in load_apps(connection)}
+    return stored | {one.name: one for one in visit.parts.apps()}
+
+
+def _counts_for(visit: Visit) -> tuple[str | None, str | None]:
+    """The policy or the app that was chosen in a form."""
+    kind, _, name = visit.form.get("counts_for", "").strip().partition(":")
+    if not kind:
+        return None, None
+    if kind == "policy" and name in visit.parts.policies:
+        return name, None
+    if kind == "app" and name in _apps(visit):
+        return None, name
+    raise InvalidRequest("There is no such policy or app.", param="counts_for")
+
+
+def _choices(visit: Visit) -> list[tuple[str, str]]:
+    """What a list can count for without being named there."""
+    policies = [(f"policy:{one.name}", visit.text("policy {name}", name=one.name)) for one in visit.parts.policies]
+    return policies + [(f"app:{name}", visit.text("app {name}", name=name)) for name in sorted(_apps(visit))]
 
 
 def _own_name(visit: Visit) -> str:
@@ -207,20 +247,29 @@ def _refresh(visit: Visit) -> None:
 def _overview(visit: Visit, *, tried: str = "", found: Listing | None = None) -> Response:
     lists, stored = _lists(visit), _stored(visit)
     sizes = {name: len(lists[name]) for name in sorted({*lists, *stored}) if name in set(lists)}
-    policies = list(visit.parts.policies)
-    naming = {
-        name: [one.name for one in policies if name in one.lists or stored.get(name) == one.name] for name in sizes
-    }
     hits = [] if found is None else [one for one in (found.block, found.flag, *found.allowed) if one is not None]
     return visit.render(
         "lists.html",
         sizes=sizes,
         stored=stored,
-        naming=naming,
-        policies=[one.name for one in policies],
+        naming=_naming(visit, sizes, stored),
+        choices=_choices(visit),
         tried=tried,
         hits=[(hit, marked(tried, (hit.span.start, hit.span.end))) for hit in hits],
     )
+
+
+def _naming(visit: Visit, names: Iterable[str], stored: Mapping[str, StoredList]) -> dict[str, list[str]]:
+    """By list the policies and apps whose texts are compared with it."""
+    found: dict[str, list[str]] = {}
+    policies, apps = list(visit.parts.policies), _apps(visit)
+    for name in names:
+        own = stored.get(name)
+        by_policy = {one.name for one in policies if name in one.lists} | {own.policy if own else None}
+        by_app = {one.name for one in apps.values() if name in one.lists} | {own.app if own else None}
+        found[name] = [visit.text("policy {name}", name=one) for one in sorted(filter(None, by_policy))]
+        found[name] += [visit.text("app {name}", name=one) for one in sorted(filter(None, by_app))]
+    return found
 
 
 def _entries(visit: Visit, *, trial: object = None, form: dict[str, str] | None = None) -> Response:
@@ -229,10 +278,14 @@ def _entries(visit: Visit, *, trial: object = None, form: dict[str, str] | None 
     first = visit.query.get("from", "0")
     start = int(first) if first.isascii() and first.isdecimal() and len(first) < 8 else 0
     name = visit.arguments["name"]
+    own = _stored(visit).get(name)
+    chosen = "" if own is None else f"policy:{own.policy}" if own.policy else f"app:{own.app}" if own.app else ""
     return visit.render(
         "list.html",
         name=name,
-        is_own=name in _stored(visit),
+        is_own=own is not None,
+        chosen=chosen,
+        choices=_choices(visit),
         entries=found[start : start + _PER_PAGE],
         count=len(found),
         wanted=wanted,

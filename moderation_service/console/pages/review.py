@@ -123,7 +123,13 @@ def give_answer(visit: Visit) -> Response:
     given = _given(visit)
     with visit.parts.database.write() as connection:
         twice = visit.parts.settings.review_twice
-        reviews.answer(connection, decision_id, given, reviewer=visit.person.name, twice=twice, now_ms=now_ms())
+        decided = reviews.answer(
+            connection, decision_id, given, reviewer=visit.person.name, twice=twice, now_ms=now_ms()
+        )
+    if decided is not None and visit.parts.webhooks is not None:
+        by = f" by {decided.app}" if decided.app else ""
+        data = {"id": decision_id, "app": decided.app or None, "outcome": decided.outcome}
+        visit.parts.webhooks.send("appeal_decided", f"Appeal{by} {decided.outcome}: {decision_id}", data)
     return _next(visit, beside=decision_id)
 
 

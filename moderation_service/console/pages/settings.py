@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from itertools import groupby
 
 from werkzeug.wrappers import Response
 
 from ...config.settings import Secret, Setting, declarations
+from ...config.settings_docs import chinese
 from ..page import Page, Visit
 
 __all__ = ["page"]
 
 page = Page("settings", title="Settings", order=90)
 _MASK = "•••"
+_LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
 @page.get()
 def show(visit: Visit) -> Response:
     """Every setting, without a secret."""
     settings = visit.parts.settings
+    texts = chinese() if visit.language == "zh" else None
     rows = [
         {
             "setting": one,
             "value": _shown(one, getattr(settings, one.name)),
+            "unit": one.unit if texts is None or one.unit is None else texts.units[one.unit],
+            "help": _plain(one.help if texts is None else texts.settings[one.name]),
             "is_set": getattr(settings, one.name) != one.default,
         }
         for one in declarations()
@@ -33,12 +39,18 @@ def show(visit: Visit) -> Response:
         if visit.parts.before_reload is not None
         and (before := getattr(visit.parts.before_reload, one.name)) != getattr(settings, one.name)
     ]
+    by_section = [(name, list(members)) for name, members in groupby(rows, key=lambda row: row["setting"].section)]
     return visit.render(
         "settings.html",
-        sections=[(name, list(members)) for name, members in groupby(rows, key=lambda row: row["setting"].section)],
+        sections=[(name if texts is None else texts.sections[name], rows) for name, rows in by_section],
         has_reloaded=visit.parts.before_reload is not None,
         changes=changes,
     )
+
+
+def _plain(text: str) -> str:
+    """A help text without its marks: links lead to pages of the documentation, which are not here."""
+    return _LINK.sub(r"\1", text).replace("`", "")
 
 
 def _shown(setting: Setting, value: object) -> str:

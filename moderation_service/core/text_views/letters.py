@@ -23,6 +23,7 @@ __all__ = [
 _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
 _WORD = re.compile(r"[^\W_](?:[^\W_]|[\u0300-\u036f'])*")
 _ASCII_LETTER = re.compile("[A-Za-z]")
+_ASTRAL = "\U00010000"
 
 # Strokes and lines through, under and over a letter: no orthography has them.
 _STROKES = "\u0305\u0332-\u0338\u033f\u0360-\u0362\u20d0-\u20f0"
@@ -62,6 +63,8 @@ _SYMBOLS = re.compile(
     "[\U0001f150-\U0001f169\U0001f170-\U0001f189]+|[\U0001f1e6-\U0001f1ff](?:[ ]?[\U0001f1e6-\U0001f1ff]){2,}"
 )
 _ALIKE = frozenset(LOOK_ALIKES)
+# The same and more, for a look at many characters at once: single ones beyond the first 65 536 would make it slow.
+_PERHAPS_ALIKE = re.compile(f"[{''.join(char for char in LOOK_ALIKES if char < _ASTRAL)}{_ASTRAL}-\U0010ffff]")
 _SYMBOL_WORD_GAP = re.compile(" {2,}")
 
 
@@ -71,7 +74,7 @@ def look_alikes(text: str) -> list[Edit]:
     Words in another alphabet stay what they are; of a text that mixes them in its words, also those words are read as
     Latin that could be and stand beside Latin ones.
     """
-    if _ALIKE.isdisjoint(text):
+    if not _PERHAPS_ALIKE.search(text) or _ALIKE.isdisjoint(text):
         return []
     found = [(match, _kind(match.group())) for match in _WORD.finditer(text)]
     mixed = sum(kind == "mixed" for _, kind in found)
@@ -119,8 +122,10 @@ _SHORT_HAN = 12
 _TRADITIONAL_CHARACTERS = frozenset(SIMPLIFIED)
 _TO_SIMPLIFIED = str.maketrans(SIMPLIFIED)
 _GAP_MARK = r"[ ·.*_\-|/,~•+#^=]"
-_GAPS = re.compile(f"{_GAP_MARK}(?<=[{_HAN}]{_GAP_MARK}){_GAP_MARK}{{0,2}}(?=[{_HAN}])")
+# Up to three of them between two Chinese characters. The mark comes first: there are fewer of these than of characters.
+_GAPS = re.compile(f"{_GAP_MARK}(?<=[{_HAN}]{_GAP_MARK}){_GAP_MARK}{{,2}}(?=[{_HAN}])")
 _HAN_CHARACTER = re.compile(f"[{_HAN}]")
+_HAN_RUN = re.compile(f"[{_HAN}]+")
 _MIN_GAPS, _GAPS_SHARE, _COMMAS_SHARE = 3, 0.4, 0.7
 
 
@@ -136,17 +141,23 @@ def traditional(text: str) -> str:
 
 def gaps_of_han(text: str) -> list[Edit]:
     """Blanks, dots or stars between Chinese characters."""
+    if text.isascii() or not _HAN_CHARACTER.search(text):
+        return []
+    found = [match.span() for match in _GAPS.finditer(text)]
+    if len(found) < _MIN_GAPS:
+        return []
     edits: list[Edit] = []
-    starts = [match.start() for match in _GAPS.finditer(text)] if _HAN_CHARACTER.search(text) else []
-    if len(starts) < _MIN_GAPS:
-        return edits
+    first = 0
     for start, end in sentences(text):
-        if bisect_left(starts, end) - bisect_left(starts, start) < _MIN_GAPS:
+        # A gap is between two characters of one sentence.
+        first = bisect_left(found, (start, 0), first)
+        behind = bisect_left(found, (end, 0), first)
+        gaps = [(*place, "") for place in found[first:behind] if place[1] < end]
+        if len(gaps) < _MIN_GAPS:
             continue
-        gaps = [(match.start(), match.end(), "") for match in _GAPS.finditer(text, start, end)]
         # Words of two characters with commas between them are a list.
-        share = _COMMAS_SHARE if gaps and "," in text[gaps[0][0] : gaps[0][1]] else _GAPS_SHARE
-        if len(gaps) >= _MIN_GAPS and len(gaps) > share * len(_HAN_CHARACTER.findall(text, start, end)):
+        share = _COMMAS_SHARE if "," in text[gaps[0][0] : gaps[0][1]] else _GAPS_SHARE
+        if len(gaps) > share * sum(map(len, _HAN_RUN.findall(text, start, end))):
             edits += gaps
     return edits
 

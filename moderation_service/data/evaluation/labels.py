@@ -9,9 +9,8 @@ from ...core.conversation import Conversation
 from ...core.verdict import Category, Severity, Target
 from ...errors import InvalidRequest
 
-__all__ = ["LABEL_COLUMNS", "Gold", "gold"]
+__all__ = ["Gold", "gold"]
 
-LABEL_COLUMNS = ("label", "categories", "refusal")
 _SEVERITIES = {severity.value: severity for severity in Severity}
 _CATEGORIES = {name.casefold(): category for category in Category for name in (category.value, category.display_name)}
 _REFUSALS = {"yes": True, "no": False, "true": True, "false": False}

@@ -71,11 +71,6 @@ class BinaryScore:
         """Share of the negatives that were found by mistake."""
         return ratio(self.false_positives, self.negatives)
 
-    @property
-    def accuracy(self) -> float | None:
-        """Share of all that are right."""
-        return ratio(self.true_positives + self.true_negatives, self.positives + self.negatives)
-
     def intervals(self) -> dict[str, Interval | None]:
         """The 95 % interval of each rate that there is, by the rate's name."""
         found = self.true_positives + self.false_positives

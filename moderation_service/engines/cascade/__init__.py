@@ -12,9 +12,9 @@ from ...errors import ConfigurationError
 from ...upstream.replicas import UpstreamEvents
 from ..vllm import VllmEngine, upstream_options
 from .comparing import CascadeEvents
-from .engine import CascadeEngine
+from .engine import CascadeEngine, Watched
 
-__all__ = ["CascadeEngine", "CascadeEvents", "EngineEvents", "create", "create_models"]
+__all__ = ["CascadeEngine", "CascadeEvents", "EngineEvents", "Watched", "create", "create_models"]
 
 
 class EngineEvents(UpstreamEvents, CascadeEvents, Protocol):
@@ -27,8 +27,12 @@ def create(
     events: EngineEvents | None = None,
     outgoing: Callable[[], bytes] | None = None,
     sharers: Callable[[], int] | None = None,
+    watched: Watched | None = None,
 ) -> CascadeEngine:
-    """The engine as the settings describe it. Raises ConfigurationError when one of its models has no server."""
+    """The engine as the settings describe it, each of its models `watched`.
+
+    Raises ConfigurationError when one of them has no server.
+    """
     small, large = create_models(settings, events=events, outgoing=outgoing, sharers=sharers)
     return CascadeEngine(
         small,
@@ -36,6 +40,7 @@ def create(
         bounds=Bounds(safe=settings.cascade_safe, unsafe=settings.cascade_unsafe),
         sample=settings.cascade_sample,
         events=events,
+        watched=watched,
     )
 
 

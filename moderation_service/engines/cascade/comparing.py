@@ -40,7 +40,7 @@ class Compared(enum.Enum):
 class CascadeEvents(Protocol):
     """Told who decides and how both judged, for metrics."""
 
-    def cascade_decided(self, by_small: bool) -> None:
+    def cascade_decided(self, *, by_small: bool) -> None:
         """A text got its verdict from the small model, or from the larger one."""
 
     def cascade_went_up(self, reason: Up) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from ...core.cascade import Sureness, Up, is_certain, why_up
@@ -18,7 +18,7 @@ from ...observability.logs import log_event
 from ...upstream.per_process import PerProcess
 from .comparing import CascadeEvents, Compared, Sample
 
-__all__ = ["CascadeEngine"]
+__all__ = ["CascadeEngine", "Watched"]
 
 _log = logging.getLogger("moderation.upstream")
 
@@ -27,6 +27,8 @@ _SMALL_SHARE = 0.25
 _DEFAULT_DEADLINE_S = 30.0
 
 _Judged = Verdict | ModerationError
+Watched = Callable[[Engine, str], Engine]
+"""Another engine with something around it, such as a span for every call, given it and which of the two it is."""
 
 
 class CascadeEngine:
@@ -41,10 +43,17 @@ class CascadeEngine:
     name = "cascade"
 
     def __init__(
-        self, small: Engine, large: Engine, *, bounds: Bounds, sample: float = 0.0, events: CascadeEvents | None = None
+        self,
+        small: Engine,
+        large: Engine,
+        *,
+        bounds: Bounds,
+        sample: float = 0.0,
+        events: CascadeEvents | None = None,
+        watched: Watched | None = None,
     ) -> None:
-        self._small = small
-        self._large = large
+        self._small = watched(small, "small") if watched else small
+        self._large = watched(large, "large") if watched else large
         self._bounds = bounds
         self._share = sample
         self._events = events

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from time import time
 
 from ...core.list_entry import Entry
-from ...core.listing import Hit, Listing, Places
+from ...core.listing import Attached, Hit, Listing, Places
 from ...core.policy import Policy
 from ...core.text_views.edits import Step, edited, edits_of
 from ...core.text_views.letters import gaps_of_han, look_alikes
-from ...core.text_views.normal import normal_view
+from ...core.text_views.normal import NormalView, normal_view
 from ...core.verdict import Span, Target
 from ...errors import ConfigurationError
 from .matcher import Matcher, bad_entries
@@ -37,7 +37,7 @@ class Lists:
         """Raises ConfigurationError that says where the entry stands at fault."""
         self._now = now
         self._matchers: dict[str, Matcher] = {}
-        self._attached: Mapping[str, Sequence[str]] = {}
+        self._attached = Attached()
         for name, entries in lists.items():
             self.put(name, entries)
 
@@ -48,18 +48,21 @@ class Lists:
         return self._matchers[name]
 
     def names(self, policy: Policy) -> Sequence[str]:
-        """The names of the lists that texts under this policy are compared with."""
-        attached = self._attached.get(policy.name)
-        return policy.lists if attached is None else (*policy.lists, *attached)
+        """The names of the lists that texts under this policy are compared with, those of the app that asks too."""
+        attached = self._attached
+        names = (*policy.lists, *attached.policies.get(policy.name, ()))
+        if policy.app is None or not (own := (*policy.app.lists, *attached.apps.get(policy.app.name, ()))):
+            return names
+        return tuple(dict.fromkeys((*names, *own)))
 
     @property
-    def attached(self) -> Mapping[str, Sequence[str]]:
-        """By policy the lists that count for it without being named."""
+    def attached(self) -> Attached:
+        """The lists that count without being named."""
         return self._attached
 
-    def attach(self, names: Mapping[str, Sequence[str]]) -> None:
-        """Have texts under these policies compared with these lists too, besides those that the policies name."""
-        self._attached = dict(names)
+    def attach(self, attached: Attached) -> None:
+        """Have texts compared with these lists too, besides those that policies and apps name."""
+        self._attached = attached
 
     def put(self, name: str, entries: Iterable[Entry]) -> None:
         """Give the list of this name these entries. Raises ConfigurationError that says which is at fault."""
@@ -80,10 +83,17 @@ class Lists:
         """What the lists of these names say of a text; None for nothing."""
         text = _encodable(text)
         matchers = self._named(names)
-        views = list(_views(text))
+        normal = normal_view(text)
+        views = _views(text, normal)
         # Where nothing is allowed or excepted, the first place of a word decides as all of them would.
-        firsts = not any(matcher.has_allowing for matcher in matchers)
-        hits = [hit for one in matchers for hit in self._hits(_found(one, text, views, firsts=firsts), target)]
+        firsts = True
+        for one in matchers:
+            firsts = firsts and not one.has_allowing
+        hits: list[Hit] = []
+        for one in matchers:
+            found = _found(one, text, normal, views, firsts=firsts)
+            if found:
+                hits += self._hits(found, target)
         if hits and is_open:
             end = _open_from(matchers, views[0], len(text))
             hits = [hit for hit in hits if hit.span.start < end]
@@ -92,7 +102,7 @@ class Lists:
     def held_from(self, names: Sequence[str], text: str) -> int:
         """The offset from which on an open text may become a hit; its length if none of it."""
         text = _encodable(text)
-        return _open_from(self._named(names), _view(text), len(text))
+        return _open_from(self._named(names), _view(normal_view(text)), len(text))
 
     def _named(self, names: Sequence[str]) -> list[Matcher]:
         return [matcher for name in names if (matcher := self._matchers.get(name)) is not None]
@@ -118,23 +128,25 @@ class Lists:
         ]
 
 
-def _found(matcher: Matcher, text: str, views: Sequence[View], *, firsts: bool) -> Iterator[Found]:
+def _found(matcher: Matcher, text: str, normal: NormalView, views: Sequence[View], *, firsts: bool) -> list[Found]:
     """All that is found in any view of a text, with places in the text."""
+    found: list[Found] = []
     for view, origin in views:
-        yield from _placed(matcher.words(view, firsts=firsts), origin)
+        words = matcher.words(view, firsts=firsts)
+        if words:
+            found += _placed(words, origin)
     if matcher.has_patterns:
-        yield from matcher.patterns(text)
-        if not text.isascii():
-            normal = normal_view(text)
-            if normal.text != text:
-                yield from _placed(matcher.patterns(normal.text), normal.origin)
+        found += matcher.patterns(text)
+        if normal.text != text and not text.isascii():
+            found += _placed(matcher.patterns(normal.text), normal.origin)
+    return found
 
 
-def _views(text: str) -> Iterator[View]:
+def _views(text: str, normal: NormalView) -> list[View]:
     """The text in its normal form; and, where letters look like others or are torn apart, as it is meant."""
-    yield _view(text)
+    views = [_view(normal)]
     if text.isascii():
-        return
+        return views
     meant, steps = text, []
     for mark, undo in ((_LATIN, look_alikes), (_GAP, gaps_of_han)):
         # Nothing is mixed or torn apart without these, and looking for them costs much less.
@@ -143,13 +155,13 @@ def _views(text: str) -> Iterator[View]:
             meant, step = edited(meant, edits)
             steps.append(step)
     if steps:
-        view, origin = _view(meant)
-        yield view, lambda start, end: _back(steps, origin(start, end))
+        view, origin = _view(normal_view(meant))
+        views.append((view, lambda start, end: _back(steps, origin(start, end))))
+    return views
 
 
-def _view(text: str) -> View:
-    """Normal, and blanks in a row being one."""
-    normal = normal_view(text)
+def _view(normal: NormalView) -> View:
+    """The normal view, blanks in a row being one."""
     view = plain_blanks(normal.text)
     if "  " not in view:
         return view, normal.origin

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 
 from ...core.list_entry import Entry
+from ...core.listing import Attached
 from ...errors import ConfigurationError
 from ...observability.logs import log_event
 from .lists import Lists
@@ -17,8 +18,8 @@ _log = logging.getLogger("moderation.lists")
 _EVERY_S = 2.0
 
 
-Edited = tuple[Mapping[str, Sequence[Entry]], Mapping[str, Sequence[str]]]
-"""The lists in the database by name, and by policy those that count for it without being named."""
+Edited = tuple[Mapping[str, Sequence[Entry]], Attached]
+"""The lists in the database by name, and those that count without being named."""
 
 
 class LiveLists:

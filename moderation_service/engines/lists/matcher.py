@@ -37,22 +37,13 @@ class Matcher:
         self._old = self._entries
         self._segments: tuple[Segment, ...] = (Segment(self._entries.values()),)
         self._gone: frozenset[str] = frozenset()
+        self._note_kinds()
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def __iter__(self) -> Iterator[Entry]:
         return iter(self._entries.values())
-
-    @property
-    def has_patterns(self) -> bool:
-        """Whether some entries are patterns."""
-        return any(segment.has_patterns for segment in self._segments)
-
-    @property
-    def has_allowing(self) -> bool:
-        """Whether some entries may be allow entries."""
-        return any(segment.has_allowing for segment in self._segments)
 
     def edited(self, entries: Iterable[Entry]) -> Matcher:
         """The list with these entries instead; itself if nothing has changed."""
@@ -68,10 +59,13 @@ class Matcher:
             key for key, old in self._old.items() if (one := wanted.get(key)) is not old and one != old
         )
         made._segments = (self._segments[0], Segment(new)) if new else (self._segments[0],)
+        made._note_kinds()
         return made
 
-    def words(self, view: str, *, firsts: bool = False) -> Iterator[Found]:
+    def words(self, view: str, *, firsts: bool = False) -> Iterable[Found]:
         """The words found in a text of the form of `segment.plain_blanks`; `firsts` as there."""
+        if len(self._segments) == 1 and not self._gone:
+            return self._segments[0].words(view, firsts=firsts)
         return self._counted(segment.words(view, firsts=firsts) for segment in self._segments)
 
     def patterns(self, text: str) -> Iterator[Found]:
@@ -82,7 +76,14 @@ class Matcher:
         """From where on a text that goes on may become a hit; see `Segment`."""
         return min(segment.open_from(view) for segment in self._segments)
 
-    def _counted(self, found: Iterable[Iterator[Found]]) -> Iterator[Found]:
+    def _note_kinds(self) -> None:
+        """What kinds of entries there are, for those who ask that of each text."""
+        self.has_patterns = any(segment.has_patterns for segment in self._segments)
+        """Whether some entries are patterns."""
+        self.has_allowing = any(segment.has_allowing for segment in self._segments)
+        """Whether some entries may be allow entries."""
+
+    def _counted(self, found: Iterable[Iterable[Found]]) -> Iterator[Found]:
         for number, hits in enumerate(found):
             for hit in hits:
                 if number or hit[0].id not in self._gone:

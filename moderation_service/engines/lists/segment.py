@@ -20,12 +20,16 @@ __all__ = ["Segment", "plain_blanks", "terms_of"]
 Found = tuple[Entry, bool, int, int]
 """An entry, whether an exception of it and not itself was found, and from where to where."""
 
-_BLANKS = str.maketrans(dict.fromkeys("\t\r\n\x0b\x0c\x1c\x1d\x1e\x1f\x85\u1680\u2028\u2029", " "))
+_ASCII_BLANKS, _OTHER_BLANKS = "\t\r\n\x0b\x0c\x1c\x1d\x1e\x1f", "\x85\u1680\u2028\u2029"
 
 
 def plain_blanks(view: str) -> str:
     """The text with plain blanks for other white space, each in its place: the form in which words are compared."""
-    return view if view.isprintable() else view.translate(_BLANKS)
+    # Looking for one character is a hundred times faster than looking at each.
+    for blank in _ASCII_BLANKS if view.isascii() else _ASCII_BLANKS + _OTHER_BLANKS:
+        if blank in view:
+            view = view.replace(blank, " ")
+    return view
 
 
 def terms_of(entry: Entry) -> list[str]:
@@ -63,31 +67,30 @@ class Segment:
         self._is_first_enough = [not any(entry.exceptions for entry, _ in found) for found in self._owners]
         self._automaton = AhoCorasick(self._terms, matchkind=MatchKind.Standard, store_patterns=False)
         self._patterns = Patterns([entry for entry in entries if entry.kind is Kind.PATTERN])
+        self.has_patterns = bool(self._patterns)
         self._longest = max(map(len, self._terms), default=0)
 
-    @property
-    def has_patterns(self) -> bool:
-        """Whether some entries are patterns."""
-        return bool(self._patterns)
-
-    def words(self, view: str, *, firsts: bool) -> Iterator[Found]:
+    def words(self, view: str, *, firsts: bool) -> list[Found]:
         """The words found in a text of the form of `plain_blanks`.
 
         With `firsts`, of a word without exceptions only the first place: a text may be nothing but listed words.
         """
+        matches = self._automaton.find_matches_as_indexes(view, overlapping=True)
+        found: list[Found] = []
         done: set[int] = set()
-        for index, start, end in self._automaton.find_matches_as_indexes(view, overlapping=True):
+        for index, start, end in matches:
             if index in done:
                 continue
             are_all = firsts and self._is_first_enough[index]
             for entry, is_exception in self._owners[index]:
                 stands = is_whole_domain if entry.kind is Kind.DOMAIN and not is_exception else is_whole
                 if stands(view, start, end):
-                    yield entry, is_exception, start, end
+                    found.append((entry, is_exception, start, end))
                 else:
                     are_all = False
             if are_all:
                 done.add(index)
+        return found
 
     def patterns(self, text: str) -> Iterator[Found]:
         """The patterns found in any text."""

@@ -12,24 +12,38 @@ that every guard model calls harmful. A server that calls it safe (another model
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from time import monotonic
-from typing import Any
+from typing import Any, TypeVar
 
 from ...core.conversation import Conversation, Message, Role
-from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, read_answer, read_label, read_scores, weighed
-from ...core.verdict import Detail, Scores, Severity, Target
-from ...errors import EngineAnswerInvalid, EngineUnavailable
+from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, is_harmful
+from ...core.verdict import Detail, Severity, Target
+from ...errors import EngineUnavailable
 from ...observability.logs import log_event
 from ...upstream.client import Client, FailureKind, PromptTooLong, ServedModel, UpstreamFailure
 from ...upstream.dialects import AUTO, DIALECTS, Dialect, Tokenizer, detect
 from ...upstream.discovery import Discovery, seconds_left
 from .rendering import ANSWER_BEGINNING, Rendering, learn
+from .replies import (
+    CUT,
+    FAILED,
+    Judged,
+    chat_tokens,
+    choice_of,
+    label_in,
+    legacy_alternatives,
+    not_a_completion,
+    only_choice,
+    verdict_in,
+    weighed_with,
+)
 
 __all__ = ["MAX_ANSWER_TOKENS", "Facts", "GuardServer", "Judged"]
 
 _log = logging.getLogger("moderation.upstream")
+_T = TypeVar("_T")
 
 # All nine categories and a refusal are 54 tokens; a real answer has 8 to 19.
 MAX_ANSWER_TOKENS = 64
@@ -66,14 +80,6 @@ class Facts:
     rendering: Rendering | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """The server's answer to one question."""
-
-    answer: Answer
-    scores: Scores | None
-
-
 class GuardServer(Discovery[Facts]):
     """Asks one server. Safe to use from many threads."""
 
@@ -107,13 +113,13 @@ class GuardServer(Discovery[Facts]):
         body = _request(messages, facts, max_tokens=MAX_ANSWER_TOKENS)
         if target is Target.PROMPT and facts.dialect.stops_after_safe:
             body |= {"stop": [SAFE_ANSWER], "include_stop_str_in_output": True}
-        text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
-        tokens = _chat_tokens(choice)
+        text, choice, usage = choice_of(self._client.chat(body, timeout_s=timeout_s))
+        tokens = chat_tokens(choice)
         if text == SAFE_ANSWER and "stop" in body and choice.get("stop_reason") == SAFE_ANSWER:
-            return _weighed(Answer(Severity.SAFE), tokens)
-        is_cut = choice.get("finish_reason") == "length"
+            return weighed_with(Answer(Severity.SAFE), tokens)
+        is_cut = choice.get("finish_reason") in CUT
         try:
-            return _read(text, tokens, target, is_cut=is_cut)
+            return verdict_in(text, tokens, target, is_cut=is_cut)
         except UpstreamFailure:
             if is_cut and _was_clamped(usage, facts, MAX_ANSWER_TOKENS):
                 # vLLM lowers `max_tokens` without a word when the prompt leaves less room.
@@ -143,10 +149,10 @@ class GuardServer(Discovery[Facts]):
         if facts.rendering is not None:
             return self._complete_label(facts.rendering.prompt(messages), facts, timeout_s)
         body = _request(messages, facts, max_tokens=_LABEL_TOKENS)
-        text, choice, usage = _choice(self._client.chat(body, timeout_s=timeout_s))
+        text, choice, usage = choice_of(self._client.chat(body, timeout_s=timeout_s))
         if choice.get("finish_reason") != "length":
-            return _read(text, _chat_tokens(choice), target)
-        judged = _read_label(text, _chat_tokens(choice))
+            return verdict_in(text, chat_tokens(choice), target, is_cut=choice.get("finish_reason") in CUT)
+        judged = label_in(text, chat_tokens(choice))
         if judged is None and _was_clamped(usage, facts, _LABEL_TOKENS):
             raise PromptTooLong
         return judged
@@ -162,12 +168,13 @@ class GuardServer(Discovery[Facts]):
             "logprobs": 0,
             "logprob_token_ids": facts.label_ids,
         }
-        choice = _only_choice(self._client.complete(body, timeout_s=timeout_s))
+        choice = only_choice(self._client.complete(body, timeout_s=timeout_s))
         text = choice.get("text")
-        if not isinstance(text, str):
-            raise _not_a_completion()
-        tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": _legacy_alternatives(choice)}]
-        return _read_label(ANSWER_BEGINNING + text, tokens)
+        has_failed = choice.get("finish_reason") == FAILED
+        if not isinstance(text, str) or (has_failed and not is_harmful(ANSWER_BEGINNING + text)):
+            raise not_a_completion()
+        tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": legacy_alternatives(choice)}]
+        return label_in(ANSWER_BEGINNING + text, tokens)
 
     def learn_again(self, *, timeout_s: float) -> None:
         """Ask everything anew, and that a plainly harmful question is not called safe. Raises UpstreamFailure."""
@@ -180,7 +187,7 @@ class GuardServer(Discovery[Facts]):
         messages = chat_messages(_HARMFUL)
         body = _request(messages, facts, max_tokens=MAX_ANSWER_TOKENS)
         try:
-            text, choice, _ = _choice(self._client.chat(body, timeout_s=seconds_left(ends_at)))
+            text, choice, _ = choice_of(self._client.chat(body, timeout_s=seconds_left(ends_at)))
         except PromptTooLong:
             error = EngineUnavailable("The model server's context is too small for a verdict.")
             raise UpstreamFailure(FailureKind.REFUSED, error) from None
@@ -189,7 +196,7 @@ class GuardServer(Discovery[Facts]):
                 raise
             # An answer to this one question that is none proves nothing, either way.
             raise UpstreamFailure(FailureKind.NO_VERDICT, failure.error) from None
-        if _read(text, _chat_tokens(choice), Target.PROMPT).answer.severity is Severity.SAFE:
+        if verdict_in(text, chat_tokens(choice), Target.PROMPT).answer.severity is Severity.SAFE:
             error = EngineUnavailable("The model server calls a plainly harmful question safe; it is not used.")
             raise UpstreamFailure(FailureKind.MISJUDGES, error)
         if facts.rendering is None:
@@ -206,11 +213,11 @@ class GuardServer(Discovery[Facts]):
         facts = Facts(served.name, dialect, context, 0, self._label_ids(served.name, dialect, ends_at))
         body = _request(chat_messages(_QUESTION), facts, max_tokens=MAX_ANSWER_TOKENS)
         try:
-            text, choice, usage = _choice(self._client.chat(body, timeout_s=seconds_left(ends_at)))
+            text, choice, usage = choice_of(self._client.chat(body, timeout_s=seconds_left(ends_at)))
         except PromptTooLong:
             error = EngineUnavailable("The model server's context is too small for a verdict.")
             raise UpstreamFailure(FailureKind.REFUSED, error) from None
-        judged = _read(text, _chat_tokens(choice), Target.RESPONSE)
+        judged = verdict_in(text, chat_tokens(choice), Target.RESPONSE)
         label_ids = facts.label_ids if judged.scores is not None else None
         overhead = usage.get("prompt_tokens")
         if not isinstance(overhead, int) or overhead <= 0:
@@ -250,16 +257,11 @@ class GuardServer(Discovery[Facts]):
         """How to render prompts here, if that was learned and gave the severity of the same question as the chat."""
         if not facts.dialect.begins_answers or facts.label_ids is None:
             return None
-        try:
-            rendering = learn(
-                lambda messages: self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
-            )
-        except PromptTooLong:
-            return None
-        except UpstreamFailure as failure:
-            if failure.kind in _CANNOT:
-                return None
-            raise
+
+        def rendered(messages: Sequence[Mapping[str, str]]) -> str | None:
+            return self._client.rendered(messages, model=facts.model, timeout_s=seconds_left(ends_at))
+
+        rendering = _unless_it_cannot(lambda: learn(rendered))
         if rendering is None:
             return None
         judged = self._try_to_begin(rendering, chat_messages(_QUESTION), facts, ends_at)
@@ -271,14 +273,8 @@ class GuardServer(Discovery[Facts]):
         self, rendering: Rendering, messages: Sequence[Mapping[str, str]], facts: Facts, ends_at: float
     ) -> Judged | None:
         """The label of a conversation that is rendered here; None where the server can't do that."""
-        try:
-            return self._complete_label(rendering.prompt(messages), facts, seconds_left(ends_at))
-        except PromptTooLong:
-            return None
-        except UpstreamFailure as failure:
-            if failure.kind in _CANNOT:
-                return None
-            raise
+        prompt = rendering.prompt(messages)
+        return _unless_it_cannot(lambda: self._complete_label(prompt, facts, seconds_left(ends_at)))
 
     def _choose_model(self, served: Sequence[ServedModel]) -> ServedModel:
         """The model that the settings name, the only one, or the only one with "guard" in its name."""
@@ -298,13 +294,20 @@ class GuardServer(Discovery[Facts]):
     def _label_ids(self, model: str, dialect: Dialect, ends_at: float) -> tuple[int, ...] | None:
         if not dialect.label_ids:
             return None
-        try:
-            ids = self._client.label_ids(_LABELS, model=model, timeout_s=seconds_left(ends_at))
-        except UpstreamFailure as failure:
-            if failure.kind in (FailureKind.REFUSED, FailureKind.GARBLED):
-                return None
-            raise
+        ids = _unless_it_cannot(lambda: self._client.label_ids(_LABELS, model=model, timeout_s=seconds_left(ends_at)))
         return None if ids is None else tuple(ids)
+
+
+def _unless_it_cannot(ask: Callable[[], _T]) -> _T | None:
+    """What is asked of the server; None where it can't do that. Raises UpstreamFailure where it failed to."""
+    try:
+        return ask()
+    except PromptTooLong:
+        return None
+    except UpstreamFailure as failure:
+        if failure.kind in _CANNOT:
+            return None
+        raise
 
 
 def _request(messages: Sequence[Mapping[str, str]], facts: Facts, *, max_tokens: int) -> dict[str, object]:
@@ -321,72 +324,6 @@ def _request(messages: Sequence[Mapping[str, str]], facts: Facts, *, max_tokens:
     else:
         body["top_logprobs"] = _TOP_LOGPROBS
     return body
-
-
-def _choice(reply: Mapping[str, Any]) -> tuple[str, Mapping[str, Any], Mapping[str, Any]]:
-    """The answer's text, its choice object, and the usage. Raises UpstreamFailure for any other shape."""
-    choice = _only_choice(reply)
-    message = choice.get("message")
-    text = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(text, str):
-        raise _not_a_completion()
-    usage = reply.get("usage")
-    return text, choice, usage if isinstance(usage, dict) else {}
-
-
-def _only_choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
-    choices = reply.get("choices")
-    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], dict):
-        raise _not_a_completion()
-    return choices[0]
-
-
-def _not_a_completion() -> UpstreamFailure:
-    error = EngineAnswerInvalid("The model server's answer is not a completion.")
-    return UpstreamFailure(FailureKind.GARBLED, error)
-
-
-def _read(text: str, tokens: object, target: Target, *, is_cut: bool = False) -> Judged:
-    """An answer with the probabilities of its label. Raises UpstreamFailure."""
-    try:
-        answer = read_answer(text, target=target, is_cut=is_cut)
-    except EngineAnswerInvalid as error:
-        return _unreadable(error, tokens)
-    return _weighed(answer, tokens)
-
-
-def _read_label(text: str, tokens: object) -> Judged | None:
-    """The beginning of an answer with the probabilities of its label; None if it ends before the label."""
-    try:
-        answer = read_label(text)
-    except EngineAnswerInvalid as error:
-        return _unreadable(error, tokens)
-    return None if answer is None else _weighed(answer, tokens)
-
-
-def _weighed(answer: Answer, tokens: object) -> Judged:
-    return Judged(*weighed(answer, read_scores(tokens)))
-
-
-def _unreadable(error: EngineAnswerInvalid, tokens: object) -> Judged:
-    """What the probabilities of an answer say that says nothing itself. Raises UpstreamFailure."""
-    try:
-        return Judged(*weighed(None, read_scores(tokens)))
-    except EngineAnswerInvalid:
-        raise UpstreamFailure(FailureKind.NO_VERDICT, error) from None
-
-
-def _chat_tokens(choice: Mapping[str, Any]) -> object:
-    logprobs = choice.get("logprobs")
-    return logprobs.get("content") if isinstance(logprobs, dict) else None
-
-
-def _legacy_alternatives(choice: Mapping[str, Any]) -> list[dict[str, object]]:
-    """The first token's alternatives in the shape of the chat API."""
-    logprobs = choice.get("logprobs")
-    positions = logprobs.get("top_logprobs") if isinstance(logprobs, dict) else None
-    first = positions[0] if isinstance(positions, list) and positions else None
-    return [{"token": token, "logprob": value} for token, value in first.items()] if isinstance(first, dict) else []
 
 
 def _was_clamped(usage: Mapping[str, Any], facts: Facts, max_tokens: int) -> bool:

@@ -27,7 +27,7 @@ class Told:
         self.reasons: list[Up] = []
         self.compared: list[tuple[str, Severity, Severity]] = []
 
-    def cascade_decided(self, by_small: bool) -> None:
+    def cascade_decided(self, *, by_small: bool) -> None:
         self.by_small.append(by_small)
 
     def cascade_went_up(self, reason: Up) -> None:

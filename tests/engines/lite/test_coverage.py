@@ -1,8 +1,7 @@
 """Which texts the embedded engine says that it knows the language of."""
 
-import time
-
 import pytest
+from cpu_time import is_within
 
 from moderation_service.core.verdict import Coverage
 from moderation_service.engines.lite.coverage import coverage
@@ -82,6 +81,4 @@ def test_prose_without_a_word_of_english_is_not_taken_for_it():
 @pytest.mark.parametrize("unit", ["a", "\n", "a. ", "中", "é", VIETNAMESE, "。"])
 def test_a_million_characters_cost_little(unit):
     text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    started = time.process_time()
-    coverage(text, KNOWN)
-    assert time.process_time() - started < 0.25
+    assert is_within(0.25, lambda: coverage(text, KNOWN))

@@ -1,14 +1,7 @@
-import time
-
 import pytest
+from cpu_time import cpu_s, is_within
 
 from moderation_service.engines.lite.text import windows
-
-
-def cpu_s(model, text):
-    began = time.process_time()
-    model.judge_prompt(text)
-    return time.process_time() - began
 
 
 def test_windows_are_reported(model):
@@ -44,10 +37,9 @@ def test_a_request_at_the_end_of_a_long_text_is_found(model):
 )
 def test_time_is_linear_in_length(model, unit):
     small, large = 10_000, 80_000
-    short = min(cpu_s(model, (unit * small)[:small]) for _ in range(2))
-    long = min(cpu_s(model, (unit * large)[:large]) for _ in range(2))
+    short = min(cpu_s(lambda: model.judge_prompt((unit * small)[:small])) for _ in range(2))
     # Eight times the text; the margin is for the noise of a shared machine. Quadratic would be 64 times.
-    assert long < 24 * short + 1
+    assert is_within(24 * short + 1, lambda: model.judge_prompt((unit * large)[:large]))
 
 
 def test_harm_anywhere_in_a_long_response_is_found(model):
@@ -65,15 +57,14 @@ def test_harm_anywhere_in_a_long_response_is_found(model):
 
 def test_a_long_response_costs_no_more_than_a_long_prompt(model):
     text = "".join(f"On day {number} the ferry crosses the bay twice and carries flour. " for number in range(3000))
-    began = time.process_time()
-    model.judge_response("How was the trip?", text)
+    prompt_s = cpu_s(lambda: model.judge_prompt(text))
     # Windows of all of it would take about fifteen times as long.
-    assert time.process_time() - began < 3 * cpu_s(model, text) + 0.3
+    assert is_within(3 * prompt_s + 0.3, lambda: model.judge_response("How was the trip?", text))
 
 
 def test_a_million_spaces_are_cheap(model):
-    assert cpu_s(model, " " * 1_000_000) < 0.5
-    assert cpu_s(model, "a" + " " * 1_000_000 + "b") < 10
+    assert is_within(0.5, lambda: model.judge_prompt(" " * 1_000_000))
+    assert is_within(10, lambda: model.judge_prompt("a" + " " * 1_000_000 + "b"))
 
 
 def test_the_checkpoint_can_stop_a_long_text(model):

@@ -1,9 +1,9 @@
 """Personal data by rule: what counts, what looks like it, and what the verdict then says."""
 
 import string
-import time
 
 import pytest
+from cpu_time import is_within
 from hypothesis import given
 from hypothesis import strategies as st
 from stdnum import iban, luhn
@@ -158,9 +158,7 @@ def test_any_text_has_an_answer_within_it(text):
 )
 def test_a_million_characters_cost_little(unit):
     text = (unit * (1_000_000 // len(unit) + 1))[:1_000_000]
-    started = time.process_time()
-    personal_data(text)
-    assert time.process_time() - started < 1.0
+    assert is_within(1.0, lambda: personal_data(text))
 
 
 # The verdict

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import queue
 import threading
 
 import pytest
+from crowd import asking
 from fake_guard_server import BREAD, FakeServer, Hang, Send, answering, completion, guard, recorded, reply, wait_until
 
 from moderation_service.core.conversation import Conversation
@@ -149,24 +151,17 @@ def test_a_killed_server_is_used_again_soon_after_its_return(upstream, engine_fo
 def test_a_server_killed_under_load_gives_verdicts_or_errors(upstream, engine_for) -> None:
     engine = engine_for(upstream)
     found: list[object] = []
-    stop = threading.Event()
 
-    def ask() -> None:
-        while not stop.is_set():
-            found.extend(engine.judge([Conversation.of(prompt="How can I make a bomb?")]))
+    def ask(number: int) -> None:
+        found.extend(engine.judge([Conversation.of(prompt="How can I make a bomb?")]))
 
-    workers = [threading.Thread(target=ask) for _ in range(8)]
-    for one in workers:
-        one.start()
-    assert wait_until(lambda: len(found) > 50)
-    upstream.stop()
-    assert wait_until(lambda: any(isinstance(one, EngineError) for one in list(found)))
-    upstream.start()
-    after = len(found)
-    assert wait_until(lambda: isinstance(found[-1], Verdict) and len(found) > after, within_s=5.0)
-    stop.set()
-    for one in workers:
-        one.join()
+    with asking(ask, callers=8):
+        assert wait_until(lambda: len(found) > 50)
+        upstream.stop()
+        assert wait_until(lambda: any(isinstance(one, EngineError) for one in list(found)))
+        upstream.start()
+        after = len(found)
+        assert wait_until(lambda: isinstance(found[-1], Verdict) and len(found) > after)
     assert {one.severity for one in found if isinstance(one, Verdict)} == {Severity.UNSAFE}
     assert all(isinstance(one, (Verdict, EngineError)) for one in found)
 
@@ -211,22 +206,26 @@ def test_the_less_busy_server_is_asked(upstream, second, engine_for) -> None:
     engine = engine_for(upstream, second)
     for _ in range(4):
         engine.judge([SAFE])
-    go_on = threading.Event()
-    asked = threading.Event()
+    go_on, busy = threading.Event(), queue.SimpleQueue()
+    first = threading.Lock()
 
-    def slow(request):
-        asked.set()
-        go_on.wait(10)
-        return guard(request)
+    def slow_once(server):
+        def behave(request):
+            if first.acquire(blocking=False):
+                busy.put(server)
+                go_on.wait(10)
+            return guard(request)
 
-    upstream.behave = answering(slow)
-    waiting = threading.Thread(target=engine.judge, args=([SAFE, SAFE],))
+        return answering(behave)
+
+    upstream.behave, second.behave = slow_once(upstream), slow_once(second)
+    waiting = threading.Thread(target=engine.judge, args=([SAFE],))
     waiting.start()
-    assert asked.wait(10)
-    before = len(upstream.questions)
+    asked = busy.get(timeout=10)
+    before = len(asked.questions)
     for _ in range(5):
         assert isinstance(engine.judge([SAFE])[0], Verdict)
-    assert len(upstream.questions) == before
+    assert len(asked.questions) == before
     go_on.set()
     waiting.join()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from itertools import cycle
 
@@ -87,6 +88,66 @@ def test_probabilities_alone_can_show_harm_but_never_that_there_is_none(upstream
     assert (found.severity, found.read_in_part) == (Severity.CONTROVERSIAL, {PartRead.PROBABILITIES})
     upstream.behave = answering(with_shares("Safety: Fine", Safe=0.9, Unsafe=0.05, Cont=0.05))
     assert isinstance(engine.judge([SAFE])[0], EngineAnswerInvalid)
+
+
+SAFE_TEXT = "Safety: Safe\nCategories: None"
+SAFE_CHOICE = {"index": 0, "message": {"content": SAFE_TEXT}, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"choices": [SAFE_CHOICE, {"index": 1, "message": {"content": UNSAFE_TEXT}}]},
+        {"choices": [{"message": {"content": None, "reasoning_content": UNSAFE_TEXT}}]},
+        {"choices": [{"message": {"content": "", "reasoning": UNSAFE_TEXT}}]},
+        {"choices": [{"message": {"content": [{"type": "text", "text": UNSAFE_TEXT}]}}]},
+        {"choices": [{"message": {"content": UNSAFE_TEXT}}], "error": {"message": "x"}},
+        {"choices": [{"message": {"content": UNSAFE_TEXT}, "finish_reason": "error"}]},
+    ],
+    ids=["second-choice", "thoughts", "reasoning", "parts", "with-an-error", "ends-as-error"],
+)
+@pytest.mark.parametrize("detail", Detail)
+def test_a_harmful_label_counts_wherever_a_server_has_put_it(upstream, engine_for, document, detail) -> None:
+    upstream.behave = answering(reply(200, document))
+    assert verdict(engine_for(upstream, dialect="openai"), SAFE, detail).severity is Severity.UNSAFE
+
+
+TWICE = b'{"choices": [{"message": {"content": "%s"}, "finish_reason": "stop"}], "choices": [%s]}'
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"choices": [SAFE_CHOICE, SAFE_CHOICE]},
+        {"choices": [{"message": {"content": None, "reasoning_content": SAFE_TEXT}}]},
+        {"choices": [{"message": {"content": [{"type": "text", "text": SAFE_TEXT}]}}]},
+        {"choices": [SAFE_CHOICE], "error": {"message": "x"}},
+        {"choices": [{**SAFE_CHOICE, "error": {"message": "x"}}]},
+        {"choices": [{**SAFE_CHOICE, "finish_reason": "content_filter"}]},
+        {"choices": [{**SAFE_CHOICE, "finish_reason": "abort"}]},
+        TWICE % (UNSAFE_TEXT.replace("\n", "\\n").encode(), json.dumps(SAFE_CHOICE).encode()),
+        b'{"choices": [{"message": {"content": "Safety: Unsafe", "content": "%s"}}], "content": 1}'
+        % SAFE_TEXT.replace("\n", "\\n").encode(),
+    ],
+    ids=["two", "thoughts", "parts", "error", "error-inside", "filter", "abort", "twice", "twice-inside"],
+)
+@pytest.mark.parametrize("detail", Detail)
+def test_that_a_text_is_safe_is_believed_of_one_whole_answer_only(upstream, engine_for, document, detail) -> None:
+    upstream.behave = answering(reply(200, document))
+    (found,) = engine_for(upstream, dialect="openai").judge([SAFE], detail=detail)
+    assert isinstance(found, EngineAnswerInvalid)
+
+
+def test_the_fast_path_believes_no_label_with_an_error_beside_it(upstream, engine_for) -> None:
+    for text in (" Safe", " Unsafe"):
+        choice = {"text": text, "finish_reason": "length", "logprobs": None}
+        upstream.behave = answering(reply(200, {"choices": [choice], "error": {"message": "x"}}))
+        (found,) = engine_for(upstream).judge([SAFE], detail=Detail.SEVERITY)
+        if text == " Safe":
+            assert isinstance(found, EngineAnswerInvalid)
+        else:
+            assert isinstance(found, Verdict)
+            assert found.severity is Severity.UNSAFE
 
 
 def test_the_fast_path_weighs_its_one_token_too(upstream, engine_for) -> None:

@@ -278,6 +278,34 @@ def test_a_context_that_the_list_of_models_does_not_tell_is_asked_for(upstream, 
     assert not caplog.records
 
 
+@pytest.mark.parametrize(
+    ("told", "is_known"),
+    [
+        # Ray Serve LLM 2.60.
+        ({"metadata": {"model_id": "guard", "max_request_context_length": 600}}, True),
+        ({"meta": {"n_ctx": 600}}, True),
+        ({"max_model_len": None, "metadata": {"max_request_context_length": 600}}, True),
+        ({"metadata": {"max_request_context_length": None}}, False),
+        ({"metadata": {"max_request_context_length": "600"}}, False),
+        ({"metadata": ["max_request_context_length"]}, False),
+        ({"max_model_len": 0, "meta": None, "metadata": None}, False),
+    ],
+)
+def test_each_kind_of_server_tells_its_context_in_a_place_of_its_own(
+    upstream, engine_for, caplog, told: dict[str, object], is_known: bool
+) -> None:
+    def behave(request):
+        if request.path == "/v1/models":
+            return reply(200, {"data": [{"id": "guard", "owned_by": "organization-owner", **told}]})
+        return reply(404, {}) if request.path == "/tokenize" else routed(request)
+
+    upstream.behave = behave
+    [found] = engine_for(upstream).judge([Conversation.of(prompt="Bread is good. " * 60)])
+    assert isinstance(found, Verdict)
+    assert (found.windows > 1) is is_known
+    assert [one.message for one in caplog.records] == ([] if is_known else ["context_assumed"])
+
+
 def test_a_server_of_the_plain_api_is_asked_nothing_else(upstream, engine_for) -> None:
     upstream.behave = routed
     known(engine_for(upstream, dialect="openai"))

@@ -149,7 +149,6 @@ def without_random(objects: list[Object]) -> list[Object]:
             one["data"] = dict.fromkeys(one["data"], "RANDOM")
         if one["kind"] == "Deployment":
             annotations = one["spec"]["template"]["metadata"].get("annotations", {})
-            annotations.update(
-                {name: "RANDOM" for name in ("checksum/api-keys", "checksum/guard-key") if name in annotations}
-            )
+            made = ("checksum/api-keys", "checksum/guard-key", "checksum/small-key")
+            annotations.update({name: "RANDOM" for name in made if name in annotations})
     return sorted(scrubbed, key=identity)

@@ -41,24 +41,63 @@ def _most(objects: list[Object], workload: Object) -> int:
 
 
 def check_upstreams(objects: list[Object], existing: Existing) -> Iterator[str]:
-    """The address of the model servers is a Service of their pods, each of which is asked, on its own port."""
-    guards = [one for one in _of(objects, "Deployment") if one["metadata"]["name"].endswith("-guard")]
+    """The address of our model servers is a Service of their pods, each of which is asked, on its own port."""
     services = {one["metadata"]["name"]: one for one in _of(objects, "Service")}
-    listening = {
-        port["containerPort"]
-        for one in guards
-        for container in pod_spec(one)["containers"]
-        for port in container.get("ports", [])
-    }
-    for address in _settings(objects).get("upstreams", []) if guards else ():
-        parts = urlsplit(address)
-        service = services.get(parts.hostname or "")
-        if service is None:
-            yield f"upstreams: there is no Service {parts.hostname}"
-        elif (service["spec"].get("clusterIP") == "None") != (parts.query == "resolve=all"):
-            yield f"upstreams: {address} and its Service do not agree on whether every pod has an address"
-        elif parts.port not in listening:
-            yield f"upstreams: nothing listens on port {parts.port}"
+    for setting, component in (("upstreams", "-guard"), ("small_upstreams", "-small")):
+        servers = [one for one in _of(objects, "Deployment") if one["metadata"]["name"].endswith(component)]
+        listening = {
+            port["containerPort"]
+            for one in servers
+            for container in pod_spec(one)["containers"]
+            for port in container.get("ports", [])
+        }
+        if servers and not _settings(objects).get(setting):
+            yield f"{setting}: nobody asks {identity(servers[0])}"
+        for address in _settings(objects).get(setting, []) if servers else ():
+            parts = urlsplit(address)
+            service = services.get(parts.hostname or "")
+            if service is None:
+                yield f"{setting}: there is no Service {parts.hostname}"
+            elif (service["spec"].get("clusterIP") == "None") != (parts.query == "resolve=all"):
+                yield f"{setting}: {address} and its Service do not agree on whether every pod has an address"
+            elif parts.port not in listening:
+                yield f"{setting}: nothing listens on port {parts.port}"
+            elif not all(_selects(service, one) for one in servers):
+                yield f"{setting}: {address} is not that of {identity(servers[0])}"
+
+
+def _selects(service: Object, workload: Object) -> bool:
+    return service["spec"]["selector"].items() <= workload["spec"]["template"]["metadata"]["labels"].items()
+
+
+def check_models(objects: list[Object], existing: Existing) -> Iterator[str]:
+    """The two models of a cascade are two, each with a key of its own server."""
+    found: dict[str, str] = {}
+    for one in _of(objects, "Deployment"):
+        component = one["metadata"]["labels"]["app.kubernetes.io/component"]
+        if component not in ("guard", "small"):
+            continue
+        (server,) = [each for each in pod_spec(one)["containers"] if each["name"] == "vllm"]
+        name = server["args"][server["args"].index("--served-model-name") + 1]
+        if name in found:
+            yield f"{identity(one)}: serves {name}, as {found[name]} does"
+        found[name] = component
+        asked = _key(server["env"], "VLLM_API_KEY")
+        gateway = [each for each in _of(objects, "Deployment") if _component(each) == "gateway"]
+        variable = "MODERATION_UPSTREAM_API_KEY" if component == "guard" else "MODERATION_SMALL_UPSTREAM_API_KEY"
+        for each in gateway:
+            sent = _key(pod_spec(each)["containers"][0]["env"], variable)
+            if asked is not None and sent != asked:
+                yield f"{identity(one)}: the gateway sends it {sent}, and it asks for {asked}"
+
+
+def _component(workload: Object) -> str:
+    return str(workload["metadata"]["labels"]["app.kubernetes.io/component"])
+
+
+def _key(env: list[Object], name: str) -> tuple[str, str] | None:
+    references = [one["valueFrom"]["secretKeyRef"] for one in env if one["name"] == name]
+    return (references[0]["name"], references[0]["key"]) if references else None
 
 
 def check_scaling(objects: list[Object], existing: Existing) -> Iterator[str]:
@@ -135,6 +174,7 @@ def check_contents(objects: list[Object], existing: Existing) -> Iterator[str]:
 
 CHECKS = (
     check_upstreams,
+    check_models,
     check_scaling,
     check_interruptions,
     check_shared_volumes,

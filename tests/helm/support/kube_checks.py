@@ -225,7 +225,7 @@ def check_peers(objects: list[Object], existing: Existing) -> Iterator[str]:
         }
         if protocols != {"UDP", "TCP"}:
             yield f"NetworkPolicy of {component}: can't ask the DNS"
-    for server in {"guard", "stream"} & policies.keys():
+    for server in {"guard", "small", "stream"} & policies.keys():
         if not all(rule.get("from") for rule in policies[server]["ingress"]):
             yield f"NetworkPolicy of {server}: everybody may call vLLM"
         own = [

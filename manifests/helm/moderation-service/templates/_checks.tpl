@@ -82,9 +82,6 @@
 {{- end -}}
 {{- end -}}
 {{- end -}}
-{{- if and .Values.small.urls (eq .Values.engine "lite") -}}
-{{- fail "small.urls needs engine vllm or external: what the small model is not sure of goes to the larger one." -}}
-{{- end -}}
 {{- with .Values.gateway -}}
 {{- include "moderation.checkResources" (dict "name" "gateway.resources" "resources" .resources "volumes" (dict "gateway.tmpSizeLimit" .tmpSizeLimit)) -}}
 {{- include "moderation.checkBudget" (dict "name" "gateway" "budget" .podDisruptionBudget) -}}
@@ -102,6 +99,24 @@
 {{- end -}}
 {{- if and .Values.metrics.serviceMonitor.enabled .Values.metrics.podMonitor.enabled -}}
 {{- fail "metrics: give serviceMonitor or podMonitor, not both; every figure would be counted twice." -}}
+{{- end -}}
+{{- end -}}
+
+{{/* The small model of a cascade, wherever it runs. */}}
+{{- define "moderation.validateSmall" -}}
+{{- with .Values.small -}}
+{{- if and (or .enabled .urls) (eq $.Values.engine "lite") -}}
+{{- fail (printf "%s needs engine vllm or external: what the small model is not sure of goes to the larger one." (ternary "small.enabled" "small.urls" .enabled)) -}}
+{{- end -}}
+{{- if and .enabled .urls -}}
+{{- fail "small: give enabled or urls, not both; with urls it runs already." -}}
+{{- end -}}
+{{- if and .urls (or .apiKey.value .apiKey.alsoAccept.existingSecret) -}}
+{{- fail "small.apiKey.value and small.apiKey.alsoAccept are for small.enabled; the key of small.urls is named in small.apiKey.existingSecret." -}}
+{{- end -}}
+{{- if and .enabled (eq $.Values.engine "vllm") (eq .model.name $.Values.vllm.model.name) -}}
+{{- fail (printf "small.model.name is that of vllm (%s): a cascade needs a larger model there, as values-cascade.yaml has it." .model.name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 

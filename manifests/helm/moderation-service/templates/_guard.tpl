@@ -1,10 +1,22 @@
 {{/*
-The model servers that this chart runs, by their component: "guard" is Qwen3Guard-Gen, "stream" Qwen3Guard-Stream.
+The model servers that this chart runs, by their component: "guard" is Qwen3Guard-Gen, "small" a smaller one of it that is
+asked first, "stream" Qwen3Guard-Stream.
 The templates below take (dict "root" $ "component" COMPONENT "part" VALUES), as `moderation.server` of _names.tpl.
 */}}
 {{- define "moderation.servers" -}}
 {{- if eq .Values.engine "vllm" }}guard {{ end -}}
+{{- if .Values.small.enabled }}small {{ end -}}
 {{- if include "moderation.runsStream" . }}stream{{ end -}}
+{{- end -}}
+
+{{/* Where the values of a component are, and of its `networkPolicy`. */}}
+{{- define "moderation.partName" -}}
+{{- ternary "vllm" . (eq . "guard") -}}
+{{- end -}}
+
+{{/* The address of each pod of a component, by its headless Service: one that fails is then left out alone. */}}
+{{- define "moderation.podsUrl" -}}
+{{- printf "http://%s-pods:8000?resolve=all" (include "moderation.serverName" .) -}}
 {{- end -}}
 
 {{- define "moderation.modelRevision" -}}

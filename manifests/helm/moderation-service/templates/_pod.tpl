@@ -80,13 +80,15 @@ checksum/{{ $name }}: {{ . | sha256sum | quote }}
 checksum/api-keys: {{ include "moderation.apiKeys" $ | sha256sum | quote }}
 {{- end }}
 {{- end }}
-{{- with include "moderation.guardChecksums" . }}
+{{- range $component := include "moderation.servers" . | splitList " " | compact }}
+{{- with include "moderation.serverChecksums" (dict "root" $ "component" $component "part" (get $.Values (include "moderation.partName" $component))) }}
 {{ . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 
-{{- define "moderation.guardChecksums" -}}
-{{- if and (eq .Values.engine "vllm") .Values.vllm.apiKey.enabled (not .Values.vllm.apiKey.existingSecret) -}}
-checksum/guard-key: {{ include "moderation.guardKey" . | sha256sum | quote }}
+{{- define "moderation.serverChecksums" -}}
+{{- if include "moderation.makesKey" . -}}
+checksum/{{ .component }}-key: {{ include "moderation.serverKey" . | sha256sum | quote }}
 {{- end -}}
 {{- end -}}

@@ -30,21 +30,43 @@ Remembered within one rendering, because the Secret and the checksum in the pods
 {{- end -}}
 {{- end -}}
 
-{{- define "moderation.guardSecret" -}}
-{{- default (printf "%s-key" (include "moderation.guardName" .)) .Values.vllm.apiKey.existingSecret -}}
+{{/* The key of a vLLM of this chart. These take (dict "root" . "component" "guard" "part" .Values.vllm). */}}
+{{- define "moderation.serverSecret" -}}
+{{- default (printf "%s-key" (include "moderation.serverName" .)) .part.apiKey.existingSecret -}}
 {{- end -}}
 
-{{- define "moderation.guardKey" -}}
-{{- default (include "moderation.madeOnce" (dict "root" . "secret" (include "moderation.guardSecret" .) "key" "api-key" "prefix" "")) .Values.vllm.apiKey.value -}}
+{{- define "moderation.serverKey" -}}
+{{- default (include "moderation.madeOnce" (dict "root" .root "secret" (include "moderation.serverSecret" .) "key" "api-key" "prefix" "")) .part.apiKey.value -}}
 {{- end -}}
 
-{{/* The reference to the key that model servers ask for; empty where they ask for none. */}}
+{{/* Empty where it asks for none, as Qwen3Guard-Stream. */}}
+{{- define "moderation.serverKeyRef" -}}
+{{- if and (ne .component "stream") .part.apiKey.enabled -}}
+name: {{ include "moderation.serverSecret" . | quote }}
+key: {{ ternary .part.apiKey.existingSecretKey "api-key" (ne .part.apiKey.existingSecret "") | quote }}
+{{- end -}}
+{{- end -}}
+
+{{/* Whether its Secret is this chart's. */}}
+{{- define "moderation.makesKey" -}}
+{{- if and (include "moderation.serverKeyRef" .) (not .part.apiKey.existingSecret) }}true{{ end -}}
+{{- end -}}
+
+{{/* The references to the keys that the service sends to its model servers; empty where they ask for none. */}}
 {{- define "moderation.upstreamKeyRef" -}}
-{{- if and (eq .Values.engine "vllm") .Values.vllm.apiKey.enabled -}}
-name: {{ include "moderation.guardSecret" . | quote }}
-key: {{ ternary .Values.vllm.apiKey.existingSecretKey "api-key" (ne .Values.vllm.apiKey.existingSecret "") | quote }}
+{{- if eq .Values.engine "vllm" -}}
+{{- include "moderation.serverKeyRef" (dict "root" . "component" "guard" "part" .Values.vllm) -}}
 {{- else if and (eq .Values.engine "external") .Values.external.apiKey.existingSecret -}}
 name: {{ .Values.external.apiKey.existingSecret | quote }}
 key: {{ .Values.external.apiKey.existingSecretKey | quote }}
+{{- end -}}
+{{- end -}}
+
+{{- define "moderation.smallKeyRef" -}}
+{{- if .Values.small.enabled -}}
+{{- include "moderation.serverKeyRef" (dict "root" . "component" "small" "part" .Values.small) -}}
+{{- else if and .Values.small.urls .Values.small.apiKey.existingSecret -}}
+name: {{ .Values.small.apiKey.existingSecret | quote }}
+key: {{ .Values.small.apiKey.existingSecretKey | quote }}
 {{- end -}}
 {{- end -}}

@@ -27,8 +27,7 @@
 {{/* The addresses of the model servers, separated by blanks. */}}
 {{- define "moderation.upstreams" -}}
 {{- if eq .Values.engine "vllm" -}}
-{{- /* Each pod a server of its own, by the headless Service: one that fails is then left out alone. */ -}}
-{{- printf "http://%s-pods:8000?resolve=all" (include "moderation.guardName" .) -}}
+{{- include "moderation.podsUrl" (dict "root" . "component" "guard") -}}
 {{- else if eq .Values.engine "external" -}}
 {{- join " " .Values.external.urls -}}
 {{- end -}}
@@ -36,15 +35,17 @@
 
 {{/* What judges, as the service calls it. */}}
 {{- define "moderation.engine" -}}
-{{- if eq .Values.engine "lite" }}lite{{ else if .Values.small.urls }}cascade{{ else }}vllm{{ end -}}
+{{- if eq .Values.engine "lite" }}lite{{ else if or .Values.small.enabled .Values.small.urls }}cascade{{ else }}vllm{{ end -}}
 {{- end -}}
 
 {{/* The service's settings file: what was given in `gateway.config`, and what follows from the rest of the values. */}}
 {{- define "moderation.settings" -}}
 {{- $settings := deepCopy .Values.gateway.config -}}
 {{- $_ := set $settings "engine" (include "moderation.engine" .) -}}
-{{- with .Values.small.urls -}}
-{{- $_ = set $settings "small_upstreams" . -}}
+{{- if .Values.small.enabled -}}
+{{- $_ = set $settings "small_upstreams" (list (include "moderation.podsUrl" (dict "root" . "component" "small"))) -}}
+{{- else if .Values.small.urls -}}
+{{- $_ = set $settings "small_upstreams" .Values.small.urls -}}
 {{- end -}}
 {{- with include "moderation.upstreams" . -}}
 {{- $_ = set $settings "upstreams" (splitList " " .) -}}
@@ -104,7 +105,7 @@
 {{- range $name, $instead := dict
       "host" "listenAddress" "port" "gateway.containerPort" "engine" "engine" "upstreams" "external.urls"
       "allow_open" "gateway.apiKeys.enabled" "api_keys" "gateway.apiKeys" "api_keys_file" "gateway.apiKeys"
-      "policies_file" "gateway.policies" "upstream_api_key" "external.apiKey" "small_upstreams" "small.urls" -}}
+      "policies_file" "gateway.policies" "upstream_api_key" "external.apiKey" "small_upstreams" "small.urls or small.enabled" -}}
 {{- if hasKey $.Values.gateway.config $name -}}
 {{- fail (printf "gateway.config.%s is set by the chart; use %s instead." $name $instead) -}}
 {{- end -}}
@@ -126,6 +127,9 @@
 {{- end -}}
 {{- if and (eq .name "MODERATION_UPSTREAM_API_KEY") (include "moderation.upstreamKeyRef" $) -}}
 {{- fail "gateway.extraEnv: MODERATION_UPSTREAM_API_KEY is set by the chart; see vllm.apiKey and external.apiKey." -}}
+{{- end -}}
+{{- if and (eq .name "MODERATION_SMALL_UPSTREAM_API_KEY") (include "moderation.smallKeyRef" $) -}}
+{{- fail "gateway.extraEnv: MODERATION_SMALL_UPSTREAM_API_KEY is set by the chart; see small.apiKey." -}}
 {{- end -}}
 {{- end -}}
 {{- if and (eq .Values.engine "external") (not .Values.external.urls) -}}
@@ -153,24 +157,9 @@
 {{- fail "gateway.ingress needs hosts." -}}
 {{- end -}}
 {{- include "moderation.checkGateway" . -}}
-{{- range $name := list "vllm" "stream" -}}
+{{- include "moderation.validateSmall" . -}}
+{{- range $name := list "vllm" "small" "stream" -}}
 {{- include "moderation.validateServer" (dict "values" $.Values "name" $name "part" (get $.Values $name)) -}}
-{{- end -}}
-{{- if eq .Values.engine "vllm" -}}
-{{- with .Values.vllm -}}
-{{- if and .apiKey.existingSecret .apiKey.value -}}
-{{- fail "vllm.apiKey: give value or existingSecret, not both." -}}
-{{- end -}}
-{{- if and .apiKey.alsoAccept.existingSecret (not .apiKey.enabled) -}}
-{{- fail "vllm.apiKey.alsoAccept needs vllm.apiKey.enabled: without a key vLLM accepts any." -}}
-{{- end -}}
-{{- if and .autoscaling.enabled (not .autoscaling.serverAddress) -}}
-{{- fail "vllm.autoscaling needs serverAddress: the address of Prometheus." -}}
-{{- end -}}
-{{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
-{{- fail "vllm.autoscaling: minReplicas is more than maxReplicas." -}}
-{{- end -}}
-{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -186,9 +175,23 @@
 {{- fail (printf "%s.model.extraEnv: %s is set by the chart; a token is named in %s.model.token." $.name .name $.name) -}}
 {{- end -}}
 {{- end -}}
-{{- if ternary (eq .values.engine "vllm") (and .values.stream.enabled (not .values.stream.externalUrl)) (eq .name "vllm") -}}
+{{- if has (ternary "guard" .name (eq .name "vllm")) (include "moderation.servers" (dict "Values" .values) | splitList " ") -}}
 {{- include "moderation.checkServer" . -}}
 {{- with .part -}}
+{{- if ne $.name "stream" -}}
+{{- if and .apiKey.existingSecret .apiKey.value -}}
+{{- fail (printf "%s.apiKey: give value or existingSecret, not both." $.name) -}}
+{{- end -}}
+{{- if and .apiKey.alsoAccept.existingSecret (not .apiKey.enabled) -}}
+{{- fail (printf "%s.apiKey.alsoAccept needs %s.apiKey.enabled: without a key vLLM accepts any." $.name $.name) -}}
+{{- end -}}
+{{- if and .autoscaling.enabled (not .autoscaling.serverAddress) -}}
+{{- fail (printf "%s.autoscaling needs serverAddress: the address of Prometheus." $.name) -}}
+{{- end -}}
+{{- if and .autoscaling.enabled (gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas)) -}}
+{{- fail (printf "%s.autoscaling: minReplicas is more than maxReplicas." $.name) -}}
+{{- end -}}
+{{- end -}}
 {{- if and (eq .model.source "none") (not .model.path) -}}
 {{- fail (printf "%s.model.source none needs %s.model.path: the model's folder, below /models where the volume is mounted." $.name $.name) -}}
 {{- end -}}

@@ -28,7 +28,7 @@ from .withholding import key_in_form
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
 
-__all__ = ["Door", "Entry", "Place"]
+__all__ = ["Entry", "Place", "Triage"]
 
 _CONSOLE_FILES = f"{CONSOLE}static"
 _METRICS, _READY, _OUTLET = "health.metrics", "health.readyz", "open_webui.outlet"
@@ -53,9 +53,9 @@ class Place(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the door says: the place, and how many bytes of the body are waited for; a larger one is refused.
+    """What is said of a request: the place, and how many bytes of the body are waited for; a larger one is refused.
 
-    `is_keyed_by_body`: the head has no key, the body may have one. `Door.judge_body` is to be asked when it is there.
+    `is_keyed_by_body`: the head has no key, the body may have one. `Triage.judge_body` is to be asked when it is there.
     """
 
     place: Place
@@ -69,10 +69,11 @@ _STRANGERS_FORM = Entry(Place.THREAD, _STRANGERS_BODY_BYTES)
 _KEYED_BY_BODY = Entry(Place.HERE, _STRANGERS_BODY_BYTES, is_keyed_by_body=True)
 
 
-class Door:
-    """The door of one app. `direct` are the paths of the direct routes, `addresses` all of them.
+class Triage:
+    """Says of each request to one app where it is answered.
 
-    `tidy` takes slashes too many out of a path, as the app does before it answers.
+    `direct` are the paths of the direct routes, `addresses` all of them. `tidy` takes slashes too many
+    out of a path, as the app does before it answers.
     """
 
     def __init__(
@@ -91,6 +92,7 @@ class Door:
         self._following = service.following
         self._hashes = service.hashes
         self._live_lists = service.live_lists
+        self._webhooks = service.webhooks
         self._hosts = hosts
         self._direct = frozenset(direct)
         self._addresses = addresses.bind("localhost")
@@ -110,6 +112,8 @@ class Door:
             self._following.open()
         if self._live_lists is not None:
             self._live_lists.open()
+        if self._webhooks is not None:
+            self._webhooks.open()
 
     def close(self, *, within_s: float) -> None:
         """Write down what is not written yet; before the process ends."""

@@ -308,6 +308,6 @@ def test_a_client_that_does_not_read_its_reply_holds_no_thread() -> None:
 
 
 def test_an_address_with_a_slash_too_many_is_judged_by_a_thread_too(busy: Running) -> None:
-    """What the app takes for an address, the door has to take for one; or the judging would be the reader's."""
+    """What the app takes for an address, triage has to take for one; or the judging would be the reader's."""
     for path in ("/moderate/", "//moderate"):
         assert overloaded(busy, path, {"prompt": "stuck"}).status == 429
