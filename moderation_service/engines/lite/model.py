@@ -33,7 +33,7 @@ from .severity import SeverityName, Thresholds
 from .spans import Blocks, Span, beginning_and_edges, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
 from .tokenizer import Tokenizer
-from .units import MIN_UNITS, Unit, units
+from .units import Unit, UnitTongue, most_read, stands_alone, unit_discount, unit_tongue, units
 
 __all__ = [
     "CATEGORIES",
@@ -82,14 +82,6 @@ RESPONSE_CHARS, CONTEXT_CHARS = 2000, 800
 """Characters of a response, and of the prompt before it, that one set of n-grams covers."""
 
 _NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
-# Units that go through the encoder, of a text that the first window holds whole and of a longer one. With 4 and with 16
-# the figures were the same.
-_BEST_OF_FEW, _BEST_OF_MANY = 3, 8
-# What the worst of many units must be worse by than that of three, times the logarithm of how many times as many there
-# are: the highest of many harmless scores grows with their number. Set so that of Chinese texts of 18 to 577 harmless
-# sentences, none of which was trained on, about one in ten is flagged for one of them; without it one in five to four
-# in five. Of English ones none to a quarter is, and a discount would cost what is found in the middle.
-_UNIT_DISCOUNT_GROWTH = {"en": 0.0, "zh": 0.4}
 # What the words of a response must reach, as the heads of prompts read them and discounted. Those heads know nothing of
 # how high the heads of responses score, so what they say is moved onto that scale.
 _WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
@@ -150,7 +142,8 @@ class PromptParts(NamedTuple):
     """The two scores of a prompt, with the net's outputs at each: of the whole, and of its worst sentence or line.
 
     They come from different heads and are compared with different thresholds. `place` is where the whole's is from;
-    `unit` is None for a text without a middle, `units` how many there are.
+    `unit` is None for a text without a middle, `unit_tongue` the language whose thresholds count for it.
+    `unit_discount` is what it must be worse by.
     """
 
     whole: float
@@ -159,7 +152,8 @@ class PromptParts(NamedTuple):
     unit: Unit | None
     unit_score: float
     unit_outputs: Floats
-    units: int
+    unit_tongue: UnitTongue = "en"
+    unit_discount: float = 0.0
 
 
 def _no_check() -> None:
@@ -259,10 +253,9 @@ class LiteModel:
         parts = self.prompt_parts(cleaned, checkpoint=checkpoint)
         count = len(windows(cleaned))
         if parts.unit is not None:
-            tongue = language(cleaned)
-            own = "zh" if tongue == "zh" else "en"
-            score = parts.unit_score - _UNIT_DISCOUNT_GROWTH[own] * math.log(max(1.0, parts.units / MIN_UNITS))
-            found = self._thresholds[f"unit_{own}"].on_scale_of(self.thresholds("prompt", tongue), score)
+            score = parts.unit_score - parts.unit_discount
+            own = self.thresholds("prompt", language(cleaned))
+            found = self._thresholds[f"unit_{parts.unit_tongue}"].on_scale_of(own, score)
             if found > parts.whole:
                 return Scored(found, parts.unit_outputs, count, (parts.unit.start, parts.unit.end))
         return Scored(parts.whole, parts.outputs, count, parts.place)
@@ -276,8 +269,7 @@ class LiteModel:
             # The head for sentences knows English and Chinese ones; a text in another language may hold some.
             found = [unit for unit in found if _ngram_share(unit.text)]
         linear = self._unit_linear.logits([unit.text for unit in found], checkpoint)
-        most = _BEST_OF_FEW if len(cleaned) <= WINDOW_CHARS else _BEST_OF_MANY
-        best = np.argsort(-linear, kind="stable")[:most]
+        best = np.argsort(-linear, kind="stable")[: most_read(len(cleaned), len(found))]
         checkpoint()
         # In one pass: the encoder reads its weights once per call.
         vectors = self._embed([*(span.text for span in spans), *(found[index].text for index in best)])
@@ -290,12 +282,17 @@ class LiteModel:
         worst = int(np.argmax(scores))
         whole = scores[worst], outputs[worst], spans[worst].place
         if not found:
-            return PromptParts(*whole, None, -math.inf, outputs[worst], 0)
+            return PromptParts(*whole, None, -math.inf, outputs[worst])
         nets = self._unit_nets.outputs(vectors[len(spans) :])[:, 0]
         unit_scores = linear[best] * _NGRAM_SHARE + nets * _NET_SHARE
-        top = int(np.argmax(unit_scores))
+        # A sentence is measured by its own language, whatever stands around it.
+        tongues = [unit_tongue(found[index].text) for index in best]
+        above = unit_scores - np.array([self._thresholds[f"unit_{tongue}"].strict for tongue in tongues])
+        is_calm = len(cleaned) > WINDOW_CHARS and stands_alone(above, len(found))
+        discounts = [unit_discount(tongue, len(found), is_calm=is_calm) for tongue in tongues]
+        top = int(np.argmax(above - np.array(discounts)))
         score, at = float(unit_scores[top]), outputs[len(spans) + top]
-        return PromptParts(*whole, found[best[top]], score, at, len(found))
+        return PromptParts(*whole, found[best[top]], score, at, tongues[top], discounts[top])
 
     def score_response(
         self, prompt: str, response: str, *, refusal: bool, checkpoint: Checkpoint = _no_check

@@ -6,16 +6,23 @@ the best few go through the encoder and a net. The head is trained on single sen
 code and mails among them, and has thresholds of its own: a prompt's head finds something odd in one of many sentences.
 """
 
+import math
 import re
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
-from .text import HAN
+import numpy as np
+from numpy.typing import NDArray
 
-__all__ = ["MIN_UNITS", "Unit", "units"]
+from .text import HAN, WINDOW_CHARS, language
+
+__all__ = ["Unit", "UnitTongue", "most_read", "stands_alone", "unit_discount", "unit_tongue", "units"]
+
+UnitTongue = Literal["en", "zh"]
+"""The languages that the head for sentences knows."""
 
 # A narrower text has no middle; nor has one of a single sentence, nor of two unless something was repeated around them.
-_MIN_TEXT, MIN_UNITS = 120, 3
+_MIN_TEXT, _MIN_UNITS = 120, 3
 _UNIT_CHARS = 300
 _OVERLAP = 40
 _CUT_SEARCH = 60
@@ -26,6 +33,19 @@ _WIDE = re.compile(f"[{HAN}\u3040-\u30ff\uac00-\ud7af]")
 _BORDER = re.compile(
     rf"[.!?。！？；;\n](?:(?<=[.!?])\s+|(?<=[。！？；;])|(?<=[!?])(?=[{HAN}])|(?<=[{HAN}][.!?])|(?<=\n)\n*)"
 )
+
+
+# Units that go through the encoder: of a text that the first window holds whole, of a longer one, and of one with very
+# many, where some harmless ones come before the worst.
+_BEST_OF_FEW, _BEST_OF_MANY, _BEST_OF_VERY_MANY, _VERY_MANY = 3, 8, 16, 100
+# Thresholds are set from texts of a few sentences. In Chinese the highest of many harmless scores grows with the
+# logarithm of their number; of 3,700 sentences of manuals, letters and pages of this project this leaves none that is
+# flagged in a text of 500, and one in a text of 60.
+_GROWTH = {"en": 0.0, "zh": 0.2}
+# An English sentence may be less bad where it stands alone: all but the worst two of a text, and one more for every
+# fifty, are so far below their thresholds. Of 125 harmless prompts over a window, none of them trained on, 122 are as
+# calm, and none of these has a sentence that is flagged then.
+_ALONE, _FEW, _ONE_MORE_PER, _EASIER = 4.0, 2, 50, 0.65
 
 
 class Unit(NamedTuple):
@@ -47,12 +67,38 @@ def units(cleaned: str, *, by_width: bool = True) -> list[Unit]:
     if len(cleaned) + wide <= _MIN_TEXT:
         return []
     places = [unit for start, end in _joined(cleaned) for unit in _cut(cleaned, start, end)]
-    if len(places) < MIN_UNITS:
+    if len(places) < _MIN_UNITS:
         return []
     found: dict[str, Unit] = {}
     for unit in places:
         found.setdefault(unit.text, unit)
     return list(found.values())
+
+
+def most_read(characters: int, count: int) -> int:
+    """How many of a text's `count` units go through the encoder."""
+    if characters <= WINDOW_CHARS:
+        return _BEST_OF_FEW
+    return _BEST_OF_MANY if count < _VERY_MANY else _BEST_OF_VERY_MANY
+
+
+def unit_tongue(text: str) -> UnitTongue:
+    """The language by whose thresholds a unit is judged."""
+    return "zh" if language(text) == "zh" else "en"
+
+
+def stands_alone(above: NDArray[np.floating[Any]], count: int) -> bool:
+    """Whether the worst of `count` units stands in a calm text.
+
+    `above` is how far the worst ones are above their thresholds, in any order.
+    """
+    rest = np.sort(above)[::-1][_FEW + count // _ONE_MORE_PER :]
+    return len(rest) > 0 and bool(rest[0] < -_ALONE)
+
+
+def unit_discount(tongue: UnitTongue, count: int, *, is_calm: bool) -> float:
+    """What a unit must be worse by where `count` of them stand."""
+    return _GROWTH[tongue] * math.log(max(1.0, count / _MIN_UNITS)) - (_EASIER if is_calm and tongue == "en" else 0.0)
 
 
 def _joined(cleaned: str) -> Iterator[tuple[int, int]]:
