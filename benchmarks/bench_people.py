@@ -94,9 +94,13 @@ def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[st
     with contextlib.ExitStack() as stack:
         upstream, _ = stack.enter_context(model_server(folder / "mock_vllm", str(folder), 20, "ok_stopped_after_safe"))
         started = {kind: stack.enter_context(service(upstream, folder, own)) for kind, own in kinds.items()}
+        order = list(started)
         for _ in range(options.rounds):
+            # What comes first finds another machine than what comes last: each has its turn at each place.
+            order.append(order.pop(0))
             for clients in CLIENTS:
-                for kind, (pid, port) in started.items():
+                for kind in order:
+                    pid, port = started[kind]
                     one = load(port, pid, clients, options.seconds, moderate)
                     assert set(one.statuses) == {200}, (kind, one)
                     found.setdefault((kind, clients), []).append(one)
@@ -109,7 +113,7 @@ def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[st
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=5, help="measurements per cell; the median counts")
+    parser.add_argument("--rounds", type=int, default=6, help="measurements per cell; the median counts")
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--parts", action="store_true", help="also each part by itself")
     options = parser.parse_args()
