@@ -83,8 +83,8 @@ def test_on_a_bare_machine_there_is_one_in_the_data_folder(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize("address", ["mysql://x/y", "sqlite://", "nonsense"])
-def test_an_address_that_can_never_work_stops_the_start(address: str, tmp_path: Path) -> None:
-    done = run_command("serve", MODERATION_STORE=address, MODERATION_DATA_DIR=str(tmp_path))
+def test_an_address_that_can_never_work_stops_the_start(address: str, tmp_path: Path, unused_port: int) -> None:
+    done = run_command("serve", "--port", str(unused_port), MODERATION_STORE=address, MODERATION_DATA_DIR=str(tmp_path))
     assert done.returncode == 1
     assert done.stderr.startswith(b"moderation-service: store: ")
     assert b"Traceback" not in done.stderr
