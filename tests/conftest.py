@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import threading
+import time
 from collections.abc import Generator, Iterator
 
 import hypothesis
@@ -70,9 +71,20 @@ def _no_thread_is_left_behind() -> Iterator[None]:
     yield
     left = [thread for thread in threading.enumerate() if thread not in before]
     for thread in left:
-        thread.join(timeout=2)
+        _join(thread, within_s=2)
     alive = [thread.name for thread in left if thread.is_alive()]
     assert not alive, f"the test left threads behind: {alive}"
+
+
+def _join(thread: threading.Thread, *, within_s: float) -> None:
+    """Wait for the thread's end, also of one that another thread is just about to start."""
+    ends_at = time.monotonic() + within_s
+    while time.monotonic() < ends_at:
+        try:
+            thread.join(max(0.0, ends_at - time.monotonic()))
+            return
+        except RuntimeError:
+            time.sleep(0.001)
 
 
 @pytest.fixture
