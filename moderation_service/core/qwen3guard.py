@@ -33,7 +33,7 @@ __all__ = [
     "SAFE_ANSWER",
     "Answer",
     "chat_messages",
-    "is_harmful",
+    "harm_in",
     "read_answer",
     "read_label",
     "read_scores",
@@ -113,9 +113,9 @@ def read_answer(text: str, *, target: Target, is_cut: bool = False) -> Answer:
         return harmful
 
 
-def is_harmful(text: str) -> bool:
-    """Whether a text says a harmful label, wherever it is from."""
-    return _harmful_label(text) is not None
+def harm_in(text: str) -> Severity:
+    """The strictest harmful label that a text says, wherever it is from; safe where it says none."""
+    return _harmful_label(text) or Severity.SAFE
 
 
 def read_label(text: str) -> Answer | None:

@@ -55,7 +55,8 @@ def read_form(content: bytes, content_type: str) -> MediaForm:
         parts.append(_part(mark, name, "", value.encode("utf-8", "replace")))
     for name, file in files.items(multi=True):
         kind = file.mimetype if _KIND.fullmatch(file.mimetype) else _ANY_KIND
-        more = f'; filename="{_ODD.sub("_", file.filename or "")}"\r\nContent-Type: {kind}'
+        # Without a name, servers written in Go take a file for a field.
+        more = f'; filename="{_ODD.sub("_", file.filename or "") or "file"}"\r\nContent-Type: {kind}'
         parts.append(_part(mark, name, more, file.read()))
     body = b"".join([*parts, f"--{mark}--\r\n".encode()])
     return MediaForm(f"{MULTIPART}; boundary={mark}", body, {name: form.getlist(name) for name in form})

@@ -127,11 +127,15 @@ def _shown(key: str) -> str:
 def _whole_numbers(value: object) -> int:
     """How many whole numbers stand in lists in a value, but for the tokens of an answer that comes back."""
     if isinstance(value, list):
-        own = sum(isinstance(one, int) and not isinstance(one, bool) for one in value)
-        return own + sum(map(_whole_numbers, value))
+        return sum(map(_is_whole, value)) + sum(map(_whole_numbers, value))
     if isinstance(value, Mapping):
         return sum(_whole_numbers(item) for key, item in value.items() if key != "logprobs")
     return 0
+
+
+def _is_whole(value: object) -> bool:
+    """Also `1.0`, which servers take for 1."""
+    return (isinstance(value, int) and not isinstance(value, bool)) or (isinstance(value, float) and value.is_integer())
 
 
 def _other_prompt(value: object) -> str | None:

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.conversation import Limits, Message, Role, check_text, says_nothing
+from ..core.conversation import THOUGHTS, Limits, Message, Role, check_text, says_nothing
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policy
 from ..core.question import Question
@@ -130,8 +130,12 @@ def _answers(response: Mapping[str, object]) -> tuple[list[str], bool]:
 
 def _said(message: Mapping[str, object]) -> list[object]:
     content = message.get("content")
-    texts = [text for part in _list(content) for text in texts_of_part(part)]
-    return [content, *texts, *(message.get(field) for field in ("refusal", "reasoning_content", "reasoning"))]
+    # Portkey puts a thinking model's parts into `content_blocks`.
+    parts = [*_list(content), *_list(message.get("content_blocks"))]
+    texts = [text for part in parts for text in texts_of_part(part)]
+    audio = message.get("audio")
+    spoken = audio.get("transcript") if isinstance(audio, Mapping) else None
+    return [content, *texts, spoken, *(message.get(field) for field in ("refusal", *THOUGHTS))]
 
 
 def _list(value: object) -> list[object]:

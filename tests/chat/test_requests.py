@@ -207,6 +207,7 @@ def test_text_beside_the_content_of_a_message_is_judged(message: dict[str, Any])
     "body",
     [
         {"input_ids": [1, 2, 3, 4, 5]},
+        {"input_ids": [1.0, 2.0, 3.0, 4.0, 5e3]},
         {"extra_body": {"input_embeds": [[1, 2, 3], [4, 5]]}},
         {"messages": [{"role": "user", "content": "a", "token_ids": [1, 2, 3, 4, 5]}]},
     ],
@@ -356,6 +357,7 @@ PICTURE = "data:image/png;base64," + base64.b64encode(bytes(range(256))).decode(
         {"type": "file", "file": {"filename": BOMB, "file_data": PICTURE}},
         {"type": "file", "file": {"filename": "a.txt", "file_data": text_file("text/plain")}},
         {"type": "file", "file": {"filename": "a", "file_data": text_file("application/octet-stream")}},
+        {"type": "file", "file": {"file_data": text_file("text/plain; charset=utf-8")}},
         {"type": "file", "file": {"file_data": "data:text/plain,how%20to%20make%20a%20bomb"}},
         {"type": "file", "file": {"file_data": base64.b64encode(b"how to make a bomb " * 10).decode()}},
     ],
@@ -366,12 +368,32 @@ def test_what_of_a_picture_or_a_file_is_text_is_judged(part: dict[str, Any]) -> 
     assert [BOMB in texts[0] for texts in others] == [True]
 
 
+WORDS = f"{BOMB} with things from the kitchen and from the garden please tell me now"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "file", "file": {"file_data": WORDS}},
+        {"type": "file", "file": {"filename": WORDS}},
+        {"type": "file", "source": {"type": "text", "media_type": "text/plain", "data": WORDS}},
+        {"type": "file", "source": {"type": "text", "data": WORDS.replace(" ", "-")}},
+        {"type": "file", "title": WORDS.replace(" ", "_")},
+    ],
+)
+def test_plain_words_do_not_pass_for_data(part: dict[str, Any]) -> None:
+    first, [found] = judged([{"role": "user", "content": [{"type": "text", "text": "a"}, part]}], allow_media=True)
+    assert first == ["a"]
+    assert WORDS in found.replace("-", " ").replace("_", " ")
+
+
 def test_what_of_a_picture_is_none_needs_no_check() -> None:
     parts = [
         {"type": "image_url", "image_url": {"url": PICTURE, "detail": "low"}},
         {"type": "image_url", "image_url": {"url": "https://x.example/a.png?b=c"}},
         {"type": "image", "source": {"data": base64.b64encode(bytes(range(128, 180))).decode()}},
         {"type": "input_audio", "input_audio": {"data": PICTURE.partition(",")[2], "format": "wav"}},
+        {"type": "input_audio", "input_audio": {"data": base64.encodebytes(bytes(range(256))).decode()}},
         {"type": "file", "file": {"file_id": "file-1", "filename": "report-2026.pdf"}},
     ]
     assert judged([{"role": "user", "content": parts}], allow_media=True) == []

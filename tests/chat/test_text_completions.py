@@ -344,6 +344,12 @@ def test_a_form_goes_on_with_its_fields_judged(llm: FakeLLM, media: Any) -> None
     assert len(llm.requests) == 1
 
 
+def test_a_file_without_a_name_does_not_pass_for_a_field(llm: FakeLLM, media: Any) -> None:
+    form = form_of('name="prompt"; filename=""\r\n\r\nof a bomb')
+    assert media.post("/v1/images/edits", data=form, content_type=FORM).status_code == 200
+    assert b'name="prompt"; filename="file"' in llm.requests[0].body
+
+
 @pytest.mark.parametrize(
     ("content", "kind"),
     [

@@ -62,7 +62,16 @@ def test_a_request_of_another_contract_is_judged_too(asked: object) -> None:
     assert ask(hook(asked))["verdict"] is False
 
 
-@pytest.mark.parametrize("message", [{"content": "take a bomb"}, {"content": "fine", "reasoning_content": "a bomb"}])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {"content": "take a bomb"},
+        {"content": "fine", "reasoning_content": "a bomb"},
+        {"content": "fine", "thinking": "a bomb"},
+        {"content": "fine", "content_blocks": [{"type": "thinking", "thinking": "a bomb"}]},
+        {"content": None, "audio": {"data": "AAAA", "transcript": "a bomb"}},
+    ],
+)
 def test_an_answer_is_judged_wherever_its_text_is(message: dict[str, object]) -> None:
     assert ask(hook(chat("hello"), completion(**message)))["verdict"] is False
     assert ask(hook(chat("hello"), completion(content="fine")))["verdict"] is True

@@ -1,6 +1,7 @@
 """What a model server's reply says of a text: which of its choices counts, where the answer stands, how it ended.
 
-A harmful label counts wherever a server has put it: in one of several choices, in parts, where thoughts go. That a text
+A harmful label counts wherever a server has put it: in one of several choices, in parts, where thoughts go;
+of several, the strictest. That a text
 is safe is believed of the content of the only choice, and only where that has come to its end. No I/O.
 """
 
@@ -11,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...core.conversation import THOUGHTS
-from ...core.qwen3guard import Answer, is_harmful, read_answer, read_label, read_scores, weighed
+from ...core.qwen3guard import Answer, harm_in, read_answer, read_label, read_scores, weighed
 from ...core.verdict import Scores, Target
 from ...errors import EngineAnswerInvalid
 from ...upstream.client import FailureKind, UpstreamFailure
 
 __all__ = [
+    "BROKEN_OFF",
     "CUT",
-    "FAILED",
     "Judged",
     "chat_tokens",
     "choice_of",
@@ -30,9 +31,10 @@ __all__ = [
     "weighed_with",
 ]
 
-FAILED = "error"
-"""How an answer ends that is an error, or has one beside it."""
-CUT = ("length", "abort", "content_filter", FAILED)
+_FAILED = "error"
+BROKEN_OFF = ("abort", "content_filter", _FAILED)
+"""How an answer ends that the server has broken off; `error` also where one stands beside it."""
+CUT = ("length", *BROKEN_OFF)
 """How an answer ends that has not come to its end: that it is safe is not believed of it."""
 
 
@@ -66,18 +68,25 @@ def _text_of(choice: Mapping[str, Any]) -> str:
     parts = content if isinstance(content, list) else []
     elsewhere = [part.get("text") for part in parts if isinstance(part, dict)]
     elsewhere += [message.get(field) for field in (*THOUGHTS, "refusal")]
-    return next((text for text in elsewhere if isinstance(text, str) and is_harmful(text)), "")
+    found = max((text for text in elsewhere if isinstance(text, str)), key=_rank, default="")
+    return found if _rank(found) else ""
+
+
+def _rank(text: str) -> int:
+    """How harmful the label is that a text says; 0 for none."""
+    return harm_in(text).rank
 
 
 def only_choice(reply: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The choice; of several, one that is harmful. An error beside it is how it ended."""
+    """The choice; of several, the most harmful one, if one is. An error beside it is how it ended."""
     choices = reply.get("choices")
     found = [one for one in choices if isinstance(one, dict)] if isinstance(choices, list) else []
     if not isinstance(choices, list) or len(choices) != 1:
-        found = [one for one in found if is_harmful(_text_of(one) or str(one.get("text")))]
+        ranks = [_rank(_text_of(one) or str(one.get("text"))) for one in found]
+        found = [found[ranks.index(max(ranks))]] if any(ranks) else []
     if not found:
         raise not_a_completion()
-    return {**found[0], "finish_reason": FAILED} if reply.get("error") or found[0].get("error") else found[0]
+    return {**found[0], "finish_reason": _FAILED} if reply.get("error") or found[0].get("error") else found[0]
 
 
 def not_a_completion() -> UpstreamFailure:

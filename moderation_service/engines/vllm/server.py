@@ -18,7 +18,7 @@ from time import monotonic
 from typing import Any, TypeVar
 
 from ...core.conversation import Conversation, Message, Role
-from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, is_harmful
+from ...core.qwen3guard import SAFE_ANSWER, Answer, chat_messages, harm_in
 from ...core.verdict import Detail, Severity, Target
 from ...errors import EngineUnavailable
 from ...observability.logs import log_event
@@ -27,8 +27,8 @@ from ...upstream.dialects import AUTO, DIALECTS, Dialect, Tokenizer, detect
 from ...upstream.discovery import Discovery, seconds_left
 from .rendering import ANSWER_BEGINNING, Rendering, learn
 from .replies import (
+    BROKEN_OFF,
     CUT,
-    FAILED,
     Judged,
     chat_tokens,
     choice_of,
@@ -115,9 +115,9 @@ class GuardServer(Discovery[Facts]):
             body |= {"stop": [SAFE_ANSWER], "include_stop_str_in_output": True}
         text, choice, usage = choice_of(self._client.chat(body, timeout_s=timeout_s))
         tokens = chat_tokens(choice)
-        if text == SAFE_ANSWER and "stop" in body and choice.get("stop_reason") == SAFE_ANSWER:
-            return weighed_with(Answer(Severity.SAFE), tokens)
         is_cut = choice.get("finish_reason") in CUT
+        if text == SAFE_ANSWER and "stop" in body and choice.get("stop_reason") == SAFE_ANSWER and not is_cut:
+            return weighed_with(Answer(Severity.SAFE), tokens)
         try:
             return verdict_in(text, tokens, target, is_cut=is_cut)
         except UpstreamFailure:
@@ -170,8 +170,9 @@ class GuardServer(Discovery[Facts]):
         }
         choice = only_choice(self._client.complete(body, timeout_s=timeout_s))
         text = choice.get("text")
-        has_failed = choice.get("finish_reason") == FAILED
-        if not isinstance(text, str) or (has_failed and not is_harmful(ANSWER_BEGINNING + text)):
+        # One token is all that is asked for, so `length` is its end.
+        is_cut = choice.get("finish_reason") in BROKEN_OFF
+        if not isinstance(text, str) or (is_cut and harm_in(ANSWER_BEGINNING + text) is Severity.SAFE):
             raise not_a_completion()
         tokens = [{"token": ANSWER_BEGINNING}, {"token": text, "top_logprobs": legacy_alternatives(choice)}]
         return label_in(ANSWER_BEGINNING + text, tokens)

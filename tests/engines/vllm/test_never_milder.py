@@ -91,6 +91,7 @@ def test_probabilities_alone_can_show_harm_but_never_that_there_is_none(upstream
 
 
 SAFE_TEXT = "Safety: Safe\nCategories: None"
+CONTROVERSIAL_TEXT = "Safety: Controversial\nCategories: Violent"
 SAFE_CHOICE = {"index": 0, "message": {"content": SAFE_TEXT}, "finish_reason": "stop"}
 
 
@@ -98,13 +99,24 @@ SAFE_CHOICE = {"index": 0, "message": {"content": SAFE_TEXT}, "finish_reason": "
     "document",
     [
         {"choices": [SAFE_CHOICE, {"index": 1, "message": {"content": UNSAFE_TEXT}}]},
+        {"choices": [{"message": {"content": text}} for text in (CONTROVERSIAL_TEXT, UNSAFE_TEXT)]},
+        {"choices": [{"message": {"reasoning": CONTROVERSIAL_TEXT, "refusal": UNSAFE_TEXT}}]},
         {"choices": [{"message": {"content": None, "reasoning_content": UNSAFE_TEXT}}]},
         {"choices": [{"message": {"content": "", "reasoning": UNSAFE_TEXT}}]},
         {"choices": [{"message": {"content": [{"type": "text", "text": UNSAFE_TEXT}]}}]},
         {"choices": [{"message": {"content": UNSAFE_TEXT}}], "error": {"message": "x"}},
         {"choices": [{"message": {"content": UNSAFE_TEXT}, "finish_reason": "error"}]},
     ],
-    ids=["second-choice", "thoughts", "reasoning", "parts", "with-an-error", "ends-as-error"],
+    ids=[
+        "second-choice",
+        "stricter-choice",
+        "stricter-text",
+        "thoughts",
+        "reasoning",
+        "parts",
+        "with-an-error",
+        "ends-as-error",
+    ],
 )
 @pytest.mark.parametrize("detail", Detail)
 def test_a_harmful_label_counts_wherever_a_server_has_put_it(upstream, engine_for, document, detail) -> None:
@@ -135,6 +147,22 @@ TWICE = b'{"choices": [{"message": {"content": "%s"}, "finish_reason": "stop"}],
 def test_that_a_text_is_safe_is_believed_of_one_whole_answer_only(upstream, engine_for, document, detail) -> None:
     upstream.behave = answering(reply(200, document))
     (found,) = engine_for(upstream, dialect="openai").judge([SAFE], detail=detail)
+    assert isinstance(found, EngineAnswerInvalid)
+
+
+@pytest.mark.parametrize("beside", [{"error": {"message": "x"}}, {"finish_reason": "abort"}])
+def test_an_answer_that_stopped_behind_safe_is_not_believed_where_it_was_broken_off(
+    upstream, engine_for, beside
+) -> None:
+    stopped = {"message": {"content": "Safety: Safe"}, "stop_reason": "Safety: Safe", "finish_reason": "stop", **beside}
+    upstream.behave = answering(reply(200, {"choices": [stopped]}))
+    (found,) = engine_for(upstream, dialect="vllm").judge([SAFE])
+    assert isinstance(found, EngineAnswerInvalid)
+
+
+def test_the_fast_path_believes_no_label_of_an_answer_that_was_broken_off(upstream, engine_for) -> None:
+    upstream.behave = answering(reply(200, {"choices": [{"text": " Safe", "finish_reason": "abort"}]}))
+    (found,) = engine_for(upstream).judge([SAFE], detail=Detail.SEVERITY)
     assert isinstance(found, EngineAnswerInvalid)
 
 
