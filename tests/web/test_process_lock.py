@@ -82,6 +82,33 @@ def test_a_process_that_is_killed_with_the_lock_leaves_it_free(lock: ProcessLock
             pass
 
 
+def test_who_waits_while_the_holder_is_killed_gets_it_and_so_does_everybody_after(lock: ProcessLock) -> None:
+    has_it = _fork.Event()
+
+    def hold() -> None:
+        with lock:
+            has_it.set()
+            signal.pause()
+
+    def take() -> None:
+        for _ in range(3):
+            with lock:
+                pass
+
+    holder, *waiting = (_fork.Process(target=target) for target in (hold, take, take))
+    holder.start()
+    assert has_it.wait(20)
+    for one in waiting:
+        one.start()
+        one.join(0.1)
+        assert one.is_alive()
+    assert holder.pid is not None
+    os.kill(holder.pid, signal.SIGKILL)
+    for one in (holder, *waiting):
+        one.join(20)
+    assert [one.exitcode for one in waiting] == [0, 0]
+
+
 def test_an_error_within_lets_go_of_it(lock: ProcessLock) -> None:
     with pytest.raises(ValueError, match="within"), lock:
         raise ValueError("within")

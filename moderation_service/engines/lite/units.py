@@ -44,7 +44,8 @@ _BEST_OF_FEW, _BEST_OF_MANY, _BEST_OF_VERY_MANY, _VERY_MANY = 3, 8, 16, 100
 _GROWTH = {"en": 0.0, "zh": 0.2}
 # An English sentence may be less bad where it stands alone: all but the worst two of a text, and one more for every
 # fifty, are so far below their thresholds. Of 125 harmless prompts over a window, none of them trained on, 122 are as
-# calm, and none of these has a sentence that is flagged then.
+# calm, and none of these has a sentence that is flagged then. One at least of those that are read is looked at, however
+# many there are: else whoever pads a text with calm ones would have its worst judged less strictly from 700 on.
 _ALONE, _FEW, _ONE_MORE_PER, _EASIER = 4.0, 2, 50, 0.65
 
 
@@ -92,7 +93,8 @@ def stands_alone(above: NDArray[np.floating[Any]], count: int) -> bool:
 
     `above` is how far the worst ones are above their thresholds, in any order.
     """
-    rest = np.sort(above)[::-1][_FEW + count // _ONE_MORE_PER :]
+    may_be_bad = min(_FEW + count // _ONE_MORE_PER, _BEST_OF_VERY_MANY - 1)
+    rest = np.sort(above)[::-1][may_be_bad:]
     return len(rest) > 0 and bool(rest[0] < -_ALONE)
 
 
