@@ -44,7 +44,7 @@ def mcp_command(transport: str, port: int, config_file: Path | None, **flags: ob
     if transport == "stdio":
         create_mcp_server(service).run()
         return
-    check_exposure(service.settings, service.keys)
+    check_exposure(service.settings, has_keys=bool(service.keys))
 
     def announce() -> None:
         keys = "API key required" if service.keys else "no API key"

@@ -46,7 +46,7 @@ def checked_settings(options: UpOptions, outside: Outside, environment: Mapping[
         raise LaunchError(
             "The settings engine and upstreams are made by `up` itself; leave them out of the options for serve."
         )
-    check_exposure(settings, load_api_keys(settings))
+    check_exposure(settings, has_keys=bool(load_api_keys(settings)))
     if not options.dry_run:
         check_port_is_free(settings)
     return settings

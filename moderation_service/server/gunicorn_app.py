@@ -52,7 +52,7 @@ def serve(
     Raises ConfigurationError for settings that can't work and for a port that is taken.
     """
     if settings.store.value in (AUTO, OFF):
-        check_exposure(settings, load_api_keys(settings))
+        check_exposure(settings, has_keys=bool(load_api_keys(settings)))
     check_port_is_free(settings)
     prepare_process()
     given = os.environ.get(_METRICS_DIR)
@@ -176,7 +176,7 @@ class _Server(BaseApplication):  # type: ignore[misc]
         store = open_service_store(settings, metrics)
         service = build_service(settings, metrics=metrics, store=store, earlier=self._service)
         # With all keys, those of apps in the database too; a mistake leaves the earlier service as it was.
-        check_exposure(settings, service.keys)
+        check_exposure(settings, has_keys=service.keys.has_keys)
         self._service = service
         return create_app(service=service, before_reload=before)
 

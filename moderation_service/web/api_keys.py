@@ -168,9 +168,9 @@ def _decoded(text: str) -> Iterator[str]:
             yield base64.urlsafe_b64decode(word + "=" * (-len(word) % 4)).decode()
 
 
-def check_exposure(settings: Settings, keys: KnowsKeys) -> None:
+def check_exposure(settings: Settings, *, has_keys: bool) -> None:
     """Refuse to serve everybody on an address that other machines can reach. Raises ConfigurationError."""
-    if keys or settings.apps_file is not None or settings.allow_open or is_loopback(settings.host):
+    if has_keys or settings.apps_file is not None or settings.allow_open or is_loopback(settings.host):
         return
     raise ConfigurationError(
         f"host: {settings.host} can be reached from other machines and no API key is set. "

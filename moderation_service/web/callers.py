@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 
 from ..core.app import App, AppKey, Door, key_digest
 from ..core.policy import Policies
-from ..errors import ConfigurationError, Forbidden, RateLimited, TooLarge, Unauthorized
+from ..errors import ConfigurationError, Forbidden, RateLimited, StoreUnavailable, TooLarge, Unauthorized
 from .api_keys import ApiKeys
 from .rate_limits import Counted, Counters
 
@@ -18,6 +18,8 @@ __all__ = ["Admitted", "AppEvents", "Callers", "KnownApp"]
 
 # Until one of the requests under way may have ended.
 _AT_ONCE_RETRY_S = 1.0
+# How often the database is asked (web/following).
+_WAITING_RETRY_S = 2.0
 _NO_HEADERS: Mapping[str, str] = {}
 
 
@@ -85,6 +87,7 @@ class Callers:
         self._events = events
         self._counters = counters
         self._known = _Known.of(apps, plain, policies)
+        self._is_waiting = False
         for name, digest in plain.entries:
             if digest in self._known.by_digest:
                 app = self._known.by_digest[digest][0].app.name
@@ -93,7 +96,16 @@ class Callers:
     def __bool__(self) -> bool:
         """Whether a key is needed at all."""
         # An app that is switched off, or has lost its keys, must not open the service to everybody.
+        return self.has_keys or self._is_waiting
+
+    @property
+    def has_keys(self) -> bool:
+        """Whether there is a key or an app, as far as is known."""
         return bool(self._plain) or bool(self._known.apps)
+
+    def wait_for_apps(self) -> None:
+        """Let nobody in until `replace` says which apps there are: there may be some whose keys are not known yet."""
+        self._is_waiting = True
 
     @property
     def apps(self) -> Sequence[App]:
@@ -103,6 +115,7 @@ class Callers:
     def replace(self, apps: Iterable[App]) -> None:
         """From the next request on these are the apps."""
         self._known = _Known.of(apps, self._plain, self._policies)
+        self._is_waiting = False
 
     def identify(self, key: str) -> str | None:
         """The name of this key: `name`, or `app:label` for one of an app; None if it is not let in."""
@@ -120,6 +133,13 @@ class Callers:
         found = self._known.by_digest.get(key_digest(key))
         reason = None if found is None else found[0].app.why_refused(found[1], time())
         return reason or "This key is not known here."
+
+    def check(self) -> None:
+        """Raises StoreUnavailable where nobody can be let in because nothing is known of any key."""
+        if self._is_waiting and not self.has_keys:
+            raise StoreUnavailable(
+                "The database, which says who may ask, can't be read; try again later.", retry_after_s=_WAITING_RETRY_S
+            )
 
     def are_in(self, text: str) -> bool:
         """Whether a text has one of the keys in it (`ApiKeys.are_in`)."""

@@ -39,6 +39,7 @@ class Following:
         self._escalator = escalator
         self._in_file = list(in_file)
         self._stored: Sequence[App] = ()
+        self._is_known = False
         self._is_guessed = False
         self._seen: dict[str, int] = {}
         self._since_ms = 0
@@ -56,12 +57,16 @@ class Following:
         if self._thread is not None:
             self._thread.join(within_s)
 
-    def go_on_as(self, earlier: Following) -> None:
+    def go_on_as(self, earlier: Following | None) -> None:
         """Where the database can't be read: the apps that the service before this one knew.
 
-        Without them a service that has no other keys would let everybody in.
+        Where nothing was known of them yet, callers wait: a service that has no other keys would let everybody in.
         """
-        self._use(earlier._stored)
+        if earlier is not None and earlier._is_known:
+            self._use(earlier._stored)
+            self._is_known = True
+        else:
+            self._callers.wait_for_apps()
         self._seen.clear()
         self._is_guessed = True
 
@@ -76,6 +81,7 @@ class Following:
             if self._is_guessed or found[apps.SUBJECT] != self._seen.get(apps.SUBJECT, 0):
                 self._use([one.app for one in apps.load_apps(connection)])
                 self._is_guessed = False
+            self._is_known = True
             if self._escalator is not None and found[escalations.SUBJECT] != self._seen.get(escalations.SUBJECT, 0):
                 begun = now_ms()
                 for one in escalations.undone_since(connection, self._since_ms):

@@ -278,6 +278,7 @@ class _Lifecycle:
                 environ, self._keys, passes_keys_on=self._passes_keys_on
             )
             if state.key_name is None and not in_body:
+                self._keys.check()
                 key = sent_key(environ.get("HTTP_AUTHORIZATION"), environ.get("HTTP_X_API_KEY"))
                 hint = "Send a key as `Authorization: Bearer ...` or `X-API-Key`."
                 was_sent = key is not None or keys_of_contract(environ)

@@ -227,7 +227,7 @@ def following(
     if store is None:
         return None
     made = Following(store.database, callers, escalator, in_file=in_file)
-    if not made.refresh_or_go_on() and earlier is not None:
+    if not made.refresh_or_go_on():
         made.go_on_as(earlier)
     store.database.close()
     return made

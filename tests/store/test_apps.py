@@ -200,6 +200,43 @@ def test_a_reload_while_the_database_is_away_opens_the_service_to_nobody(serve: 
     assert client.post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 401
 
 
+def test_a_start_while_the_database_is_away_opens_the_service_to_nobody(serve: Any, tmp_path: Path) -> None:
+    before, _ = serve()
+    key = create(before.database)
+    before.database.close()
+    file = tmp_path / "followed.db"
+    kept = file.read_bytes()
+    for one in tmp_path.glob("followed.db*"):
+        one.unlink()
+    file.write_bytes(b"no database" * 100)
+    first, _ = serve()
+    # A reload knows no more than the start did.
+    second, following = serve(first)
+    for client in (client_of(first), client_of(second)):
+        for sent in ({}, headers(key), headers("some-other-key")):
+            told = client.post("/moderate", json={"prompt": "hello"}, headers=sent)
+            assert (told.status_code, told.get_json()["error"]["type"]) == (503, "store_unavailable")
+            assert told.headers["Retry-After"] == "2"
+    file.write_bytes(kept)
+    assert following.refresh_or_go_on()
+    assert client.post("/moderate", json={"prompt": "hello"}).status_code == 401
+    assert client.post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 200
+
+
+def test_a_database_without_apps_that_comes_late_opens_the_service_again(serve: Any, tmp_path: Path) -> None:
+    before, _ = serve()
+    before.database.close()
+    file = tmp_path / "followed.db"
+    kept = file.read_bytes()
+    file.write_bytes(b"no database" * 100)
+    service, following = serve()
+    client = client_of(service)
+    assert client.post("/moderate", json={"prompt": "hello"}).status_code == 503
+    file.write_bytes(kept)
+    assert following.refresh_or_go_on()
+    assert client.post("/moderate", json={"prompt": "hello"}).status_code == 200
+
+
 def test_keys_end_though_nothing_can_be_written_down(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     service, following = serve()
     create(service.database)
