@@ -129,9 +129,11 @@ class Database:
         started = monotonic()
         try:
             yield
-        except (exc.OperationalError, exc.TimeoutError):
+        except (exc.OperationalError, exc.TimeoutError) as error:
             now = monotonic()
-            if not self.is_sqlite and now - started >= _HUNG_S:
+            # An error with a code is an answer: a statement that took too long, or a lock that others had.
+            is_answer = getattr(getattr(error, "orig", None), "sqlstate", None) is not None
+            if not self.is_sqlite and not is_answer and now - started >= _HUNG_S:
                 self._hangs_until = now + _PAUSE_S
             raise
 

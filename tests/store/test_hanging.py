@@ -57,6 +57,19 @@ def test_a_server_that_hangs_holds_no_thread_for_long_and_is_used_again_afterwar
     until(lambda: asked(database) is None)
 
 
+def test_a_statement_that_takes_too_long_keeps_nobody_else_waiting(postgres: Postgres, database: Database) -> None:
+    def too_slow() -> None:
+        with database.read() as connection:
+            connection.execute(text("SET LOCAL statement_timeout = 600"))
+            # In all it takes longer than a server that hangs, and each answer comes in time.
+            connection.execute(text("SELECT pg_sleep(0.5)"))
+            connection.execute(text("SELECT pg_sleep(5)"))
+
+    with pytest.raises(StoreUnavailable):
+        too_slow()
+    assert asked(database) is None
+
+
 def test_a_server_that_hangs_within_a_transaction_ends_it(postgres: Postgres, database: Database) -> None:
     def ask_twice() -> None:
         with database.read() as connection:
