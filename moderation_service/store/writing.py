@@ -89,7 +89,7 @@ class DatabaseSink:
         with self._database.write() as connection:
             if again:
                 records = _missing(connection, records)
-            known, versions = self._numbers(connection, records, policies)
+            known, versions, lasting = self._numbers(connection, records, policies)
             rows: list[Row] = []
             for first in range(0, len(records), _SLICE):
                 if first:
@@ -102,23 +102,26 @@ class DatabaseSink:
             _insert(connection, shadow_decisions, _SHADOW_COLUMNS, shadows, unless="decision_id, policy")
             _add(connection, records, known)
         # Only now are the numbers of new names sure to stay.
-        self._names, self._versions = known, versions
+        self._names, self._versions = lasting, versions
 
     def _numbers(
         self, connection: Connection, records: Sequence[Record], policies: Policies
-    ) -> tuple[Numbers, Versions]:
-        known, versions = self._names, self._versions
+    ) -> tuple[Numbers, Versions, Numbers]:
+        """The numbers of these records' names and policies, and the names that are worth to be remembered."""
+        known, versions, lasting = self._names, self._versions, self._names
         wanted = {kind: set(map(attrgetter(kind), records)) - known[kind].keys() for kind in _NAMED}
         new = [(kind, name) for kind, of_kind in wanted.items() for name in of_kind]
         if new:
-            learnt = _learnt(connection, new)
+            learnt, full = _learnt(connection, new)
             known = {kind: {**numbers, **learnt.get(kind, {})} for kind, numbers in known.items()}
+            # What callers can make up must not fill the memory either.
+            lasting = {kind: numbers if kind not in full else lasting[kind] for kind, numbers in known.items()}
         new_versions = {(one.policy, one.policy_version) for one in records}
         new_versions |= {(name, version) for one in records for name, version, _ in one.shadow}
         new_versions -= versions.keys()
         if new_versions:
             versions = {**versions, **_learnt_versions(connection, new_versions, policies)}
-        return known, versions
+        return known, versions, lasting
 
 
 def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
@@ -129,7 +132,8 @@ def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
     return [one for one in records if one.decision_id not in there]
 
 
-def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> Numbers:
+def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> tuple[Numbers, set[str]]:
+    """The numbers of new names, which get one; and the kinds of which there are as many names as there may be."""
     counts = connection.execute(select(names.c.kind, func.count()).group_by(names.c.kind))
     full = {kind for kind, count in counts if count >= _MOST_NAMES}
     stored = {(kind, name): _OTHER if kind in full else stored_name(name) for kind, name in new}
@@ -141,7 +145,7 @@ def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> Numbers:
         statement = select(names.c.name, names.c.id).where(names.c.kind == kind, names.c.name.in_(wanted.values()))
         numbers = {row.name: row.id for row in connection.execute(statement)}
         found[kind] = {given: numbers[name] for given, name in wanted.items()}
-    return found
+    return found, full
 
 
 def _learnt_versions(

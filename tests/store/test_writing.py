@@ -23,7 +23,7 @@ from moderation_service.store.schema import (
     shadow_decisions,
     texts,
 )
-from moderation_service.store.writing import HOUR_MS
+from moderation_service.store.writing import HOUR_MS, DatabaseSink
 
 
 def rows(database: Database, statement: Any) -> list[Any]:
@@ -87,6 +87,15 @@ def test_names_that_callers_make_up_do_not_fill_the_table(database: Database, mo
         written(database, a_record(tool=f"tool-{number}"))
     tools = rows(database, select(names.c.name).where(names.c.kind == "tool").order_by(names.c.id))
     assert [one["name"] for one in tools] == ["tool-0", "tool-1", "tool-2", "(other)"]
+
+
+def test_names_that_callers_make_up_do_not_fill_the_memory(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writing, "_MOST_NAMES", 3)
+    sink = DatabaseSink(database, records_days=1)
+    for number in range(10):
+        sink.write([a_record(tool=f"tool-{number}")], lambda *_: None, again=False)
+    assert set(sink._names["tool"]) == {None, "tool-0", "tool-1", "tool-2"}
+    assert count(database, decisions) == 10
 
 
 def test_a_kept_text_has_its_context_and_its_end(database: Database) -> None:
