@@ -182,9 +182,14 @@ def end_sessions_of(connection: Connection, account: Account) -> None:
 def make_link(
     connection: Connection, role: Role, *, now_ms: int, lifetime_ms: int, account: Account | None = None
 ) -> str:
-    """The secret of a link by which one can sign in once: as this person, or as somebody without an account."""
+    """The secret of a link by which one can sign in once: as this person, or as somebody without an account.
+
+    An earlier link of this person is good no more: it may have gone to somebody else.
+    """
     secret = secrets.token_urlsafe(_SECRET_BYTES)
     person_id = None if account is None else account.id
+    if person_id is not None:
+        connection.execute(delete(sign_in_links).where(sign_in_links.c.person_id == person_id))
     expires_at = now_ms + lifetime_ms
     values = {"digest": _digest(secret), "role": role.value, "expires_at": expires_at, "person_id": person_id}
     connection.execute(insert(sign_in_links).values(values))

@@ -108,6 +108,13 @@ def test_a_role_is_changed_and_everything_begun_before_ends(admin: Visitor) -> N
     assert (json.loads(row.before)["role"], json.loads(row.after)["role"]) == ("reviewer", "admin")
 
 
+def test_a_new_link_replaces_the_one_before(admin: Visitor) -> None:
+    earlier = added(admin)
+    later = link_in(admin.post(f"/people/{number_of(admin, 'anna')}/link").text)
+    assert enter(admin, earlier).entered == 403, "it may have gone to somebody else"
+    assert enter(admin, later).get("/").status_code == 200
+
+
 def test_who_is_disabled_is_out_at_once_and_gets_no_link(admin: Visitor) -> None:
     anna = with_password(admin)
     number = number_of(admin, "anna")
