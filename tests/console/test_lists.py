@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from moderation_service.core.list_entry import Entry
 from moderation_service.core.person import Role
+from moderation_service.store import apps
 from moderation_service.store.lists import entries_of
 from moderation_service.store.schema import trail
 from moderation_service.web import create_app
@@ -48,6 +49,25 @@ def test_a_list_is_made_filled_tried_and_removed(tmp_path: Path) -> None:
         "list_entry.remove",
         "list.remove",
     ]
+    service.store.close()
+
+
+def test_a_list_that_an_app_names_stays_until_it_is_taken_out_there(tmp_path: Path) -> None:
+    service = console_service(tmp_path)
+    assert service.store is not None
+    admin = Visitor(create_app(service=service).test_client(), service.store.database).sign_in()
+    admin.post("/lists/make", name="own")
+    admin.post("/apps/new", name="shop")
+    with admin.database.write() as connection:
+        apps.change(connection, "shop", {"lists": ["own"]}, policies=("balanced",), lists=("own",), actor="anna")
+    assert service.following is not None
+    service.following.refresh()
+    refused = admin.post("/lists/own/drop")
+    assert (refused.status_code, "take it out there first" in refused.text) == (400, True)
+    with admin.database.write() as connection:
+        apps.change(connection, "shop", {"lists": None}, policies=("balanced",), lists=("own",), actor="anna")
+    service.following.refresh()
+    assert admin.post("/lists/own/drop").status_code == 303
     service.store.close()
 
 

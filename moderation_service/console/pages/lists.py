@@ -132,11 +132,14 @@ def remove(visit: Visit) -> Response:
 
 @page.post("/<name>/drop", role=Role.ADMIN)
 def drop(visit: Visit) -> Response:
-    """The list and all its entries are gone."""
+    """The list and all its entries are gone; not of one that is named elsewhere, where the name would be a mistake."""
     from ...store.lists import remove_list
 
+    name = _own_name(visit)
+    if any(name in one.lists for one in (*visit.parts.policies, *_apps(visit).values())):
+        raise InvalidRequest("A policy or an app names this list; take it out there first.", param="name")
     with visit.parts.database.write() as connection:
-        remove_list(connection, _own_name(visit), actor=visit.person.name)
+        remove_list(connection, name, actor=visit.person.name)
     _refresh(visit)
     return visit.redirect("lists", said=visit.text("The list was removed."))
 
