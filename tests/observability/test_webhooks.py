@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import queue
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -9,7 +8,7 @@ import pytest
 from apps import Like, client_of, keys, make_service
 from fakes import FakeEngine
 from processes import running
-from webhook_receiver import Receiver, receiver
+from webhook_receiver import Outcomes, Receiver, receiver
 
 from moderation_service.config.settings import Secret
 from moderation_service.errors import ConfigurationError, EngineUnavailable
@@ -17,19 +16,6 @@ from moderation_service.observability.webhooks import Webhooks, signature, signi
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 KEY = "correct-horse-battery"
-
-
-class Outcomes:
-    """What became of messages, in order."""
-
-    def __init__(self) -> None:
-        self.seen: queue.Queue[tuple[str, str]] = queue.Queue()
-
-    def webhook_sent(self, event: str, outcome: str) -> None:
-        self.seen.put((event, outcome))
-
-    def next(self) -> tuple[str, str]:
-        return self.seen.get(timeout=10)
 
 
 @pytest.fixture

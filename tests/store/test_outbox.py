@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import queue
 import signal
 from collections.abc import Iterator
 from contextlib import closing
@@ -12,7 +11,7 @@ from typing import Any
 import pytest
 from processes import running, until
 from sqlalchemy import select, update
-from webhook_receiver import Receiver, receiver
+from webhook_receiver import Outcomes, Receiver, receiver
 
 from moderation_service.config.webhook_settings import WEBHOOK_KEPT_S
 from moderation_service.errors import StoreUnavailable
@@ -22,19 +21,6 @@ from moderation_service.store.housekeeping import Housekeeping
 from moderation_service.store.outbox import StoredOutbox
 from moderation_service.store.schema import webhook_messages
 from moderation_service.store.trail import now_ms
-
-
-class Outcomes:
-    """What became of messages, in order."""
-
-    def __init__(self) -> None:
-        self.seen: queue.Queue[tuple[str, str]] = queue.Queue()
-
-    def webhook_sent(self, event: str, outcome: str) -> None:
-        self.seen.put((event, outcome))
-
-    def next(self) -> tuple[str, str]:
-        return self.seen.get(timeout=10)
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-__all__ = ["Got", "Receiver", "receiver"]
+__all__ = ["Got", "Outcomes", "Receiver", "receiver"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +66,19 @@ class Receiver:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+class Outcomes:
+    """What became of messages, in order."""
+
+    def __init__(self) -> None:
+        self.seen: queue.Queue[tuple[str, str]] = queue.Queue()
+
+    def webhook_sent(self, event: str, outcome: str) -> None:
+        self.seen.put((event, outcome))
+
+    def next(self) -> tuple[str, str]:
+        return self.seen.get(timeout=10)
 
 
 @contextmanager
