@@ -14,7 +14,7 @@ import click
 
 from ..config.settings import Settings
 from .options import CONTEXT, load
-from .stored import ACTOR, app_names_in_file, config_option, list_names, open_database, policy_names
+from .stored import ACTOR, app_names_in_file, list_names, open_database, policy_names, store_config_option
 
 if TYPE_CHECKING:
     from ..store.apps import StoredApp
@@ -58,7 +58,7 @@ def _limits(command: Callable[..., None]) -> Callable[..., None]:
 
 @apps_group.command("create", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 @_fields
 @_limits
 def create_command(name: str, config_file: Path | None, **given: str | None) -> None:
@@ -81,7 +81,7 @@ def create_command(name: str, config_file: Path | None, **given: str | None) -> 
 
 
 @apps_group.command("list", context_settings=CONTEXT)
-@config_option
+@store_config_option
 def list_command(config_file: Path | None) -> None:
     """Show all apps, with how many keys let somebody in."""
     from ..store import apps
@@ -97,7 +97,7 @@ def list_command(config_file: Path | None) -> None:
 
 @apps_group.command("show", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 def show_command(name: str, config_file: Path | None) -> None:
     """Show an app as JSON, without its keys."""
     from ..store import apps
@@ -108,7 +108,7 @@ def show_command(name: str, config_file: Path | None) -> None:
 
 @apps_group.command("rotate", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 @click.option("--keep-days", type=click.FloatRange(0, 365), default=7, show_default=True, help="For the key in use.")
 def rotate_command(name: str, config_file: Path | None, keep_days: float) -> None:
     """Make a new key and show it, once. The one in use goes on for a while."""
@@ -123,7 +123,7 @@ def rotate_command(name: str, config_file: Path | None, keep_days: float) -> Non
 @apps_group.command("revoke", context_settings=CONTEXT)
 @_NAME
 @click.argument("key_name")
-@config_option
+@store_config_option
 def revoke_command(name: str, key_name: str, config_file: Path | None) -> None:
     """End one key of an app at once; `show` has the names of the keys."""
     from ..store import apps
@@ -134,7 +134,7 @@ def revoke_command(name: str, key_name: str, config_file: Path | None) -> None:
 
 @apps_group.command("disable", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 def disable_command(name: str, config_file: Path | None) -> None:
     """Refuse all keys of an app, until `enable`."""
     _switch(config_file, name, is_on=False)
@@ -142,7 +142,7 @@ def disable_command(name: str, config_file: Path | None) -> None:
 
 @apps_group.command("enable", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 def enable_command(name: str, config_file: Path | None) -> None:
     """Let the keys of an app in again."""
     _switch(config_file, name, is_on=True)
@@ -150,7 +150,7 @@ def enable_command(name: str, config_file: Path | None) -> None:
 
 @apps_group.command("change", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 @_fields
 def change_command(name: str, config_file: Path | None, **given: str | None) -> None:
     """Change what an app may do; an empty text takes a field out."""
@@ -159,7 +159,7 @@ def change_command(name: str, config_file: Path | None, **given: str | None) -> 
 
 @apps_group.command("limits", context_settings=CONTEXT)
 @_NAME
-@config_option
+@store_config_option
 @_limits
 def limits_command(name: str, config_file: Path | None, **given: str | None) -> None:
     """Change how many requests an app may make; what isn't named stays."""
@@ -167,7 +167,7 @@ def limits_command(name: str, config_file: Path | None, **given: str | None) -> 
 
 
 @apps_group.command("offenders", context_settings=CONTEXT)
-@config_option
+@store_config_option
 def offenders_command(config_file: Path | None) -> None:
     """Show the end users for whom an `escalation` began, the newest first."""
     from ..store import escalations
@@ -182,7 +182,7 @@ def offenders_command(config_file: Path | None) -> None:
 
 @apps_group.command("pardon", context_settings=CONTEXT)
 @click.argument("number", type=int)
-@config_option
+@store_config_option
 def pardon_command(number: int, config_file: Path | None) -> None:
     """End an escalation before its time; `offenders` has the numbers."""
     from ..store import escalations

@@ -11,7 +11,7 @@ import click
 
 from ..config.settings import ENV_PREFIX, Loaded, Secret, Setting, declarations, load_settings
 
-__all__ = ["CONTEXT", "JUDGING", "load", "setting_options"]
+__all__ = ["CONTEXT", "JUDGING", "config_option", "load", "setting_options"]
 
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 """On every command and not only on the group: a command that was once run without it forgets `-h`."""
@@ -29,15 +29,16 @@ def setting_options(*names: str) -> Callable[[_F], _F]:
         wanted = [one for one in declarations() if one.kind is not Secret and (not names or one.name in names)]
         for setting in reversed(wanted):
             function = _option(setting)(function)
-        return click.option(
-            "--config",
-            "config_file",
-            type=click.Path(path_type=Path),
-            envvar=ENV_PREFIX + "CONFIG",
-            help="YAML file with settings.",
-        )(function)
+        return config_option("YAML file with settings.")(function)
 
     return decorate
+
+
+def config_option(help_text: str) -> Callable[[_F], _F]:
+    """Which settings."""
+    return click.option(
+        "--config", "config_file", type=click.Path(path_type=Path), envvar=ENV_PREFIX + "CONFIG", help=help_text
+    )
 
 
 def _option(setting: Setting) -> Callable[[_F], _F]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from .options import CONTEXT, load
-from .stored import ACTOR, MOMENT, config_option, hashes_of, open_database, write_rows, writing
+from .stored import ACTOR, MOMENT, hashes_of, open_database, store_config_option, write_rows, writing
 
 if TYPE_CHECKING:
     from ..store.database import Database
@@ -38,7 +38,7 @@ def records_group() -> None:
 
 
 @records_group.command("export", context_settings=CONTEXT)
-@config_option
+@store_config_option
 @_SINCE
 @_UNTIL
 @click.option("--app", help="Of this app only.")
@@ -70,7 +70,7 @@ def export(
 
 
 @records_group.command("usage", context_settings=CONTEXT)
-@config_option
+@store_config_option
 @click.option("--since", type=MOMENT, default="30d", show_default=True, help="From here on: 30d, 24h, 2026-03-01.")
 @_UNTIL
 @click.option("--app", help="Of this app only.")
@@ -106,7 +106,7 @@ def usage_command(
 
 
 @records_group.command("purge", context_settings=CONTEXT)
-@config_option
+@store_config_option
 @click.option("--before", type=MOMENT, required=True, help="Older than this: 90d, 2026-03-01.")
 @click.option("--texts", "texts_only", is_flag=True, help="Their texts only; the records stay.")
 @_YES
@@ -128,7 +128,7 @@ def purge_command(config_file: Path | None, before: int, texts_only: bool, yes: 
 
 
 @records_group.command("erase", context_settings=CONTEXT)
-@config_option
+@store_config_option
 @click.option("--user", required=True, help="The end user's id, as the app sends it; `-` reads it from standard input.")
 @click.option("--app", help="Of this app only.  [default: of all]")
 @_YES

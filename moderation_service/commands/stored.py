@@ -20,10 +20,11 @@ import click
 
 from ..config.apps_file import load_apps
 from ..config.policy_file import load_policies
-from ..config.settings import ENV_PREFIX, Settings
+from ..config.settings import Settings
 from ..core.spreadsheet import as_text
 from ..errors import ConfigurationError
 from ..store.choice import store_address
+from .options import config_option
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -40,11 +41,11 @@ __all__ = [
     "MOMENT",
     "app_names",
     "app_names_in_file",
-    "config_option",
     "hashes_of",
     "list_names",
     "open_database",
     "policy_names",
+    "store_config_option",
     "write_rows",
     "writing",
 ]
@@ -74,17 +75,8 @@ class _Moment(_Type):
         return int((day if day.tzinfo else day.replace(tzinfo=UTC)).timestamp() * 1000)
 
 
-def config_option(function: _F) -> _F:
-    """Which settings; of commands to whom nothing but the database matters."""
-    return click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path),
-        envvar=ENV_PREFIX + "CONFIG",
-        help="YAML file with settings; `store` says where the database is.",
-    )(function)
-
-
+store_config_option = config_option("YAML file with settings; `store` says where the database is.")
+"""Which settings, of commands to whom nothing but the database matters."""
 MOMENT = _Moment()
 """The type of an option such as `--since`."""
 
