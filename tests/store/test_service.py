@@ -173,12 +173,34 @@ def test_a_service_starts_while_its_database_is_away(postgres: Postgres) -> None
     try:
         url = server.new_database()
         server.stop()
-        with running("--workers", "1", MODERATION_STORE=url, MODERATION_STORE_KEY="0123456789abcdef") as one:
-            made = one.moderate("bread")
+        settings = {
+            "MODERATION_STORE": url,
+            "MODERATION_STORE_KEY": "0123456789abcdef",
+            "MODERATION_API_KEYS": "shop:secret-key-1",
+        }
+        with running("--workers", "1", **settings) as one:
+            made = one.request("POST", "/moderate", {"prompt": "bread"}, Authorization="Bearer secret-key-1")
+            assert made.status == 200, made.body
             server.start()
             database = Database(url)
             with contextlib.closing(database):
-                until(lambda: made["id"] in recorded(database))
+                until(lambda: made.json["id"] in recorded(database))
+            assert one.stop() == 0
+    finally:
+        server.close()
+
+
+@pytest.mark.store
+def test_a_service_without_keys_waits_for_the_database_that_may_have_some(postgres: Postgres) -> None:
+    server = Postgres()
+    try:
+        url = server.new_database()
+        server.stop()
+        with running("--workers", "1", MODERATION_STORE=url) as one:
+            told = one.request("POST", "/moderate", {"prompt": "bread"})
+            assert (told.status, told.json["error"]["type"]) == (503, "store_unavailable")
+            server.start()
+            until(lambda: one.request("POST", "/moderate", {"prompt": "bread"}).status == 200)
             assert one.stop() == 0
     finally:
         server.close()
