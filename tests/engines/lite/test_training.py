@@ -43,7 +43,13 @@ def lines(path):
 @pytest.mark.training
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("own4", "prompts"), ("own4_resp", "responses"), ("own5", "requests"), ("own5_resp", "answers")],
+    [
+        ("own4", "prompts"),
+        ("own4_resp", "responses"),
+        ("own5", "requests"),
+        ("own5_resp", "answers"),
+        ("own6", "first_person"),
+    ],
 )
 def test_generated_rows_are_what_the_generators_print(training, name, module):
     import importlib
