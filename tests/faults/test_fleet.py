@@ -24,10 +24,9 @@ from serve_names import NAME
 pytestmark = pytest.mark.faults
 
 SERVE = (sys.executable, str(Path(__file__).parents[1] / "support" / "serve_names.py"), "serve")
-VERDICT_S = 0.04
-CALLERS = 12
-HEALTHY_S = 6.0
-TROUBLE_S = 14.0
+VERDICT_S = 0.05
+CALLERS = 16
+HEALTHY_S = 4.0
 NEW_POD_S = 10.0
 """How soon a new address is asked: looked up every four to six seconds, and asked some questions first."""
 
@@ -38,7 +37,7 @@ def in_time(request):
 
 
 def slowly(request):
-    sleep(VERDICT_S * 15)
+    sleep(VERDICT_S * 10)
     return guard(request)
 
 
@@ -163,8 +162,8 @@ def replaced(pods: Pods) -> None:
     pods.add()
 
 
-@pytest.mark.parametrize("trouble", [dead, hanging, slow, replaced])
-def test_one_of_three_servers_in_trouble_under_load(service: Running, pods: Pods, trouble) -> None:
+@pytest.mark.parametrize(("trouble", "for_s"), [(dead, 6), (hanging, 12), (slow, 10), (replaced, 6)])
+def test_one_of_three_servers_in_trouble_under_load(service: Running, pods: Pods, trouble, for_s: float) -> None:
     load(service, for_s=1.0)
     healthy = load(service, for_s=HEALTHY_S)
     came_after: list[float] = []
@@ -173,11 +172,13 @@ def test_one_of_three_servers_in_trouble_under_load(service: Running, pods: Pods
         trouble(pods)
         if trouble is replaced:
             began = monotonic()
-            assert wait_until(lambda: pods.all[3].questions, within_s=TROUBLE_S)
+            assert wait_until(lambda: pods.all[3].questions, within_s=30)
             came_after.append(monotonic() - began)
 
-    found = load(service, for_s=TROUBLE_S, then=watch)
-    print(f"\n| healthy | {healthy} |\n| {trouble.__name__} | {found} |" + "".join(f" {one:.1f} s" for one in came_after))
+    found = load(service, for_s=for_s, then=watch)
+    print(
+        f"\n| healthy | {healthy} |\n| {trouble.__name__} | {found} |" + "".join(f" {one:.1f} s" for one in came_after)
+    )
     for each in (healthy, found):
         assert (each.errors, each.wrong) == ([], [])
     assert healthy.degraded == 0

@@ -1,4 +1,4 @@
-"""The images as a container engine builds and runs them: every step of both Dockerfiles, read-only, without privileges."""
+"""Images as a container engine builds and runs them: every step of both Dockerfiles, read-only, without privileges."""
 
 from __future__ import annotations
 
