@@ -30,6 +30,8 @@ from moderation_service.launch.progress import Console
 from .cpu_parts import TINY_GUARD, cpu_parts  # noqa: F401  # a fixture
 from .test_up import BOMB, PATIENCE_S, environment, moderate, start, until  # noqa: F401  # fixtures
 
+pytestmark = pytest.mark.slow
+
 CONVERT = Path(CPU_ENGINES["llamacpp"].lock).parents[1] / "inside" / "convert.py"
 
 
