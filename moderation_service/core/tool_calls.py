@@ -14,6 +14,8 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+from .normal_form import well_formed
+
 __all__ = ["ToolCall", "calls_in", "texts_in", "tool_text"]
 
 _CALL_FIELDS = ("function_call", "functionCall", "toolUse")
@@ -85,7 +87,7 @@ def texts_in(value: object) -> Iterator[str]:
 
 def _read(call: object) -> ToolCall:
     if not isinstance(call, Mapping):
-        return ToolCall("", "", _well_formed("\n".join(texts_in(call))))
+        return ToolCall("", "", well_formed("\n".join(texts_in(call))))
     name, told = "", []
     for key, value in _fields(call):
         if key == "name" and isinstance(value, str):
@@ -95,7 +97,7 @@ def _read(call: object) -> ToolCall:
         elif not _says_nothing(key, value) and (call.get("type"), key) != _PICTURE:
             told += texts_in(value)
     given = next((call[key] for key in _IDS if isinstance(call.get(key), str)), "")
-    return ToolCall(given, name, _well_formed("\n".join(text for text in told if text)))
+    return ToolCall(given, name, well_formed("\n".join(text for text in told if text)))
 
 
 def _fields(call: Mapping[str, object]) -> Iterator[tuple[str, object]]:
@@ -111,8 +113,3 @@ def _says_nothing(key: str, value: object) -> bool:
     if key != "name" and key not in _SILENT:
         return False
     return isinstance(value, str) and _SILENT_WORD.fullmatch(value) is not None
-
-
-def _well_formed(text: str) -> str:
-    """The text, with a mark in place of half a character, which JSON can spell."""
-    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
