@@ -227,3 +227,14 @@ def test_what_was_found_can_be_tried_on_a_list_and_then_added(anna: Visitor) -> 
     assert f'value="{item}"' in tried
     assert "No entry fits." in tried
     assert admin.post("/lists/excused/add", **fields).status_code == 303
+
+
+def test_an_answer_does_not_wait_for_a_look_through_the_records_but_the_last_one_does(anna: Visitor) -> None:
+    first, second = moderate(anna, "a bomb", "a bomb again")
+    assert anna.get("/review").status_code == 200
+    (third,) = moderate(anna, "one more bomb")
+    seen = [taken(anna.post("/review/next"))]
+    for _ in range(2):
+        seen.append(taken(anna.post(f"/review/item/{seen[-1]}/answer", choice="right")))
+    assert sorted(seen[:2]) == sorted([first, second])
+    assert seen[2] == third
