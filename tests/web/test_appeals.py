@@ -50,6 +50,12 @@ def test_a_block_can_be_appealed(recorded: Recorded) -> None:
     assert filed(recorded) == [(blocked["id"], "It was about baths.")]
 
 
+def test_an_appeal_right_after_the_block_is_not_lost(recorded: Recorded) -> None:
+    blocked = recorded.client.post("/moderate", json={"prompt": "a bomb"}).json
+    assert ask(recorded, {"id": blocked["id"]}).status_code == 202
+    assert filed(recorded) == [(blocked["id"], "")]
+
+
 def test_the_reply_does_not_tell_which_decisions_there_are(recorded: Recorded) -> None:
     blocked, flagged = recorded.moderate("a bomb", "an election")
     replies = [
