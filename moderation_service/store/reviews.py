@@ -27,6 +27,7 @@ __all__ = [
     "answered_at",
     "enqueue",
     "found_new",
+    "is_queued",
     "last_answered",
     "progress",
     "put",
@@ -110,6 +111,12 @@ def enqueue(connection: Connection, decision_id: str, why: Why, *, at: int) -> N
     insert_new(connection, review_items, [row], unless=["decision_id"])
     again = review_items.update().where(review_items.c.decision_id == decision_id)
     connection.execute(again.values(why=why.value, priority=why.rank, state="open", closed_at=None))
+
+
+def is_queued(connection: Connection, decision_id: str) -> bool:
+    """Whether a decision is in the queue, or was answered there."""
+    wanted = select(review_items.c.decision_id).where(review_items.c.decision_id == decision_id)
+    return connection.execute(wanted).first() is not None
 
 
 def take(connection: Connection, *, reviewer: str, now_ms: int, beside: str | None = None) -> str | None:

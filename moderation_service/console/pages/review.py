@@ -14,7 +14,7 @@ from ...core.conversation import Conversation, Limits
 from ...core.engine import Deadline, Engine
 from ...core.list_entry import MAX_TEXT_CHARS, Side
 from ...core.person import Role
-from ...core.review import Answer
+from ...core.review import Answer, Why
 from ...core.verdict import Action, Category, Severity, Target, Verdict
 from ...errors import InvalidRequest, ModerationError
 from ...store import reviews
@@ -114,6 +114,20 @@ def _lists_for(visit: Visit, connection: Connection, item: _Item) -> list[str]:
     if visit.parts.lists is None or not _suggested(item):
         return []
     return [one.name for one in read_lists(connection)]
+
+
+@page.post("/item/<decision_id>/pick")
+def pick(visit: Visit) -> Response:
+    """Put a decision into the queue that is not in it, and look at it."""
+    decision_id = visit.arguments["decision_id"]
+    with visit.parts.database.write() as connection:
+        found = [one for one in find(connection, decision_id) if one.decision_id == decision_id]
+        if not found or found[0].action is None:
+            raise visit.missing()
+        if not reviews.is_queued(connection, decision_id):
+            reviews.enqueue(connection, decision_id, Why.PICKED, at=found[0].at)
+            visit.trail(connection, action="review.pick", subject=decision_id)
+    return visit.redirect("review", f"/item/{decision_id}")
 
 
 @page.post("/item/<decision_id>/answer")
