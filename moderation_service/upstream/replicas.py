@@ -168,6 +168,12 @@ class ReplicaSet(Generic[AnyServer]):
             chosen.outstanding += 1
             return chosen
 
+    def has_room(self) -> bool:
+        """Whether a server in use has fewer than half of the calls under way that it may have from here."""
+        with self._lock:
+            able, most = self._able(()), None if self._most is None else self._most()
+            return bool(able) and (most is None or any(2 * (one.outstanding + 1) <= most for one in able))
+
     def _least_busy(self, able: Sequence[Replica[AnyServer]]) -> Replica[AnyServer]:
         others_s, turn = slow_answers_of_best(one.pace for one in able), self._turn
         return min(

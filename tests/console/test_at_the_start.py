@@ -10,6 +10,7 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import requests
 from processes import SERVE_FAKE, environment, free_port, run_command, running
 
@@ -20,6 +21,8 @@ def entered_by(link: str) -> requests.Response:
         page = browser.get(link, timeout=30)
         form = dict(re.findall(r'name="(csrf|token)" value="([^"]*)"', page.text))
         return browser.post(link.partition("?")[0], data=form, timeout=30)
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_link_on_the_terminal_signs_in(tmp_path: Path) -> None:

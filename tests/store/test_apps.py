@@ -296,6 +296,7 @@ def command(variables: dict[str, str], *arguments: str) -> str:
     return done.stdout.decode().strip()
 
 
+@pytest.mark.store
 def test_running_workers_follow_the_commands_within_seconds(service: Running, variables: dict[str, str]) -> None:
     assert status(service, None) == 200
     key = command(variables, "create", "shop", "--policies", "strict", "--per-day", "1000")
