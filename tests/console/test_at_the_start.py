@@ -14,6 +14,8 @@ import pytest
 import requests
 from processes import SERVE_FAKE, environment, free_port, run_command, running
 
+pytestmark = pytest.mark.slow
+
 
 def entered_by(link: str) -> requests.Response:
     """The page that comes once the button behind this link was pressed."""
@@ -21,8 +23,6 @@ def entered_by(link: str) -> requests.Response:
         page = browser.get(link, timeout=30)
         form = dict(re.findall(r'name="(csrf|token)" value="([^"]*)"', page.text))
         return browser.post(link.partition("?")[0], data=form, timeout=30)
-
-pytestmark = pytest.mark.slow
 
 
 def test_a_link_on_the_terminal_signs_in(tmp_path: Path) -> None:
