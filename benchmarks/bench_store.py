@@ -27,7 +27,7 @@ from moderation_service.core.verdict_cache import VerdictCache
 from moderation_service.ids import random_hex
 from moderation_service.observability.request_context import RequestContext, request_context
 from moderation_service.store.database import Database
-from moderation_service.store.overview import overview, usage
+from moderation_service.store.overview import checks, overview, usage
 from moderation_service.store.record import Record
 from moderation_service.store.recorder import Recorder
 from moderation_service.store.records import Cursor, Filter, count, find, page
@@ -215,7 +215,7 @@ def questions(database: Database) -> dict[str, Callable[..., object]]:
     return {
         "overview, 24 hours": lambda c: overview(c, since=now - DAY_MS, until=now),
         "overview, 7 days": lambda c: overview(c, **week),
-        "overview, 30 days": lambda c: overview(c, **month),
+        "overview, 30 days": lambda c: (overview(c, **month), checks(c, **week)),
         "overview of one app, 30 days": lambda c: overview(c, **month, app="app-3"),
         "usage, 30 days": lambda c: usage(c, **month),
         "the latest 50": lambda c: page(c, Filter(**month)),

@@ -19,6 +19,8 @@ __all__ = ["adapt_command"]
 _FEWEST = 20
 _HELD_OUT = 4
 """One in so many of the labelled texts is kept for the figures."""
+_FEWEST_HELD_OUT = 3
+"""Of the harmful ones, and of the harmless ones: without any there would be no figure."""
 _EXIT_WORSE = 4
 
 
@@ -98,28 +100,38 @@ def _examples(files: Sequence[Path]) -> list[Example]:
 
 
 def _split(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
-    """What is fitted, and what is held out: by the text, so that a text never changes sides. Raises DataError."""
+    """What is fitted, and what is held out, of both kinds. Raises DataError.
+
+    By the text, so that a text does not change sides; while there are so few that chance would hold out hardly any of a
+    kind, more of that are.
+    """
     from ..core.verdict import Severity
     from ..errors import DataError
 
-    harmful = sum(one.severity is not Severity.SAFE for one in examples)
-    if min(harmful, len(examples) - harmful) < _FEWEST // 2:
+    harmful = [one for one in examples if one.severity is not Severity.SAFE]
+    harmless = [one for one in examples if one.severity is Severity.SAFE]
+    if min(len(harmful), len(harmless)) < _FEWEST // 2:
         raise DataError(
             f"adapt needs {_FEWEST // 2} harmful and {_FEWEST // 2} harmless texts at least; "
-            f"there are {harmful} and {len(examples) - harmful}."
+            f"there are {len(harmful)} and {len(harmless)}."
         )
-    fitted = [one for one in examples if _digit(one) % _HELD_OUT]
-    return fitted, [one for one in examples if not _digit(one) % _HELD_OUT]
+    chosen: set[bytes] = set()
+    for kind in (harmful, harmless):
+        digests = sorted(map(_digest, kind), key=lambda one: (one[0] % _HELD_OUT, one))
+        by_chance = sum(not one[0] % _HELD_OUT for one in digests)
+        chosen.update(digests[: max(by_chance, _FEWEST_HELD_OUT)])
+    fitted = [one for one in examples if _digest(one) not in chosen]
+    return fitted, [one for one in examples if _digest(one) in chosen]
 
 
 def _halves(examples: Sequence[Example]) -> tuple[list[Example], list[Example]]:
     """What the scores of are to stay, and what is checked with."""
-    return [one for one in examples if _digit(one) % 2], [one for one in examples if not _digit(one) % 2]
+    return [one for one in examples if _digest(one)[0] % 2], [one for one in examples if not _digest(one)[0] % 2]
 
 
-def _digit(example: Example) -> int:
+def _digest(example: Example) -> bytes:
     text = f"{example.prompt}\n{example.response}".encode("utf-8", "surrogatepass")
-    return hashlib.sha256(text).digest()[0]
+    return hashlib.sha256(text).digest()
 
 
 def _lines(name: str, before: Figures, after: Figures) -> Iterator[str]:

@@ -131,3 +131,11 @@ def test_a_file_that_does_not_fit_stops_the_start(done: tuple[Result, Path], tmp
 def test_the_texts_it_is_checked_with_are_the_projects_own_probes() -> None:
     shipped = [json.loads(line) for line in assets.CHECK.read_text(encoding="utf-8").splitlines()]
     assert shipped == rows(), "run `python -m training.probes.shipped`"
+
+
+def test_of_few_labels_too_some_of_both_kinds_are_held_out(tmp_path: Path) -> None:
+    # By chance alone fewer of these would be.
+    told = adapt(write(tmp_path / "few.jsonl", labels(game()[20:32], harmful()[:12])), tmp_path / "out.npz").stdout
+    found = re.search(r"held out: (\d+) harmful and (\d+) harmless texts", told)
+    assert found is not None, told
+    assert min(int(found[1]), int(found[2])) >= 3

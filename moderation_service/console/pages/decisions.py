@@ -57,7 +57,9 @@ def show(visit: Visit) -> Response:
     after = visit.query.get("after")
     with visit.parts.database.read() as connection:
         found = records.page(connection, wanted, after=Cursor.parse(after) if after else None, size=_PER_PAGE)
-        count = records.count(connection, wanted, most=_MOST_COUNTED)
+        # One page that is all there is needs no second look through the records.
+        is_all = not after and found.after is None
+        count = len(found.rows) if is_all else records.count(connection, wanted, most=_MOST_COUNTED)
         choices = _choices(visit, connection)
     values: dict[str, Any] = {**choices, "asked": asked, "rows": found.rows, "count": count, "most": _MOST_COUNTED}
     return visit.render(
