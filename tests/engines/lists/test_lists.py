@@ -314,5 +314,6 @@ def test_look_alikes_are_undone_in_all_of_a_long_text(disguised: str, place: int
     before = ("Bread, ещё раз. " * 10_000)[: place - 1]
     text = f"{before} {disguised} and so on. " + "Мука и вода. " * 3_000
     listing = made.find(["own"], Target.PROMPT, text)
-    assert listing is not None and listing.block is not None
+    assert listing is not None
+    assert listing.block is not None
     assert text[listing.block.span.start : listing.block.span.end] == disguised
