@@ -115,7 +115,7 @@ class DatabaseSink:
             learnt, full = _learnt(connection, new)
             known = {kind: {**numbers, **learnt.get(kind, {})} for kind, numbers in known.items()}
             # What callers can make up must not fill the memory either.
-            lasting = {**known, **{kind: {**lasting[kind], **there} for kind, there in full.items()}}
+            lasting = {kind: {**lasting[kind], **full[kind]} if kind in full else known[kind] for kind in known}
         new_versions = {(one.policy, one.policy_version) for one in records}
         new_versions |= {(name, version) for one in records for name, version, _ in one.shadow}
         new_versions -= versions.keys()
@@ -132,7 +132,7 @@ def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
     return [one for one in records if one.decision_id not in there]
 
 
-def _learnt(connection: Connection, new: Sequence[tuple[str, str]]) -> tuple[Numbers, Mapping[str, Mapping[str, int]]]:
+def _learnt(connection: Connection, new: Sequence[tuple[str, str]]) -> tuple[Numbers, Numbers]:
     """The numbers of new names, which get one; and of kinds that have as many as there may be, those that had one.
 
     The latter without names that are stored in another form: callers can make up any number of those.

@@ -696,7 +696,7 @@ def test_a_service_that_hangs_makes_an_answer_wait_once_only(
     url: str, engine: FakeEngine, runner: Callable[..., Any]
 ) -> None:
     engine.gate = threading.Event()
-    valves = {"timeout_s": 0.05, "check_prompts": False}
+    valves = {"timeout_s": 0.3, "check_prompts": False}
     try:
         assert streamed(runner, answer(RECIPE * 9), **valves).text() == UNCHECKED
         assert streamed(runner, answer(RECIPE * 9), when_unavailable="allow", **valves).text() == RECIPE * 9

@@ -11,13 +11,14 @@ from werkzeug.wrappers import Response
 from ...core.person import Role
 from ...core.verdict import Category, Severity, Target
 from ...errors import InvalidRequest
-from ...store import records
+from ...store import records, reviews
 from ...store.records import Cursor, Filter, Found
 from ...store.trail import now_ms
 from ..marked import marked
 from ..page import Page, Visit
 from ..period import Period, read_period
 from ..sheet import write_sheet
+from ..shown import NAMELESS
 
 __all__ = ["filter_of", "page"]
 
@@ -102,12 +103,14 @@ def detail(visit: Visit) -> Response:
         if not found:
             raise visit.missing()
         kept = records.text_of(connection, found[0].decision_id)
+        is_queued = reviews.is_queued(connection, found[0].decision_id)
     may_read = visit.person.may(Role.REVIEWER)
     return visit.render(
         "decision.html",
         one=found[0],
         is_kept=kept is not None,
         may_read=may_read,
+        is_queued=is_queued,
         text=marked(kept.text, found[0].span) if kept is not None and may_read else None,
         context=kept.context if kept is not None and may_read else (),
         until=kept.until if kept is not None else None,
@@ -128,7 +131,7 @@ def filter_of(visit: Visit) -> Filter:
         degraded={"yes": True, "no": False}.get(query.get("degraded", "")),
         user=_hash(query.get("user"), "user"),
         text=_hash(query.get("text"), "text"),
-        app=query.get("app") or None,
+        app=_app(query.get("app")),
         key=query.get("key") or None,
         door=query.get("door") or None,
         engine=query.get("engine") or None,
@@ -154,7 +157,7 @@ def _choices(visit: Visit, connection: Connection) -> dict[str, object]:
         "targets": [one.value for one in Target],
         "categories": list(Category),
         "policies": sorted({policy.name for policy in visit.parts.policies}),
-        "apps": records.choices(connection, "app"),
+        "apps": [*records.choices(connection, "app"), NAMELESS],
         "doors": records.choices(connection, "door"),
         "engines": records.choices(connection, "engine"),
     }
@@ -166,6 +169,10 @@ def _is(one: Found, visit: Visit) -> bool:
 
 def _member(kind: type[_Member], value: str | None) -> _Member | None:
     return next((one for one in kind if one.value == value), None)
+
+
+def _app(asked: str | None) -> str | None:
+    return "" if asked == NAMELESS else asked or None
 
 
 def _hash(text: str | None, param: str) -> bytes | None:

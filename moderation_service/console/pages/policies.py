@@ -13,6 +13,7 @@ from ...config.policy_file import load_policies
 from ...core.policy import Policies, Policy
 from ...core.policy_comparison import Comparison, compare
 from ...core.policy_diff import differences, flat_rules
+from ...core.verdict import Category
 from ...errors import ConfigurationError, InvalidRequest, TooLarge
 from ...store.history import Period
 from ...store.trail import now_ms
@@ -114,6 +115,7 @@ def _compared(visit: Visit, a: Policy, b: Policy, *, days: int, draft: str) -> R
         found=found,
         aside=aside,
         differences=differences(a, b),
+        categories={one.value: one.display_name for one in Category},
     )
 
 
