@@ -150,7 +150,7 @@ def _learnt(connection: Connection, new: Sequence[tuple[str, str]]) -> tuple[Num
         statement = select(names.c.name, names.c.id).where(names.c.kind == kind, names.c.name.in_(wanted.values()))
         numbers = {row.name: row.id for row in connection.execute(statement)}
         found[kind] = {given: numbers[name] for given, name in wanted.items()}
-    exact = {
+    exact: dict[str, Mapping[str | None, int | None]] = {
         kind: {name: at for name, at in there.items() if name == stored_name(name)} for kind, there in full.items()
     }
     return found, exact
