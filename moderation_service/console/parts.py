@@ -32,7 +32,10 @@ class Parts:
     hashes: KeyedHashes
     """Those of the records, by which a text is found again."""
     moderator: Moderator
-    policies: Policies
+    policies_now: Callable[[], Policies]
+    """The policies as they are in use now."""
+    policies_having: Callable[[Mapping[str, str]], Policies]
+    """What they are with these texts in the database. Raises ConfigurationError."""
     check_host: Callable[[WSGIEnvironment], None]
     """Raises HostNotAllowed where a browser asked under a name that isn't the console's."""
     request_id: Callable[[WSGIEnvironment], str]
@@ -53,3 +56,8 @@ class Parts:
     """Where events are sent to, if anywhere."""
     answers: PreparedAnswers | None = None
     """The prepared answers; None for none."""
+
+    @property
+    def policies(self) -> Policies:
+        """The policies as they are in use now; the next question may find others."""
+        return self.policies_now()
