@@ -34,8 +34,8 @@ class Parts:
     moderator: Moderator
     policies_now: Callable[[], Policies]
     """The policies as they are in use now."""
-    policies_having: Callable[[Mapping[str, str]], Policies]
-    """What they are with these texts in the database. Raises ConfigurationError."""
+    policies_of_file: Policies
+    """Those that are built in or in the policies file: what the database has comes on top."""
     check_host: Callable[[WSGIEnvironment], None]
     """Raises HostNotAllowed where a browser asked under a name that isn't the console's."""
     request_id: Callable[[WSGIEnvironment], str]

@@ -6,14 +6,16 @@ file would refuse, or that leaves another policy or an app without what it names
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Row, func, select
 
 from ..config.policy_text import MAX_POLICIES, stored_policies
+from ..core.app import App
 from ..core.policy import Policies, Policy
 from ..core.policy_diff import differences, flat_rules
+from ..core.prepared_answer import PreparedAnswer
 from ..errors import ConfigurationError, InvalidRequest, NotFound
 from .apps import load_apps
 from .database import bump
@@ -21,7 +23,18 @@ from .lists import read_lists
 from .schema import policies
 from .trail import now_ms, record
 
-__all__ = ["SUBJECT", "HasChanged", "StoredPolicy", "drop", "find", "history", "load_policies", "put", "texts_of"]
+__all__ = [
+    "SUBJECT",
+    "HasChanged",
+    "StoredPolicy",
+    "drop",
+    "find",
+    "history",
+    "load_policies",
+    "named_by",
+    "put",
+    "texts_of",
+]
 
 SUBJECT = "policies"
 """What is counted in `revisions` at each change."""
@@ -65,7 +78,7 @@ def find(connection: Connection, name: str) -> StoredPolicy:
 
 def history(connection: Connection, name: str) -> list[StoredPolicy]:
     """All versions of the policies that had this name, the newest first."""
-    wanted = select(policies).where(policies.c.name == name).order_by(policies.c.number.desc())
+    wanted = select(policies).where(policies.c.name == name.replace("\0", "")).order_by(policies.c.number.desc())
     return [_stored(row) for row in connection.execute(wanted)]
 
 
@@ -141,6 +154,14 @@ def drop(
         _add(connection, known[name], name, None, before.get(name), None, actor)
 
 
+def named_by(default: str, apps: Iterable[App], answers: Iterable[PreparedAnswer]) -> dict[str, str]:
+    """By the name of a policy what of the settings and their files names it."""
+    found = {name: "a prepared answer is for it" for one in answers for name in one.policies}
+    for app in apps:
+        found |= _named_by_app(app)
+    return {**found, default: "it is `default_policy`"}
+
+
 def _latest(connection: Connection) -> dict[str, StoredPolicy]:
     newest = select(policies.c.name, func.max(policies.c.number).label("number")).group_by(policies.c.name).subquery()
     wanted = select(policies).join(newest, (policies.c.name == newest.c.name) & (policies.c.number == newest.c.number))
@@ -177,10 +198,13 @@ def _needed(connection: Connection) -> dict[str, str]:
         if one.policy is not None:
             found[one.policy] = f"the list {one.name!r} counts for it"
     for stored in load_apps(connection):
-        for name in {stored.app.policy, *(stored.app.policies or ())}:
-            if name is not None:
-                found[name] = f"the app {stored.app.name!r} names it"
+        found |= _named_by_app(stored.app)
     return found
+
+
+def _named_by_app(app: App) -> dict[str, str]:
+    names = {*(app.policies or ()), *([app.policy] if app.policy else ())}
+    return dict.fromkeys(names, f"the app {app.name!r} names it")
 
 
 def _said(texts: Mapping[str, str], of_file: Policies) -> Mapping[str, Policy]:

@@ -43,7 +43,7 @@ def register_console(app: Flask, service: Service, readiness: Readiness, before_
         hashes=service.hashes,
         moderator=service.moderator,
         policies_now=lambda: service.all_policies,
-        policies_having=service.live_policies.having,
+        policies_of_file=service.live_policies.of_file,
         check_host=AllowedHosts.of_console(service.settings).check,
         request_id=lambda environ: RequestState.of(environ).request_id,
         check_engine=readiness.ask,

@@ -27,22 +27,17 @@ class LivePolicies:
 
     def __init__(self, of_file: Policies) -> None:
         """As long as nothing was read of the database, a policy that is not in the file may be there."""
-        self._of_file = of_file
+        self.of_file = of_file
         self.texts: Mapping[str, str] | None = None
         """What the database has; None where that is not known."""
         self.now = of_file.and_stored(None)
 
-    def having(self, texts: Mapping[str, str]) -> Policies:
-        """The policies with these of the database, by name. Raises ConfigurationError."""
-        policies = self._of_file.and_stored(stored_policies(texts, self._of_file))
-        check_default(policies)
-        return policies
-
     def use(self, texts: Mapping[str, str]) -> None:
         """These are in the database now. With a mistake all stays as it was, and ConfigurationError is raised."""
-        self.now = self.having(texts)
-        self.texts = texts
-        for name in sorted(set(texts).intersection(one.name for one in self._of_file)):
+        policies = self.of_file.and_stored(stored_policies(texts, self.of_file))
+        check_default(policies)
+        self.now, self.texts = policies, texts
+        for name in sorted(set(texts).intersection(one.name for one in self.of_file)):
             log_event(_log, logging.WARNING, "policy_in_file_too", policy=name)
 
 

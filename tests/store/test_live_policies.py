@@ -41,7 +41,7 @@ def serve(tmp_path: Path) -> Iterator[Make]:
 
 def put(service: Service, **texts: str) -> None:
     assert service.database is not None
-    of_file = service.live_policies.having({})
+    of_file = service.live_policies.of_file
     with service.database.write() as connection:
         policies.put(connection, texts, of_file=of_file, lists=None, actor="anna")
 
@@ -85,7 +85,7 @@ def test_what_is_written_holds_with_the_next_look_at_the_database(serve: Make) -
     assert "kids" in [one["name"] for one in client_of(service).get("/policies").get_json()["policies"]]
     assert service.database is not None
     with service.database.write() as connection:
-        policies.drop(connection, ["kids"], of_file=service.live_policies.having({}), named={}, actor="anna")
+        policies.drop(connection, ["kids"], of_file=service.live_policies.of_file, named={}, actor="anna")
     follow(service)
     assert asked(service, "kids") == (400, "invalid_request")
 
@@ -196,7 +196,7 @@ def test_a_mistake_by_another_version_or_file_leaves_all_policies_as_they_were(s
         policies.put(
             connection,
             {"kids": KIDS.replace("flag", "block")},
-            of_file=service.live_policies.having({}),
+            of_file=service.live_policies.of_file,
             lists=None,
             actor="a",
         )
