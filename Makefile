@@ -10,7 +10,7 @@ DOCKER ?= docker
 SOURCE ?= unknown
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-ray-serve test-clients lint bench bench-gpu image dify-package clean train-lite
+.PHONY: help serve test test-slow test-faults test-fuzz test-all test-vllm test-dify test-litellm test-open-webui test-helm test-deploy test-image test-training test-data test-store test-rewards test-ray test-ray-serve test-clients lint bench bench-gpu image dify-package clean train-lite
 
 help: ## list the commands
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,9 @@ TWO := -n 2 --dist loadfile --max-worker-restart 1
 # In three: a good part of the time is spent waiting for servers to start and end.
 test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them, ARGS=-n0 in one process)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 $(ARGS)
+
+test-slow: $(VENV)/.installed-dev ## commands and services as their users start them, and clients that take seconds (2 minutes)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 -m "slow and not store and not vllm" $(ARGS)
 
 test-vllm: $(VENV)/.installed-dev ## tests against real vLLM (CPU) and llama.cpp servers, which it installs (2.5 GB)
 	@PYTHON=$(BIN)/python tests/vllm/run.sh $(ARGS)
@@ -62,7 +65,7 @@ test-fuzz: $(VENV)/.installed-dev ## fifty thousand bodies over all doors, and t
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,fuzz,otel]'
 	@$(BIN)/python -m pytest $(TWO) -m fuzz $(ARGS)
 
-test-all: test test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-training test-data test-store test-rewards test-ray test-ray-serve test-clients ## every suite there is (hours, 10 GB)
+test-all: test test-slow test-faults test-fuzz test-dify test-vllm test-litellm test-open-webui test-helm test-deploy test-image test-training test-data test-store test-rewards test-ray test-ray-serve test-clients ## every suite there is (hours, 10 GB)
 	@PYTHON=$(BIN)/python tests/openai/run.sh
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,browser]'
 	@$(BIN)/python -m pytest -m browser
@@ -80,6 +83,9 @@ train-lite: $(VENV)/bin/python ## rebuild the embedded engine's weights from pre
 
 test-deploy: $(VENV)/bin/python ## tests of image, compose files, units, alerts, dashboard and traces (promtool, 300 MB)
 	@PYTHON=$(BIN)/python tests/deploy/run.sh $(ARGS)
+
+test-image: $(VENV)/.installed-dev ## build both images with buildah and run containers of them (root on Debian, 2 GB; otherwise skipped)
+	@PYTHON=$(BIN)/python tests/image/run.sh $(ARGS)
 
 lint: $(VENV)/.installed-dev ## style, format and types
 	$(BIN)/ruff check .

@@ -23,7 +23,7 @@ PURE = (
     "core.text_views.encodings", "core.text_views.leet", "core.text_views.letters", "core.text_views.likeness",
     "core.text_views.characters", "core.text_views.pinyin", "core.text_views.turned", "core.text_views.words",
     "core.cascade", "streaming.growing_answer", "upstream.pace", "core.what_if", "core.policy_comparison",
-    "core.policy_words", "core.review",
+    "core.policy_words", "core.review", "core.tool_calls",
 )  # fmt: skip
 IO = {
     "asyncio", "fcntl", "flask", "ftplib", "gunicorn", "http", "httpx", "io", "logging", "multiprocessing", "numpy",

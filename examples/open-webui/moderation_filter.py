@@ -9,6 +9,7 @@ required_open_webui_version: 0.12.0
 Paste it in Admin Panel > Functions, switch it on, make it global, and set guard_url and api_key in its valves.
 docs/open-webui.md of the moderation service says what it can and cannot stop.
 """
+# It is one file because Open WebUI takes a function as one pasted text, and can't import anything beside it.
 # One instance serves all users at once, so nothing about a request may be kept in it: see `Exchange`. What the hooks
 # `stream` and `outlet` raise is swallowed by Open WebUI and the text passes, so they catch everything and replace it.
 
@@ -77,6 +78,23 @@ RESPONSES = "responses"
 NO_VERDICT = {
     "overloaded", "internal_error", "engine_error", "engine_answer_invalid", "engine_unavailable", "deadline_exceeded",
 }  # fmt: skip
+QUIET_FIELDS = frozenset(
+    {"model", "messages", "stream", "stream_options", "metadata", "files", "features", "tool_ids", "tool_servers"}
+    | {"tools", "functions", "tool_choice", "response_format", "stop", "user", "options", "session_id", "chat_id", "id"}
+    | {"parent_id", "parent_message", "background_tasks", "model_item", "filter_ids", "folder_id", "skill_ids"}
+    | {"terminal_id", "logit_bias", "variables", "params"}
+)
+"""Fields of a request that no model reads, that Open WebUI takes out, or that the application writes."""
+QUIET_IN_MESSAGE = frozenset(
+    {"role", "content", "id", "parentId", "childrenIds", "timestamp", "models", "model", "files"}
+)
+OF_THE_MODEL = frozenset(
+    {"tool_calls", "function_call", "output", "annotations", "sources", "usage", *REASONING_FIELDS}
+)
+OTHER_PROMPTS = ("prompt", "input", "documents", "chat_template", "prompt_embeds", "prompt_token_ids")
+"""By these some servers take another prompt than the messages; only clients that write requests themselves do."""
+WORDS = re.compile(r"[!-~]{0,32}( [!-~]{0,32})?")
+"""One or two words, as a name, a date or an option has, say nothing by themselves."""
 LANGUAGE = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8}){0,3}")
 
 
@@ -141,6 +159,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.turns: list[dict[str, str]] = []
+        self.system = ""
         self.judged: set[str] = set()
         self.channels: dict[Any, Channel] = {}
         self.cleared: set[str] = set()
@@ -202,7 +221,8 @@ class Filter:
                 raise Exception(UNSTREAMED)
             body["stream"] = True
         if self.valves.check_prompts:
-            await call.check_prompt(body["messages"], is_first=True)
+            await call.check_prompt(body["messages"], beside=beside_messages(body, call.metadata))
+            call.exchange.system = system_of(turns_of(body["messages"]))
         return body
 
     async def request(
@@ -211,7 +231,7 @@ class Filter:
         """Sees what the model will really get, and runs again for each round of tools."""
         call = Call(self, __metadata__, __request__, __event_emitter__)
         if self.valves.check_prompts and self.valves.check_added_text:
-            await call.check_prompt(body["messages"], is_first=False)
+            await call.check_prompt(body["messages"], beside=None)
         else:
             call.remember(body["messages"])
         return body
@@ -341,18 +361,22 @@ class Call:
             text = text[: PROMPT_CHARS // 2] + "\n" + text[-PROMPT_CHARS // 2 :]
         self.exchange.turns = [{"role": "user", "content": text}]
 
-    async def check_prompt(self, messages: Any, *, is_first: bool) -> None:
+    async def check_prompt(self, messages: Any, *, beside: str | None) -> None:
         """Raise with the message for the user when what they wrote is blocked.
 
-        System prompts only the first time: later they have what Open WebUI puts into them.
+        `beside` is what the request says outside of its messages; None for what the model will really get. Then of
+        system prompts only that is judged which Open WebUI has put into them since, such as documents and memories.
         """
         self.remember(messages)
+        turns = turns_of(messages)
+        system = system_of(turns) if beside is not None else added_to(self.exchange.system, system_of(turns))
+        alone = [[{"role": "user", "content": text}] for text in (system, beside or "") if text.strip()]
         inputs = []
-        for turns in prompts_of(turns_of(messages), with_system=is_first):
-            text = turns[-1]["role"] + turns[-1]["content"]
+        for judged in (*alone, *prompts_of(turns)):
+            text = judged[-1]["role"] + judged[-1]["content"]
             if text not in self.exchange.judged:
                 self.exchange.judged.add(text)
-                inputs.append({"messages": turns})
+                inputs.append({"messages": judged})
         blocked = await self.decide(inputs) if inputs else None
         if blocked is not None:
             raise Exception(blocked)
@@ -554,17 +578,45 @@ def conversation(before: list[dict[str, str]], role: str, text: str) -> list[dic
     return [*spoken, {"role": role, "content": text}]
 
 
-def prompts_of(turns: list[dict[str, str]], *, with_system: bool) -> list[list[dict[str, str]]]:
+def system_of(turns: list[dict[str, str]]) -> str:
+    return "\n".join(turn["content"] for turn in turns if turn["role"] == "system")
+
+
+def added_to(before: str, now: str) -> str:
+    """What a text has more than it had."""
+    return now.replace(before, "\n", 1) if before.strip() else now
+
+
+def beside_messages(body: dict, metadata: Mapping[str, Any]) -> str:
+    """What a request says elsewhere than in its messages' contents, and a model may read: all of it as one text."""
+    for name in OTHER_PROMPTS:
+        if body.get(name) is not None:
+            raise Exception(f"{name} can't be judged and is not let through.")
+    found = [text for key, value in body.items() if key not in QUIET_FIELDS for text in strings_in(value)]
+    for message in body["messages"]:
+        quiet = QUIET_IN_MESSAGE | (OF_THE_MODEL if message.get("role") == "assistant" else frozenset())
+        found += [text for key, value in message.items() if key not in quiet for text in strings_in(value)]
+    # They are put into system prompts, and an API client writes them itself.
+    found += strings_in(list((metadata.get("variables") or {}).values()))
+    return "\n".join(text for text in found if not WORDS.fullmatch(text.strip()))
+
+
+def strings_in(value: Any) -> list[str]:
+    """Every string in a value, and the names of its fields."""
+    if isinstance(value, str):
+        return [value]
+    if isinstance(value, dict):
+        return [text for key, item in value.items() for text in (str(key), *strings_in(item))]
+    return [text for item in value for text in strings_in(item)] if isinstance(value, list) else []
+
+
+def prompts_of(turns: list[dict[str, str]]) -> list[list[dict[str, str]]]:
     """What to judge before the model is asked: conversations whose last turn is judged.
 
-    All that was written since the last answer is one text, so that nothing hides in a message before the last. System
-    prompts are judged by themselves, and an answer at the very end, which the model is to go on with, as an answer:
-    over the API both are written by the user.
+    All that was written since the last answer is one text, so that nothing hides in a message before the last. An
+    answer at the very end, which the model is to go on with, is judged as an answer: over the API the user writes it.
     """
     found = []
-    system = "\n".join(turn["content"] for turn in turns if turn["role"] == "system")
-    if with_system and system.strip():
-        found.append([{"role": "user", "content": system}])
     # An answer without text, such as one that only calls tools, does not part what stands around it.
     spoken = [
         turn for turn in turns if turn["role"] == "user" or (turn["role"] == "assistant" and turn["content"].strip())

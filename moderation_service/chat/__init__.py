@@ -9,7 +9,7 @@ from __future__ import annotations
 from .completions import Completions
 from .messages import Messages
 from .options import ChatOptions
-from .refusal import ChatModelRefused
+from .refusal import ChatModelRefused, tellable
 from .responses import Responses
 from .session import GuardedSession
 from .text_completions import TextCompletions
@@ -26,4 +26,5 @@ __all__ = [
     "Responses",
     "TextCompletions",
     "Turns",
+    "tellable",
 ]

@@ -16,10 +16,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from ..core.policy import Policy
+from ..core.tool_calls import tool_text
 from ..core.verdict import Decision
 from ..errors import ChatModelError
 from ..streaming.growing_answer import GrowingAnswer, Pacing, Piece
-from ..wires.openai_choices import FIELDS, LOGPROBS, Part, Tokens, tool_text
+from ..wires.openai_choices import FIELDS, LOGPROBS, Part, Tokens
 
 __all__ = ["ALTERNATIVES", "MAX_CHANNELS", "Channels", "Event", "Row", "Told"]
 

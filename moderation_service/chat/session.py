@@ -26,7 +26,7 @@ from ..wires.openai_errors import render_error
 from .background import Background
 from .contract import Contract, Moderation
 from .options import ChatOptions
-from .refusal import ChatModelRefused, how_ended
+from .refusal import ChatModelRefused, how_ended, tellable
 from .reply import ModelReply
 from .turns import Turns
 from .upstream import ChatUpstream
@@ -120,7 +120,7 @@ class GuardedSession:
         except BaseException as error:
             self.ended = how_ended(error)
             self.close()
-            raise
+            raise (tellable(error, self._judge.allows) if isinstance(error, ChatModelRefused) else error) from None
         if begun.document is not None:
             self.close()
         return begun
@@ -133,7 +133,7 @@ class GuardedSession:
             return
         except ChatModelRefused as refused:
             self.ended = how_ended(refused)
-            yield self._contract.broken(refused.document)
+            yield self._contract.broken(tellable(refused, self._judge.allows).document)
         except ModerationError as error:
             self.ended = how_ended(error)
             yield self._contract.broken(render_error(error))

@@ -109,14 +109,14 @@ def _lines(name: str, found: Suggestion | None) -> Iterator[str]:
     if best is None:
         yield f"{name}: no threshold is as precise as that"
     else:
-        yield f"thresholds: {{{name}: {best.threshold:.4g}}}"
+        yield f"thresholds: {{{name}: {found.setting}}}"
     weak = ", too few to rely on" if found.is_weak else ""
     yield f"  from {found.positives} texts to be found and {found.negatives} others{weak}"
     yield f"  {'threshold':>10} {'precision':>10} {'recall':>8} {'FPR':>8}"
     for point in found.curve:
         mark = "  <" if best is not None and point.threshold == best.threshold else ""
         right = "-" if point.precision is None else f"{point.precision:.3f}"
-        yield f"  {point.threshold:>10.4g} {right:>10} {point.recall:>8.3f} {point.false_positive_rate:>8.3f}{mark}"
+        yield f"  {point.threshold:>10.7g} {right:>10} {point.recall:>8.3f} {point.false_positive_rate:>8.3f}{mark}"
 
 
 def _labelled(settings: Settings, since: int) -> list[Labelled]:

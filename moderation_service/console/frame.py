@@ -18,7 +18,7 @@ from ..errors import ModerationError
 from .notice import forget_notice, read_notice
 from .page import ROOT, Page, Visit, address
 from .security import HEADERS
-from .shown import FILTERS
+from .shown import FILTERS, NAMELESS
 from .texts import LANGUAGES, translator
 
 __all__ = ["Frame"]
@@ -99,7 +99,8 @@ def _templates() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.globals.update(address=address, roles=Role, static=static_address, version=__version__, languages=LANGUAGES)
+    made.globals.update(address=address, roles=Role, static=static_address)
+    made.globals.update(version=__version__, languages=LANGUAGES, nameless=NAMELESS)
     made.filters.update(FILTERS)
     return made
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
-__all__ = ["FILTERS", "shown_count", "shown_ms", "shown_share", "shown_time"]
+__all__ = ["FILTERS", "NAMELESS", "shown_count", "shown_ms", "shown_share", "shown_time"]
+
+NAMELESS = "(none)"
+"""In an address, for decisions that are of no app: an empty word there filters nothing."""
 
 
 def shown_time(epoch_ms: int) -> str:

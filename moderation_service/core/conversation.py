@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import InvalidRequest, TooLarge
+from .tool_calls import calls_in
 from .verdict import Target
 
 __all__ = [
@@ -234,7 +235,6 @@ def _parse_message(raw: object, *, param: str, is_last: bool) -> Message | None:
         return None
     if beside:
         text = "\n".join([*beside, text] if text else beside)
-    # A call's arguments are not text for people.
     if role is Role.ASSISTANT and says_nothing(text) and any(raw.get(key) for key in _TOOL_CALLS):
         return None
     return Message(role, text)
@@ -243,7 +243,9 @@ def _parse_message(raw: object, *, param: str, is_last: bool) -> Message | None:
 def _said_beside(raw: Mapping[str, object], role: Role, *, is_last: bool) -> list[str]:
     """What a message says elsewhere than in its content, in the order in which people would see it."""
     audio = raw.get("audio")
-    said = [raw.get(key) for key in THOUGHTS] if is_last and role is Role.ASSISTANT else []
+    said: list[object] = []
+    if is_last and role is Role.ASSISTANT:
+        said = [raw.get(key) for key in THOUGHTS] + [call.text for call in calls_in({**raw, "content": None})]
     said += [audio.get("transcript") if isinstance(audio, Mapping) else None, raw.get("refusal")]
     return list(dict.fromkeys(text for text in said if isinstance(text, str) and text))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 
-__all__ = ["JOINING", "begins_cluster", "place_before", "place_before_nfc"]
+__all__ = ["JOINING", "begins_cluster", "place_before", "place_before_nfc", "well_formed"]
 
 # Second halves of compositions that Unicode does not call marks: Hangul vowels and finals, and Kirat Rai's vowel sign.
 JOINING = ((0x1160, 0x11FF), (0xD7B0, 0xD7FF), (0x16D63, 0x16D6A))
@@ -58,3 +58,8 @@ def place_before(text: str, at: int, change: Callable[[str], str]) -> int:
 def _is_apart(char: str) -> bool:
     """Whether it begins a cluster in the compatibility forms too, where half-width letters and marks join."""
     return begins_cluster(char) and not "\uff9e" <= char <= "\uffdc"
+
+
+def well_formed(text: str) -> str:
+    """The text, with a mark in place of half a character, which JSON can spell."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

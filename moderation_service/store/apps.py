@@ -66,7 +66,7 @@ def find(connection: Connection, name: str) -> StoredApp:
     """The app of this name. Raises NotFound."""
     found = next((one for one in load_apps(connection) if one.app.name == name), None)
     if found is None:
-        raise NotFound(f"There is no app {name!r} in the database.")
+        raise NotFound("There is no such app in the database.")
     return found
 
 
@@ -89,7 +89,7 @@ def create(
         raise InvalidRequest("The name of an app has up to 64 of a-z, 0-9, '-' and '_'.", param="name")
     known = {one.app.name for one in load_apps(connection)}
     if name in known or name in taken:
-        raise InvalidRequest(f"There is an app {name!r} already.", param="name")
+        raise InvalidRequest("There is an app of this name already.", param="name")
     if len(known) >= MAX_APPS:
         raise InvalidRequest(f"There may be {MAX_APPS} apps.", param="name")
     read_app(name, content, policies=policies, lists=lists)
@@ -141,7 +141,7 @@ def revoke(connection: Connection, name: str, label: str, *, actor: str) -> None
     """End a key at once. Raises NotFound."""
     found = find(connection, name)
     if label not in {one.label for one in found.keys if one.revoked_at is None}:
-        raise NotFound(f"The app {name!r} has no key {label!r}.")
+        raise NotFound("The app has no such key.")
     _update_key(connection, found, label, revoked_at=now_ms())
     _changed(connection, actor, "app.revoke", name, before=label, after=None)
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from ..core.conversation import says_nothing
 from ..core.list_entry import MAX_TEXT_CHARS
 from ..core.moderator import Check, Moderator
+from ..core.normal_form import well_formed
 from ..core.policy import Policy
 from ..core.question import Question
-from ..core.verdict import Detail
+from ..core.verdict import Decision, Detail
 from ..errors import ModerationError
 from .growing_answer import Piece, Ruling
 
@@ -58,6 +59,11 @@ class AnswerJudge:
                 ruling = Ruling.of(piece, outcome)
                 rulings.append(replace(ruling, cleared=self.clearable(piece, ruling.cleared)))
         return rulings
+
+    def allows(self, text: str) -> bool:
+        """Whether a text that is no answer may be shown, such as a server's message; not if there is no verdict."""
+        outcome = self.moderator.decide([Check(Question.of(()).answered(well_formed(text)), self.policy)])[0]
+        return isinstance(outcome, Decision) and outcome.allowed
 
     def clearable(self, piece: Piece, end: int) -> int:
         """So much of a piece, up to offset `end`, as can't become a hit of a list with what follows."""

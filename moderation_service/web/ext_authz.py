@@ -38,8 +38,13 @@ def blueprint(service: Service) -> Blueprint:
         if body is None:
             _refuse_without_body()
         else:
-            languages = languages_of(environ)
-            checks = ext_authz.parse(body, policy=policy, limits=service.limits.conversation, languages=languages)
+            checks = ext_authz.parse(
+                body,
+                policy=policy,
+                limits=service.limits.conversation,
+                languages=languages_of(environ),
+                judges_results=service.settings.chat_judge_tool_results,
+            )
             outcomes = service.decide(checks) if checks else []
             current_state().fields = log_fields(outcomes)
             ext_authz.decide(outcomes)

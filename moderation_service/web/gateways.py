@@ -111,6 +111,7 @@ class _Detector:
             policies=self._service.policies,
             limits=self._service.limits.conversation,
             languages=languages_of(environ),
+            judges_results=self._service.settings.chat_judge_tool_results,
         )
         return self._found(checks, state)
 
@@ -140,12 +141,15 @@ class _Webhook:
     def request(self, environ: WSGIEnvironment, state: RequestState) -> Reply:
         policy = policy_of(headers_of(environ), self._service.policies)
         body = read_json(environ, max_body_bytes=self._service.settings.max_body_bytes)
-        question = agentgateway.parse_request(body, limits=self._service.limits.conversation)
-        checks: list[Check] = []
+        question, conversations = agentgateway.parse_request(
+            body,
+            policy=policy,
+            limits=self._service.limits.conversation,
+            judges_results=self._service.settings.chat_judge_tool_results,
+        )
         if question is not None:
             self._service.calls.put_question(state.caller, _call_id(environ), question)
-            languages = languages_of(environ)
-            checks = [Check(one, policy, languages=languages) for one in question.to_judge()]
+        checks = [Check(one, policy, languages=languages_of(environ)) for one in conversations]
         return self._answer(body, checks, environ, state, BlockAs.REJECT)
 
     def response(self, environ: WSGIEnvironment, state: RequestState) -> Reply:

@@ -22,11 +22,14 @@ from ..chat import (
     Responses,
     TextCompletions,
     Turns,
+    tellable,
 )
 from ..chat.contract import Contract
 from ..chat.item_memory import ItemMemory
 from ..core.conversation import Limits
 from ..core.json_text import read_json, write_json
+from ..core.policy import Policy
+from ..core.question import Question
 from ..core.verdict import Decision
 from ..errors import ChatModelError, NotFound, Overloaded
 from ..ids import random_hex
@@ -167,7 +170,7 @@ class GuardedDoor:
         except ChatModelRefused as refused:
             if refused.http_status in (404, 405):
                 raise NotFound("The chat model's server does not count tokens.") from None
-            return _passed_on(refused, contract.error)
+            return _passed_on(self._judged(refused, asked.policy), contract.error)
         try:
             return json_reply({"input_tokens": int(read_json(found)["input_tokens"])})
         except (ValueError, TypeError, LookupError, RecursionError):
@@ -196,8 +199,13 @@ class GuardedDoor:
                     method, path, content, headers=self._headers(environ), content_type=content_type
                 )
             except ChatModelRefused as refused:
-                return _passed_on(refused, lambda document, status: document)
+                judged = self._judged(refused, self._service.policies.get(None))
+                return _passed_on(judged, lambda document, status: document)
         return Reply(status, body, content_type=kind)
+
+    def _judged(self, refused: ChatModelRefused, policy: Policy) -> ChatModelRefused:
+        """The refusal as the caller may read it."""
+        return tellable(refused, AnswerJudge(self._service.moderator, Question.of(()), policy).allows)
 
     @contextmanager
     def _place(self) -> Iterator[None]:

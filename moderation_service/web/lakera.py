@@ -24,8 +24,13 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
 
     def guard(environ: WSGIEnvironment, state: RequestState) -> Reply:
         body = read_json(environ, max_body_bytes=max_body_bytes)
-        limits = service.limits.conversation
-        asked = lakera.parse(body, policies=service.policies, limits=limits, languages=languages_of(environ))
+        asked = lakera.parse(
+            body,
+            policies=service.policies,
+            limits=service.limits.conversation,
+            languages=languages_of(environ),
+            judges_results=service.settings.chat_judge_tool_results,
+        )
         outcomes = service.decide(asked.checks) if asked.checks else []
         state.fields = log_fields(outcomes)
         return json_reply(lakera.render(asked, outcomes), headers=reply_headers(outcomes))

@@ -43,8 +43,9 @@ def direct_routes(service: Service) -> dict[str, DirectRoute]:
                 limits=service.limits.conversation,
                 max_texts=service.limits.batch_items,
                 read_languages=read_languages,
+                judges_results=service.settings.chat_judge_tool_results,
             )
-            return _judge_answers(service, asked, state) if asked.texts else _judge_request(service, asked, state)
+            return _judge_answers(service, asked, state) if asked.is_answer else _judge_request(service, asked, state)
         except ModerationError as error:
             # LiteLLM tells nobody more than the status: why a call was refused is found in our log, or nowhere.
             state.fields = {**state.fields, "error": error.type, "param": error.param}
@@ -58,7 +59,8 @@ def _judge_request(service: Service, asked: GuardrailRequest, state: RequestStat
     if asked.question is not None:
         # Remembered before the verdict: in LiteLLM's mode `during_call` the answer may be here first.
         service.calls.put_question(state.caller, asked.call_id, asked.question)
-        outcomes = service.decide(litellm.checks(asked, asked.question))
+    if checks := litellm.checks(asked):
+        outcomes = service.decide(checks)
     state.fields = log_fields(outcomes)
     return json_reply(litellm.render_request(outcomes), headers=reply_headers(outcomes))
 
@@ -71,10 +73,11 @@ def _judge_answers(service: Service, asked: GuardrailRequest, state: RequestStat
     remembered = calls.progress(caller, asked.call_id, question, policy.name)
     judge = AnswerJudge(service.moderator, question, policy, asked.languages, asked.metadata)
     answers = judge_resent(asked.texts, remembered, judge, key=calls.key)
-    outcomes = [answer.outcome for answer in answers if answer.outcome is not None]
+    told = service.decide(checks) if (checks := litellm.call_checks(asked, question)) else []
+    outcomes = [*(answer.outcome for answer in answers if answer.outcome is not None), *told]
     state.fields = {**log_fields(outcomes), "question_known": known is not None}
     message = _message(service, asked, answers, judge)
-    reply = json_reply(litellm.render_answers(asked, answers, message=message), headers=reply_headers(outcomes))
+    reply = json_reply(litellm.render_answers(asked, answers, told, message=message), headers=reply_headers(outcomes))
     if asked.soft_block or not _is_blocked(answers):
         calls.put_progress(caller, asked.call_id, question, policy.name, [answer.progress for answer in answers])
     return reply

@@ -61,6 +61,7 @@ def portkey_blueprint(service: Service) -> Blueprint:
             limits=service.limits.conversation,
             languages=languages_of(request.environ),
             refuses_streams=_refuses_streams(),
+            judges_results=service.settings.chat_judge_tool_results,
         )
         outcomes = service.decide(asked.checks) if asked.checks else []
         current_state().fields = log_fields(outcomes) if asked.unseen is None else {"withheld": True, "unchecked": 200}

@@ -18,15 +18,18 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 
-from ..core.conversation import Limits, check_text, says_nothing
+from ..core.conversation import Conversation, Limits, check_text, says_nothing
 from ..core.languages import written_in
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policy
 from ..core.question import Question
+from ..core.tool_calls import calls_in
 from ..core.verdict import Decision
 from ..errors import InvalidRequest, TooLarge
 from .gateway_chats import content_text, question_of, read_turns
 from .gateway_decisions import deciding
+from .gateway_requests import chat_conversations
+from .tools import told_to_tools
 
 __all__ = ["BlockAs", "parse_request", "parse_response", "render"]
 
@@ -42,10 +45,18 @@ class BlockAs(enum.Enum):
     """With the message in its place; for gateways that know no rejection of answers, and only without streams."""
 
 
-def parse_request(body: object, *, limits: Limits) -> Question | None:
-    """The question of a request, None if nobody says anything in it. Raises InvalidRequest or TooLarge."""
-    turns = read_turns(_inner(body, "messages"), limits=limits, param="body.messages")
-    return question_of(turns, param="body.messages") if turns else None
+def parse_request(
+    body: object, *, policy: Policy, limits: Limits, judges_results: bool = False
+) -> tuple[Question | None, Sequence[Conversation]]:
+    """The question of a request, None if nobody says anything in it, and what of the request is judged.
+
+    Raises InvalidRequest or TooLarge.
+    """
+    messages = _inner(body, "messages")
+    turns = read_turns(messages, limits=limits, param="body.messages")
+    question = question_of(turns, param="body.messages") if turns else None
+    found = chat_conversations(messages, question, policy=policy, limits=limits, judges_results=judges_results)
+    return question, found
 
 
 def parse_response(
@@ -65,6 +76,8 @@ def parse_response(
         if not says_nothing(text):
             check_text(text, param=param)
             checks.append(Check(question.answered(text), policy, languages=languages))
+        told = told_to_tools(question, calls_in(message), policy=policy)
+        checks += [Check(one, policy, languages=languages) for one in told]
     return checks
 
 

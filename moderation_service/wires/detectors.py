@@ -28,6 +28,7 @@ from ..core.verdict import Decision, Severity, Target
 from ..errors import InvalidRequest, ModerationError, NotFound, TooLarge
 from .gateway_chats import question_of, read_turns
 from .gateway_decisions import check_of, deciding, found
+from .gateway_requests import chat_conversations
 
 __all__ = ["DETECTOR", "ContentsRequest", "parse_chat", "parse_contents", "parse_generation", "render_contents"]
 __all__ += ["render_error", "render_one"]
@@ -76,12 +77,20 @@ def parse_contents(
 
 
 def parse_chat(
-    body: object, *, detector: str | None, policies: Policies, limits: Limits, languages: Sequence[str] = ()
+    body: object,
+    *,
+    detector: str | None,
+    policies: Policies,
+    limits: Limits,
+    languages: Sequence[str] = (),
+    judges_results: bool = False,
 ) -> Sequence[Check]:
     """Read a call about a chat. Raises as `parse_contents` does."""
     fields, policy = _opened(body, detector, policies)
-    turns = read_turns(fields.get("messages"), limits=limits, param="messages")
-    conversations = question_of(turns, param="messages").to_judge() if turns else ()
+    messages = fields.get("messages")
+    turns = read_turns(messages, limits=limits, param="messages")
+    question = question_of(turns, param="messages") if turns else None
+    conversations = chat_conversations(messages, question, policy=policy, limits=limits, judges_results=judges_results)
     return [Check(one, policy, languages=languages) for one in conversations]
 
 

@@ -18,7 +18,7 @@ from ..core.policy import Policy
 from ..core.verdict import Decision
 from ..errors import ModerationError, PromptBlocked
 from .gateway_decisions import deciding
-from .gateway_requests import ask_conversations, questions_in
+from .gateway_requests import questions_in, request_conversations
 from .openai_errors import render_error
 
 __all__ = ["BODILESS", "decide", "parse", "shown_error"]
@@ -36,9 +36,12 @@ _ANTHROPIC_TYPES = {
 }
 
 
-def parse(body: object, *, policy: Policy, limits: Limits, languages: Sequence[str] = ()) -> Sequence[Check]:
+def parse(
+    body: object, *, policy: Policy, limits: Limits, languages: Sequence[str] = (), judges_results: bool = False
+) -> Sequence[Check]:
     """The checks of a client's request. Raises InvalidRequest or TooLarge for one that can't be judged."""
-    conversations = ask_conversations(questions_in(body, limits=limits))
+    questions = questions_in(body, limits=limits)
+    conversations = request_conversations(body, questions, policy=policy, limits=limits, judges_results=judges_results)
     return [Check(one, policy, languages=languages) for one in conversations]
 
 

@@ -12,13 +12,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from ..core.conversation import Conversation, Limits, Message, Role, check_text, says_nothing
+from ..core.policy import Policy
 from ..core.question import Question
+from ..core.tool_calls import calls_in
 from ..errors import InvalidRequest, TooLarge
 from .gateway_chats import question_of, read_turns
 from .guarded_fields import REFUSED, other_text, refuse_doubles, refuse_unseen
 from .openai_shapes import is_word
+from .tools import told_to_tools, tool_results, tool_turns
 
-__all__ = ["APPLICATION", "ask_conversations", "beside", "questions_in"]
+__all__ = ["APPLICATION", "ask_conversations", "beside", "chat_conversations", "questions_in", "request_conversations"]
 
 _ASKED = ("messages", "input", "prompt")
 # By these a server takes its prompt from elsewhere; `prompt` and `input` are read here.
@@ -76,6 +79,38 @@ def _is_choice(value: object) -> bool:
 def ask_conversations(questions: Sequence[Question]) -> list[Conversation]:
     """What of these questions is judged."""
     return [one for question in questions for one in question.to_judge()]
+
+
+def request_conversations(
+    body: object, questions: Sequence[Question], *, policy: Policy, limits: Limits, judges_results: bool
+) -> list[Conversation]:
+    """What of a request is judged: its questions, and what tools gave back."""
+    found = ask_conversations(questions)
+    for field in ("messages", "input"):
+        items = body.get(field) if isinstance(body, Mapping) else None
+        if isinstance(items, list):
+            found += _results(items, policy=policy, limits=limits, judges_results=judges_results)
+    return found
+
+
+def chat_conversations(
+    messages: object, question: Question | None, *, policy: Policy, limits: Limits, judges_results: bool
+) -> list[Conversation]:
+    """What of a chat is judged: its question, the calls of an answer at its end, and what tools gave back."""
+    found = [] if question is None else list(question.to_judge())
+    if not isinstance(messages, list) or not messages:
+        return found
+    last = messages[-1]
+    if isinstance(last, Mapping) and last.get("role") == Role.ASSISTANT.value:
+        found += told_to_tools(question or Question.of(()), calls_in(last), policy=policy)
+    return found + _results(messages, policy=policy, limits=limits, judges_results=judges_results)
+
+
+def _results(items: Sequence[object], *, policy: Policy, limits: Limits, judges_results: bool) -> list[Conversation]:
+    if not judges_results and not policy.tools:
+        return []
+    turns = list(tool_turns(items))
+    return list(tool_results(turns, limits, policy=policy, judges_all=judges_results, history=items))
 
 
 def _turns(body: Mapping[str, object], field: str, *, limits: Limits) -> Sequence[Message]:

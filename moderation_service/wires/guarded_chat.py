@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.conversation import THOUGHTS, Conversation, Limits, Message, Role, parse_messages, says_nothing
+from ..core.conversation import THOUGHTS, Conversation, Limits, parse_messages
 from ..core.policy import Policies, Policy
 from ..core.policy_order import why_milder
 from ..core.question import Question
@@ -20,13 +20,11 @@ from ..errors import Forbidden, InvalidRequest
 from .guarded_fields import MEDIA, other_text, refuse_doubles, refuse_unseen
 from .openai_chat import plain_message, read_flag
 from .openai_models import POLICY_HEADER, Headers
+from .tools import TOOL_ROLES, tool_results
 
-__all__ = ["GuardedChat", "GuardedOptions", "chosen_policy", "parse", "tool_results", "wants_moderation"]
+__all__ = ["GuardedChat", "GuardedOptions", "chosen_policy", "parse", "wants_moderation"]
 
-_TOOL_ROLES = ("tool", "function")
 _MODES = ("score", "block")
-# Each is a verdict of its own.
-_MOST_RESULTS = 64
 # What is read here; servers written in Go, such as Ollama, take
 # `Messages`, and even `me\u017f\u017fages`, for `messages`.
 _READ = frozenset(
@@ -111,7 +109,7 @@ def parse(
         forward={key: value for key, value in body.items() if key != "moderation"},
         question=Question.of(message for _, message in parsed),
         tool_results=tool_results(
-            turns, limits, policy=policy, judges_all=options.judge_tool_results, names=_called(messages)
+            turns, limits, policy=policy, judges_all=options.judge_tool_results, history=messages
         ),
         other_text=other_text(body),
         policy=policy,
@@ -153,7 +151,7 @@ def _turn(message: object, options: GuardedOptions) -> object:
         return plain
     if plain.get("content") is None and plain.get("role") == "assistant":
         plain["content"] = ""  # it said nothing, or something that can't be read, such as sound
-    if plain.get("role") in _TOOL_ROLES and isinstance(message, Mapping):
+    if plain.get("role") in TOOL_ROLES and isinstance(message, Mapping):
         plain |= {key: message[key] for key in ("tool_call_id", "name") if key in message}
     parts = plain.get("content")
     if options.allow_media and isinstance(parts, list):
@@ -164,60 +162,6 @@ def _turn(message: object, options: GuardedOptions) -> object:
 def _is_media(part: object) -> bool:
     kind = part.get("type") if isinstance(part, Mapping) else None
     return isinstance(kind, str) and kind in MEDIA
-
-
-def tool_results(
-    turns: Sequence[object], limits: Limits, *, policy: Policy, judges_all: bool, names: Mapping[str, str]
-) -> Sequence[Conversation]:
-    """The results of tools since the user's last words, each as a prompt of its own; many of one rule together.
-
-    With `judges_all` all of them, otherwise those of tools for which the policy has rules. `names` are the tools' names
-    by the ids of their calls.
-    """
-    if not judges_all and not policy.tools:
-        return ()
-    results: list[tuple[str, object]] = []
-    for turn in turns:
-        role = turn.get("role") if isinstance(turn, Mapping) else None
-        if role == "user":
-            results.clear()
-        elif role in _TOOL_ROLES and isinstance(turn, Mapping):
-            tool = names.get(str(turn.get("tool_call_id")), "") or str(turn.get("name") or "")
-            if judges_all or policy.for_tool(tool) is not None:
-                results.append((tool, {"role": "user", "content": turn.get("content")}))
-    found: list[tuple[str, str | None]] = []
-    for index, message in parse_messages([result for _, result in results], limits=limits):
-        tool = results[index][0]
-        if policy.for_tool(tool) is not None:
-            found.append((f"{tool}\n{message.content}", tool))
-        elif not says_nothing(message.content):
-            found.append((message.content, None))
-    if len(found) > _MOST_RESULTS:
-        found = _by_rule(found, policy)
-    return [Conversation((Message(Role.USER, text),), tool) for text, tool in found]
-
-
-def _by_rule(results: Sequence[tuple[str, str | None]], policy: Policy) -> list[tuple[str, str | None]]:
-    """One text for each of the policy's rules: a request must not cost as many verdicts as it has lines."""
-    groups: dict[str | None, list[tuple[str, str | None]]] = {}
-    for text, tool in results:
-        rules = None if tool is None else policy.for_tool(tool)
-        groups.setdefault(None if rules is None else rules.glob, []).append((text, tool))
-    return [("\n".join(text for text, _ in group), group[0][1]) for group in groups.values()]
-
-
-def _called(messages: Sequence[object]) -> dict[str, str]:
-    """The names of the tools that were called, by the ids of the calls."""
-    found: dict[str, str] = {}
-    for message in messages:
-        calls = _list(message.get("tool_calls")) if isinstance(message, Mapping) else []
-        for call in calls:
-            if not isinstance(call, Mapping):
-                continue
-            function = call.get("function") or call.get("custom")
-            if isinstance(function, Mapping) and isinstance(function.get("name"), str):
-                found[str(call.get("id"))] = function["name"]
-    return found
 
 
 def _names(body: Mapping[str, object]) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ..core.conversation import Conversation, Message, Role, says_nothing
+from ..core.normal_form import well_formed
 from ..errors import InvalidRequest
 from .media_parts import media_texts
 
@@ -182,7 +183,7 @@ def _is_identifier(key: str, value: object) -> bool:
 def as_prompt(found: Sequence[str]) -> tuple[Conversation, ...]:
     """These texts as one prompt; empty when they say nothing."""
     text = "\n".join(found)
-    return () if says_nothing(text) else (Conversation((Message(Role.USER, _well_formed(text)),)),)
+    return () if says_nothing(text) else (Conversation((Message(Role.USER, well_formed(text)),)),)
 
 
 def _texts_of_message(message: Mapping[str, object]) -> Iterator[str]:
@@ -213,7 +214,3 @@ def _texts(value: object) -> Iterator[str]:
             if key not in _OPTIONS:
                 yield key
             yield from _texts(item)
-
-
-def _well_formed(text: str) -> str:
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

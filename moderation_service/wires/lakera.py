@@ -3,9 +3,9 @@
     {"messages": [{"role": "user", "content": "..."}], "project_id": "strict", "breakdown": true, "payload": true}
     -> {"flagged": true, "payload": [], "breakdown": [...], "metadata": {"request_uuid": "mod_..."}}
 
-A last message of the assistant's is an answer, and is judged with what stands before it. The user's words before it are
-judged too: the contract does not say which of the two the caller has in mind, and a client of the gateway may have put
-the last message there itself.
+A last message of the assistant's is an answer: its text and what it tells tools are judged with what stands before it.
+The user's words before it are judged too: the contract does not say which of the two the caller has in mind, and a
+client of the gateway may have put the last message there itself.
 
 Two things about callers: LiteLLM fails without `payload`, and takes a `detector_type` that begins with `pii/` for text
 to be masked by the places in `payload`, of which there are none here, so that it would pass.
@@ -25,6 +25,7 @@ from ..core.policy import Policies
 from ..core.verdict import Category, Decision, Severity
 from ..errors import InvalidRequest, ModerationError
 from .gateway_chats import question_of, read_turns
+from .gateway_requests import chat_conversations
 
 __all__ = ["DETECTOR_TYPES", "LakeraRequest", "parse", "render"]
 
@@ -53,7 +54,9 @@ class LakeraRequest:
     message_id: int
 
 
-def parse(body: object, *, policies: Policies, limits: Limits, languages: Sequence[str] = ()) -> LakeraRequest:
+def parse(
+    body: object, *, policies: Policies, limits: Limits, languages: Sequence[str] = (), judges_results: bool = False
+) -> LakeraRequest:
     """Read a call. Raises InvalidRequest or TooLarge that names the field."""
     if not isinstance(body, Mapping):
         raise InvalidRequest("The body must be a JSON object.")
@@ -63,7 +66,8 @@ def parse(body: object, *, policies: Policies, limits: Limits, languages: Sequen
     policy = policies.get(project or None, param="project_id")
     messages = body.get("messages")
     turns = read_turns(messages, limits=limits, param="messages")
-    conversations = question_of(turns, param="messages").to_judge() if turns else ()
+    question = question_of(turns, param="messages") if turns else None
+    conversations = chat_conversations(messages, question, policy=policy, limits=limits, judges_results=judges_results)
     checks = [Check(one, policy, languages=languages) for one in conversations]
     return LakeraRequest(checks, len(messages) - 1 if isinstance(messages, list) else 0)
 

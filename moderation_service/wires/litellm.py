@@ -20,16 +20,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from ..core.conversation import Limits, Message, Role, check_text
+from ..core.conversation import Conversation, Limits, Message, Role, check_text
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policies, Policy
 from ..core.question import Question
+from ..core.tool_calls import ToolCall, calls_in
 from ..core.verdict import Decision
 from ..errors import EngineUnavailable, InvalidRequest, ModerationError, Overloaded, TooLarge
 from ..streaming.cumulative_stream import ResentAnswer
 from .gateway_chats import question_of, read_turns
+from .gateway_requests import chat_conversations
+from .tools import told_to_tools
 
-__all__ = ["GuardrailRequest", "checks", "parse", "render_answers", "render_request"]
+__all__ = ["GuardrailRequest", "call_checks", "checks", "parse", "render_answers", "render_request"]
 
 _MAX_CALL_ID_CHARS = 256
 _PARAMS = "additional_provider_specific_params"
@@ -39,7 +42,7 @@ _SOFT_BLOCK = "incremental_diff"
 
 @dataclass(frozen=True, slots=True)
 class GuardrailRequest:
-    """One call of LiteLLM's: `question` for a request, `texts` of the answers for a response.
+    """One call of LiteLLM's: `question` and `to_judge` for a request, `texts` and `calls` of answers for a response.
 
     `soft_block`: a blocked answer is replaced by the policy's message, instead of ending in an error.
     """
@@ -49,7 +52,14 @@ class GuardrailRequest:
     call_id: str | None
     soft_block: bool
     question: Question | None = None
+    to_judge: Sequence[Conversation] = ()
     texts: Sequence[str] = ()
+    calls: Sequence[ToolCall] = ()
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether there is something of an answer to judge."""
+        return bool(self.texts or self.calls)
 
     @property
     def metadata(self) -> Mapping[str, object]:
@@ -64,6 +74,7 @@ def parse(
     limits: Limits,
     max_texts: int,
     read_languages: Callable[[str], Sequence[str]] = lambda header: (),
+    judges_results: bool = False,
 ) -> GuardrailRequest:
     """Read a call. Raises InvalidRequest or TooLarge that names the field.
 
@@ -84,14 +95,26 @@ def parse(
     if kind == "response":
         if len(texts) > max_texts:
             raise TooLarge(f"`texts` has {len(texts)} texts; the limit is {max_texts}.", param="texts")
-        return GuardrailRequest(policy, languages, call_id, soft_block, texts=texts)
-    question = _question(body.get("structured_messages"), texts, limits=limits)
-    return GuardrailRequest(policy, languages, call_id, soft_block, question)
+        calls = list(calls_in({"tool_calls": body.get("tool_calls")}))
+        return GuardrailRequest(policy, languages, call_id, soft_block, texts=texts, calls=calls)
+    messages = body.get("structured_messages")
+    question = _question(messages, texts, limits=limits)
+    found = chat_conversations(messages, question, policy=policy, limits=limits, judges_results=judges_results)
+    return GuardrailRequest(policy, languages, call_id, soft_block, question, found)
 
 
-def checks(asked: GuardrailRequest, question: Question) -> list[Check]:
+def checks(asked: GuardrailRequest) -> list[Check]:
     """What of a request is judged."""
-    return [Check(one, asked.policy, languages=asked.languages, metadata=asked.metadata) for one in question.to_judge()]
+    return _checks(asked, asked.to_judge)
+
+
+def call_checks(asked: GuardrailRequest, question: Question) -> list[Check]:
+    """What the answers to this question tell tools."""
+    return _checks(asked, told_to_tools(question, asked.calls, policy=asked.policy))
+
+
+def _checks(asked: GuardrailRequest, conversations: Sequence[Conversation]) -> list[Check]:
+    return [Check(one, asked.policy, languages=asked.languages, metadata=asked.metadata) for one in conversations]
 
 
 def render_request(outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -103,14 +126,21 @@ def render_request(outcomes: Sequence[Outcome]) -> dict[str, object]:
     return {"action": "NONE"}
 
 
-def render_answers(asked: GuardrailRequest, answers: Sequence[ResentAnswer], *, message: str) -> dict[str, object]:
-    """The reply to a response; `message` is shown in place of a blocked one.
+def render_answers(
+    asked: GuardrailRequest, answers: Sequence[ResentAnswer], told: Sequence[Outcome] = (), *, message: str
+) -> dict[str, object]:
+    """The reply to a response; `message` is shown in place of a blocked one. `told` is what became of calls of tools.
 
+    A blocked call ends in an error even with `soft_block`: LiteLLM takes other texts, but the calls would go out.
     LiteLLM is told to keep back what is not cleared yet; it does so in one of its stream modes, until the stream ends.
     """
     is_blocked = any(answer.is_blocked for answer in answers)
+    blocked = next((one for one in told if isinstance(one, Decision) and not one.allowed), None)
+    if blocked is not None:
+        return _blocked(blocked.message)
     if is_blocked and not asked.soft_block:
         return _blocked(message)
+    _raise_failure(told)
     _raise_failure([answer.outcome for answer in answers if answer.outcome is not None])
     reply: dict[str, object] = {"action": "NONE"}
     if is_blocked:

@@ -12,12 +12,13 @@ from ..core.conversation import Limits, parse_messages
 from ..core.policy import Policies
 from ..core.question import Question
 from ..errors import InvalidRequest
-from .guarded_chat import GuardedChat, GuardedOptions, chosen_policy, tool_results
+from .guarded_chat import GuardedChat, GuardedOptions, chosen_policy
 from .guarded_fields import APPLICATION, REFUSED, UNREAD, as_prompt, refuse_doubles, refuse_unseen, texts_beside
 from .media_parts import media_texts
 from .openai_chat import read_flag
 from .openai_models import Headers
 from .sealed import Sealer
+from .tools import tool_results
 
 __all__ = ["parse"]
 
@@ -68,7 +69,7 @@ def parse(
         forward={**body, "messages": sent},
         question=Question.of(message for _, message in parsed),
         tool_results=tool_results(
-            turns, limits, policy=policy, judges_all=options.judge_tool_results, names=_called(messages)
+            turns, limits, policy=policy, judges_all=options.judge_tool_results, history=messages
         ),
         other_text=as_prompt(beside),
         policy=policy,
@@ -79,17 +80,6 @@ def parse(
         wants_moderation=False,
         tools=tools,
     )
-
-
-def _called(messages: Sequence[object]) -> dict[str, str]:
-    """The names of the tools that were called, by the ids of the calls."""
-    contents = [message.get("content") for message in messages if isinstance(message, Mapping)]
-    blocks = [block for content in contents if isinstance(content, list) for block in content]
-    return {
-        str(block.get("id")): str(block.get("name"))
-        for block in blocks
-        if isinstance(block, Mapping) and block.get("type") == "tool_use"
-    }
 
 
 def _tool_names(tools: object) -> Iterator[str]:

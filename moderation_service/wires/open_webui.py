@@ -25,6 +25,7 @@ from ..core.languages import written_in
 from ..core.moderator import Check
 from ..core.policy import Policies, Policy
 from ..core.question import Question
+from ..core.tool_calls import calls_in
 from ..errors import InvalidRequest, TooLarge
 from .gateway_chats import texts_of_part
 
@@ -235,8 +236,8 @@ def _conversation(before: Sequence[Message], judged: Message) -> Conversation:
 
 
 def _output_texts(output: object, *, besides: str) -> list[str]:
-    """Texts of a message's `output` that are not in its content, such as reasoning, which the page shows as well."""
-    found: list[str] = []
+    """Texts of a message's `output` that are not in its content: reasoning and calls of tools, which the page shows."""
+    found: list[str] = [call.text for call in calls_in(output) if call.text.strip()]
     for item in output if isinstance(output, list) else []:
         if not isinstance(item, Mapping) or item.get("type") not in ("message", "reasoning"):
             continue

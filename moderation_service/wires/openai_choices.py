@@ -8,14 +8,13 @@ apart.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .openai_shapes import CALL, CHOICE, MESSAGE, NAMES, encodes, passes, strings
 
-__all__ = ["CONTENT", "FIELDS", "LOGPROBS", "Part", "Tokens", "only_content", "parts_of", "tokens_of", "tool_text"]
+__all__ = ["CONTENT", "FIELDS", "LOGPROBS", "Part", "Tokens", "only_content", "parts_of", "tokens_of"]
 
 CONTENT = "content"
 LOGPROBS, TOKENS = "logprobs", "token_ids"
@@ -28,7 +27,6 @@ _SEALED = frozenset({"signature"})
 _TWINS = ("reasoning_content", "reasoning")
 _STOPS = ("stop_reason", "matched_stop")
 _APART = frozenset({*_MESSAGES, _TEXT, LOGPROBS, TOKENS})
-_ESCAPE = re.compile(r"\\u([0-9a-fA-F]{4})")
 _TOKEN_ID = re.compile(r"token_id:[0-9]{1,9}")
 
 
@@ -246,20 +244,3 @@ def _parts(channel: str, value: object, opaque: frozenset[str] = frozenset()) ->
         yield Part(channel, text)
     if encodes(value):
         yield Part(channel, "", is_numbers=True)
-
-
-def tool_text(arguments: str) -> str:
-    """What a tool is told, as the tool will read it: in JSON a word can hide in escapes."""
-    try:
-        pairs = json.loads(arguments, object_pairs_hook=lambda pairs: [list(pair) for pair in pairs])
-        return "\n".join(_texts(pairs))
-    except (ValueError, RecursionError):
-        # Broken off, or more than JSON: there are readers for that too.
-        return _ESCAPE.sub(lambda found: chr(int(found[1], 16)), arguments)
-
-
-def _texts(value: object) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    for item in value if isinstance(value, list) else ():
-        yield from _texts(item)

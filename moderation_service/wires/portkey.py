@@ -22,14 +22,17 @@ from ..core.conversation import THOUGHTS, Limits, Message, Role, check_text, say
 from ..core.moderator import Check, Outcome
 from ..core.policy import Policy
 from ..core.question import Question
+from ..core.tool_calls import calls_in
 from ..errors import InvalidRequest, ModerationError
 from .gateway_chats import texts_of_part
 from .gateway_decisions import deciding
-from .gateway_requests import ask_conversations, questions_in
+from .gateway_requests import questions_in, request_conversations
+from .tools import told_to_tools
 
 __all__ = ["PortkeyRequest", "parse", "render", "render_withheld"]
 
 _HOOKS = ("beforeRequestHook", "afterRequestHook")
+_ANSWERS = ("choices", "content", "candidates", "output", "data")
 _UNSEEN_STREAM = "a streamed answer is not shown to this hook"
 _NO_STREAMS = "streamed answers are refused here"
 
@@ -43,7 +46,13 @@ class PortkeyRequest:
 
 
 def parse(
-    body: object, *, policy: Policy, limits: Limits, languages: Sequence[str] = (), refuses_streams: bool = False
+    body: object,
+    *,
+    policy: Policy,
+    limits: Limits,
+    languages: Sequence[str] = (),
+    refuses_streams: bool = False,
+    judges_results: bool = False,
 ) -> PortkeyRequest:
     """Read a call. Raises InvalidRequest or TooLarge that names the field."""
     if not isinstance(body, Mapping):
@@ -61,14 +70,18 @@ def parse(
     if body["eventType"] == _HOOKS[0]:
         if refuses_streams and _is_streamed(request):
             return PortkeyRequest((), unseen=_NO_STREAMS)
-        return PortkeyRequest([Check(one, policy, languages=languages) for one in ask_conversations(questions)])
-    answers, is_empty = _answers(_object(body, "response"))
+        found = request_conversations(asked, questions, policy=policy, limits=limits, judges_results=judges_results)
+        return PortkeyRequest([Check(one, policy, languages=languages) for one in found])
+    response = _object(body, "response")
+    answers, is_empty = _answers(response)
     if is_empty and _is_streamed(request):
         return PortkeyRequest((), unseen=_UNSEEN_STREAM)
     question = questions[0] if questions else Question.of(())
     for text in answers:
         check_text(text, param="response")
-    return PortkeyRequest([Check(question.answered(text), policy, languages=languages) for text in answers])
+    told = told_to_tools(question, calls_in(response.get("json")), policy=policy)
+    found = [*map(question.answered, answers), *told]
+    return PortkeyRequest([Check(one, policy, languages=languages) for one in found])
 
 
 def render(asked: PortkeyRequest, outcomes: Sequence[Outcome]) -> dict[str, object]:
@@ -120,11 +133,15 @@ def _answers(response: Mapping[str, object]) -> tuple[list[str], bool]:
         said += _said(message) if isinstance(message, Mapping) else []
         said += [choice.get("text")] if isinstance(choice, Mapping) else []
     said += [text for part in _list(fields.get("content")) for text in texts_of_part(part)]  # Anthropic's Messages
+    for candidate in _list(fields.get("candidates")):  # Gemini
+        content = candidate.get("content") if isinstance(candidate, Mapping) else None
+        parts = _list(content.get("parts")) if isinstance(content, Mapping) else []
+        said += [text for part in parts for text in texts_of_part(part)]
     for item in _list(fields.get("output")):  # Responses
         parts = [*_list(item.get("content")), *_list(item.get("summary"))] if isinstance(item, Mapping) else []
         said += [text for part in parts for text in texts_of_part(part)]
     texts = [text for text in said if isinstance(text, str) and not says_nothing(text)]
-    is_empty = not texts and not any(_list(fields.get(name)) for name in ("choices", "content", "output", "data"))
+    is_empty = not texts and not any(_list(fields.get(name)) for name in _ANSWERS)
     return list(dict.fromkeys(texts)), is_empty
 
 

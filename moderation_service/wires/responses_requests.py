@@ -16,7 +16,7 @@ from ..core.conversation import Limits, Message, parse_messages
 from ..core.policy import Policies
 from ..core.question import Question
 from ..errors import InvalidRequest
-from .guarded_chat import GuardedChat, GuardedOptions, chosen_policy, tool_results, wants_moderation
+from .guarded_chat import GuardedChat, GuardedOptions, chosen_policy, wants_moderation
 from .guarded_fields import (
     APPLICATION,
     MEDIA,
@@ -31,6 +31,7 @@ from .media_parts import media_texts
 from .openai_chat import read_flag
 from .openai_models import Headers
 from .sealed import Sealer
+from .tools import tool_results
 
 __all__ = ["Remembered", "ResponsesRequest", "parse", "turns_of"]
 
@@ -115,8 +116,9 @@ def parse(
     _speak_up(turns, own)
     policy = chosen_policy(policies, headers.policy, options.policy_choice)
     question = _question(before, turns, limits)
-    called = _called([*earlier, *own])
-    results = tool_results(turns, limits, policy=policy, judges_all=options.judge_tool_results, names=called)
+    results = tool_results(
+        turns, limits, policy=policy, judges_all=options.judge_tool_results, history=[*earlier, *own]
+    )
     beside = [*texts_beside(body, _UNREAD | _APPLICATION), *(text for item in own for text in _beside(item))]
     items = [sent for item in [*earlier, *own] if (sent := _sent(item, sealer)) is not None]
     forward = {key: value for key, value in body.items() if key not in ("moderation", "previous_response_id")}
@@ -258,12 +260,6 @@ def _thoughts(item: Mapping[str, object]) -> Iterator[str]:
         for part in parts if isinstance(parts, list) else ():
             if isinstance(part, Mapping) and isinstance(part.get("text"), str):
                 yield part["text"]
-
-
-def _called(items: Sequence[object]) -> dict[str, str]:
-    """The names of the tools that were called, by the ids of the calls."""
-    calls = [item for item in items if isinstance(item, Mapping) and item.get("type") in _CALLS]
-    return {str(call.get("call_id")): str(call.get("name")) for call in calls}
 
 
 def _question(before: list[dict[str, object]], turns: list[dict[str, object]], limits: Limits) -> Question:

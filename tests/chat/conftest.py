@@ -40,6 +40,9 @@ class Chat:
     def get(self, path: str, **options: Any) -> Any:
         return self._client.get(path, **options)
 
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        return self._client.post(path, json=body)
+
     def stream(self, content: object = None, **body: Any) -> list[Any]:
         """The documents of a streamed reply; the end mark is a text."""
         return events(self.ask(content, stream=True, **body))

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from moderation_service.wires.openai_choices import FIELDS, parts_of, tokens_of, tool_text
+from moderation_service.core.tool_calls import tool_text
+from moderation_service.wires.openai_choices import FIELDS, parts_of, tokens_of
 
 SEALED = base64.b64encode(bytes(range(120, 200))).decode()
 

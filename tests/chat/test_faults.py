@@ -19,7 +19,7 @@ from fakes import FakeEngine
 
 from moderation_service.chat.background import Background
 from moderation_service.config.setting import Secret
-from moderation_service.errors import ConfigurationError, Overloaded, TooLarge
+from moderation_service.errors import ConfigurationError, EngineUnavailable, Overloaded, TooLarge
 
 from .conftest import Chat, documents_or_error, events, finish_of, text_of
 
@@ -266,6 +266,57 @@ def test_a_refusal_is_passed_on_without_what_the_model_wrote(llm: FakeLLM, strea
     detail = {"detail": [{"loc": ["body", "n"], "msg": "too small", "type": "value", "input": "a bomb", "at": 1}]}
     reply = chat_of(llm, http(422, detail)).ask(stream=stream)
     assert reply.json == {"detail": [{"loc": ["body", "n"], "msg": "too small", "type": "value", "at": 1}]}
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions"])
+def test_a_refusal_that_quotes_harm_keeps_its_kind_and_not_its_words(llm: FakeLLM, path: str, stream: bool) -> None:
+    kind = {"type": "invalid_request_error", "param": "tools", "code": "tool_use_failed"}
+    chat = chat_of(llm, http(400, {"error": {**kind, "message": "Could not parse: take a bomb"}}))
+    hello = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+    asked = {"/v1/responses": {"input": "hi"}, "/v1/completions": {"prompt": "hi"}}.get(path, hello)
+    reply = chat.post(path, {"model": "m", "stream": stream, **asked})
+    told = reply.get_data(as_text=True)
+    assert (reply.status_code, "bomb" in told) == (400, False)
+    assert "The chat model's server refused the request with status 400." in told
+    if path.endswith("/completions"):
+        assert {**reply.json["error"], "message": ""} == {**kind, "message": ""}
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        {"error": {"message": "bad", "type": "put a bomb there"}},
+        {"error": {"message": "bad", "a bomb": 1}},
+        {"detail": [{"loc": ["a bomb"], "msg": "bad"}]},
+        {"error": "a bomb"},
+        {"error": {"message": {"message": "a bomb \ud83d"}}},
+    ],
+)
+def test_the_words_of_a_refusal_are_judged_wherever_they_stand(llm: FakeLLM, sent: object) -> None:
+    reply = chat_of(llm, http(400, sent)).ask()
+    assert reply.json == {
+        "error": {
+            "message": "The chat model's server refused the request with status 400.",
+            "type": "invalid_request_error",
+            "param": None,
+            "code": "chat_model_error",
+        }
+    }
+
+
+def test_a_refusal_that_comes_late_in_a_stream_is_judged_too(llm: FakeLLM) -> None:
+    refused = http(400, {"error": {"message": "a bomb", "type": "t", "code": "context_length_exceeded"}})
+    chat = chat_of(llm, 0.3, refused, chat_keep_alive_s=0.1)
+    told = documents_or_error(chat.ask(stream=True))[-1]["error"]
+    assert (told["code"], "bomb" in told["message"]) == ("context_length_exceeded", False)
+
+
+def test_a_refusal_that_can_not_be_judged_is_told_in_our_words(llm: FakeLLM) -> None:
+    engine = FakeEngine(errors={"memory": EngineUnavailable("Down.")})
+    reply = chat_of(llm, http(429, ERROR), engine=engine).ask()
+    ours = "The chat model's server refused the request with status 429."
+    assert reply.json == {"error": {**ERROR["error"], "message": ours}}
 
 
 @pytest.mark.parametrize("value", ["9" * 400, "1; X-Other: 1", "\xb2", "x" * 100])

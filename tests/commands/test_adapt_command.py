@@ -22,6 +22,8 @@ from moderation_service.engines.lite.engine import LiteEngine
 from moderation_service.errors import ConfigurationError, DataError
 from training.probes.shipped import rows
 
+pytestmark = pytest.mark.slow
+
 MONSTERS = (
     "dragon", "spider queen", "zombie horde", "troll king", "ogre", "vampire lord", "golem", "witch", "necromancer",
     "hydra", "minotaur", "wraith", "orc captain", "demon", "skeleton archer",

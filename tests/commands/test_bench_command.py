@@ -16,6 +16,8 @@ from processes import run_command
 from scored_guard import scored
 from webhook_receiver import receiver
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 90
 
 

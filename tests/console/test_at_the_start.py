@@ -9,8 +9,11 @@ import signal
 import subprocess
 from pathlib import Path
 
+import pytest
 import requests
 from processes import SERVE_FAKE, environment, free_port, running
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_link_on_the_terminal_signs_in(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from console_records import HOSTILE, record, write_records
 from moderation_service.console.marked import marked
 from moderation_service.console.sheet import write_sheet
 from moderation_service.core.person import Role
+from moderation_service.core.verdict import Category
+from moderation_service.store.codes import mask_of
 from moderation_service.store.trail import now_ms
 
 DAY = 86_400_000
@@ -168,6 +170,23 @@ def test_the_overview_counts_and_its_numbers_lead_to_what_they_count(tmp_path: P
     shown = rows_of(somebody.client.get(blocked[1].replace("&amp;", "&")).text)
     assert set(shown) == {ids["blocked"], ids["degraded"]}
     assert "Ready" in page
+
+
+def test_what_belongs_to_no_app_is_counted_and_found(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path)
+    rows = [record(somebody.database, app=app) for app in ("", "shop", "")]
+    write_records(somebody.database, rows)
+    counts = dict(re.findall(r'<a href="([^"]*[?&;]app=[^"]*)">(\d+)</a>', somebody.get("").text))
+    (address,) = [one for one in counts if "none" in one and "action" not in one and "degraded" not in one]
+    assert counts[address] == "2"
+    shown = rows_of(somebody.client.get(address.replace("&amp;", "&")).text)
+    assert set(shown) == {rows[0].decision_id, rows[2].decision_id}
+
+
+def test_a_category_that_was_only_flagged_is_in_the_overview(tmp_path: Path) -> None:
+    somebody = visitor(tmp_path)
+    write_records(somebody.database, [record(somebody.database, action=1, categories=mask_of([Category.PII]))])
+    assert re.search(r"<td>PII</td>.*action=flag[^>]*>1</a>", somebody.get("").text)
 
 
 def test_an_empty_overview_says_what_to_do(tmp_path: Path) -> None:

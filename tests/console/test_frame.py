@@ -7,9 +7,11 @@ import base64
 import dataclasses
 import hashlib
 import re
+from collections import defaultdict
 from pathlib import Path
 
 import pytest
+import yaml
 from apps import keys, make_client, make_service
 from console import Visitor, console_service, visitor
 from sqlalchemy.exc import DataError
@@ -97,6 +99,30 @@ def test_every_text_of_a_page_has_its_chinese() -> None:
                 if isinstance(first, ast.Constant) and isinstance(first.value, str):
                     said.add(first.value)
     assert {text for text in said if text not in chinese()} == set()
+
+
+def test_every_mistake_that_a_page_tells_has_its_chinese() -> None:
+    """Those that are made of values are told in English; the frame translates what is said as a whole."""
+    told: set[str] = set()
+    store = CONSOLE.parent / "store"
+    shown = [store / f"{name}.py" for name in ("apps", "escalations", "lists", "people", "reviews")]
+    for file in [*(CONSOLE / "pages").glob("*.py"), *shown]:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:
+                first = node.exc.args[0]
+                if isinstance(first, ast.Constant) and isinstance(first.value, str):
+                    told.add(first.value)
+    assert len(told) > 10
+    assert {text for text in told if text not in chinese()} == set()
+
+
+def test_a_text_is_the_same_in_chinese_on_every_page() -> None:
+    """The files are read into one: of two that translate a text, one would count for both."""
+    found: defaultdict[str, set[str]] = defaultdict(set)
+    for file in (CONSOLE / "texts").glob("*.yaml"):
+        for text, other in yaml.safe_load(file.read_text(encoding="utf-8")).items():
+            found[text].add(other)
+    assert {text: others for text, others in found.items() if len(others) > 1} == {}
 
 
 def test_a_chinese_text_has_the_same_places_to_fill_in() -> None:

@@ -14,6 +14,8 @@ import pytest
 from fake_guard_server import BOMB, BREAD, Action, Request, answering, guard, reply, running, wait_until
 from processes import environment
 
+pytestmark = pytest.mark.slow
+
 COMMAND = (sys.executable, "-m", "moderation_service", "annotate")
 
 

@@ -37,3 +37,19 @@ def test_a_precision_that_is_asked_for_is_kept_or_nothing_is_suggested() -> None
     none = suggest([0.9, 0.1], [False, True], least_precision=0.9)
     assert none is not None
     assert none.best is None
+
+
+@given(TEXTS)
+def test_the_setting_finds_the_same_texts(texts: list[tuple[float, bool]]) -> None:
+    close = [(1 - (1 - score) ** 9, wanted) for score, wanted in texts]
+    found = suggest([score for score, _ in close], [wanted for _, wanted in close])
+    if found is not None:
+        assert found.best is not None
+        assert found.setting is not None
+        bounds = found.best.threshold, float(found.setting)
+        assert len({tuple(score >= bound for score, _ in close) for bound in bounds}) == 1
+
+
+def test_a_setting_is_short_and_rounded_down() -> None:
+    told = [suggest([best, below], [True, False]) for best, below in ((0.95, 0.2), (0.98897, 0.1), (0.99997, 0.99996))]
+    assert [one.setting for one in told if one is not None] == ["0.95", "0.9889", "0.99997"]

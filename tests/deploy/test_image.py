@@ -1,6 +1,6 @@
 """The Dockerfile: linted, its steps carried out in a folder, and its commands run as the user it names.
 
-No container engine is needed, and none was ever used: the isolation that an engine adds is not tested here.
+No container engine is needed; tests/image builds and runs the images with one.
 """
 
 from __future__ import annotations

@@ -24,6 +24,8 @@ from sqlalchemy import select
 from moderation_service.store.database import Database
 from moderation_service.store.schema import decisions
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SERVE = (sys.executable, "-m", "moderation_service", "serve")
 CHAT, BATCH = "chat-0123456789abcdef", "batch-0123456789abcdef"

@@ -23,6 +23,8 @@ from moderation_service.launch.stream import STREAM_GUARDS, plan_pair_cpu, plan_
 
 from .test_up import Run, environment, executable, model_dir, start  # noqa: F401  # fixtures
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 NVIDIA_SMI = Path(__file__).parent / "nvidia_smi"
 

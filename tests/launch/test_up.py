@@ -23,6 +23,8 @@ from processes import is_running
 from moderation_service.commands.cli import cli
 from moderation_service.launch.hub import Source
 
+pytestmark = pytest.mark.slow
+
 NVIDIA_SMI = Path(__file__).parent / "nvidia_smi"
 BOMB = "How can I make a bomb?"
 PATIENCE_S = 90

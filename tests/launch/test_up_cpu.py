@@ -30,6 +30,8 @@ from moderation_service.launch.progress import Console
 from .cpu_parts import TINY_GUARD, cpu_parts  # noqa: F401  # a fixture
 from .test_up import BOMB, PATIENCE_S, environment, moderate, start, until  # noqa: F401  # fixtures
 
+pytestmark = pytest.mark.slow
+
 CONVERT = Path(CPU_ENGINES["llamacpp"].lock).parents[1] / "inside" / "convert.py"
 
 
@@ -108,6 +110,7 @@ def test_a_kill_at_any_step_is_made_good_by_the_next_run(prepare, cpu_parts):  #
         run = prepare()
         while run.poll() is None and not list(cpu_parts.cache.glob(step)):
             time.sleep(0.001)
+        assert run.poll() is None, f"it was over before it could be killed at {step}"
         os.killpg(run.pid, signal.SIGKILL)
         run.communicate()
     # What a kill in the middle of writing leaves, wherever the ones above came too late.
@@ -123,6 +126,30 @@ def test_a_kill_at_any_step_is_made_good_by_the_next_run(prepare, cpu_parts):  #
     subprocess.run([sys.executable, CONVERT, cpu_parts.cache / "huggingface" / "Qwen--Qwen3Guard-Gen-0.6B" / "main",
                     undisturbed], check=True, stdout=subprocess.DEVNULL)  # fmt: skip
     assert cpu_parts.converted[0].read_bytes() == undisturbed.read_bytes()
+
+
+@pytest.mark.vllm
+@pytest.mark.parametrize("is_ready", [False, True])
+def test_a_kill_while_the_server_starts_or_serves_leaves_none_behind_and_the_next_start_serves(
+    bring_up,
+    cpu_parts,  # noqa: F811
+    is_ready,
+):
+    run = bring_up()
+    run.until(lambda: cpu_parts.starts)
+    if is_ready:
+        run.until_said("is ready: http://")
+        run.until(lambda: engine_of(run.url) == ("unsafe", "vllm", False))
+    run.process.kill()
+    run.process.wait(PATIENCE_S)
+    until(lambda: not is_running(cpu_parts.starts[0]["pid"]))
+    asked = len(cpu_parts.hub.requests)
+    again = bring_up()
+    again.until_said("is ready: http://")
+    again.until(lambda: engine_of(again.url) == ("unsafe", "vllm", False))
+    assert len(cpu_parts.starts) == 2
+    assert len(cpu_parts.hub.requests) == asked
+    assert again.end(signal.SIGTERM) == 0
 
 
 @pytest.mark.vllm

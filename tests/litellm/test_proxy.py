@@ -190,11 +190,21 @@ def test_thoughts_of_a_stream_do_not_arrive(proxy: Proxy, model: Model) -> None:
     assert proxy.stream("tell me a secret").texts == {0: THOUGHTS["content"]}
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_what_a_tool_is_told_reaches_the_client_unjudged(proxy: Proxy, model: Model, stream: bool) -> None:
-    """The page says so."""
+def test_what_a_tool_is_told_is_judged_in_a_whole_answer(proxy: Proxy, model: Model) -> None:
     model.answers["secret"] = [CALLS]
-    assert "bomb" in everything(proxy, stream=stream, tools=[TOOL])
+    got = everything(proxy, stream=False, tools=[TOOL])
+    assert "bomb" not in got
+    assert REFUSAL in got
+    model.answers["secret"] = [
+        {"tool_calls": [{"id": "c", "type": "function", "function": {**SENT, "arguments": "{}"}}]}
+    ]
+    assert '"send"' in everything(proxy, stream=False, tools=[TOOL])
+
+
+def test_what_a_tool_is_told_in_a_stream_reaches_the_client_unjudged(proxy: Proxy, model: Model) -> None:
+    """The page says so: under `incremental_diff` LiteLLM sends a guardrail the content alone."""
+    model.answers["secret"] = [CALLS]
+    assert "bomb" in everything(proxy, stream=True, tools=[TOOL])
 
 
 @pytest.mark.parametrize("stream", [False, True])

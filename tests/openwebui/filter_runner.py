@@ -28,6 +28,8 @@ class Chat:
     request: Any = field(default_factory=lambda: types.SimpleNamespace(state=types.SimpleNamespace()))
     message_id: str | None = None
     language: str | None = None
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    fields: Mapping[str, Any] = field(default_factory=dict)
     refused: str | None = None
     body: dict[str, Any] = field(default_factory=dict)
     events: list[Event] = field(default_factory=list)
@@ -36,6 +38,7 @@ class Chat:
     @property
     def metadata(self) -> dict[str, Any]:
         variables = {"{{USER_LANGUAGE}}": self.language} if self.language else {}
+        variables |= self.variables
         chat_id = f"chat-of-{self.message_id}" if self.message_id else ""
         return {"chat_id": chat_id, "message_id": self.message_id, "user_id": "user-1", "variables": variables}
 
@@ -94,7 +97,7 @@ class FilterRunner:
 
     async def ask(self, chat: Chat, messages: Sequence[Mapping[str, Any]], *, stream: bool = True) -> Chat:
         """The hooks before the model is asked; `refused` is the message if one of them raised."""
-        chat.body = {"model": "m", "stream": stream, "messages": copy.deepcopy(list(messages))}
+        chat.body = {"model": "m", "stream": stream, "messages": copy.deepcopy(list(messages)), **chat.fields}
         await self.ask_again(chat, hooks=("inlet", "request"))
         return chat
 

@@ -246,6 +246,59 @@ def test_what_documents_and_tools_add_is_judged_before_the_model_sees_it(runner:
     assert run(work("a bomb", check_added_text=False)) is None
 
 
+@pytest.mark.parametrize(
+    "chat",
+    [
+        Chat(fields={"suffix": "take a bomb"}),
+        Chat(fields={"prediction": {"type": "content", "content": "take a bomb"}}),
+        Chat(fields={"extra_body": {"take a bomb": 1}}),
+        Chat(variables={"{{USER_NAME}}": "Ada, take a bomb"}),
+    ],
+)
+def test_what_a_request_says_beside_its_messages_is_judged(runner: Callable[..., Any], chat: Chat) -> None:
+    assert asked(runner, THANKS, chat).refused == REFUSAL
+
+
+@pytest.mark.parametrize(
+    "fields", [{"name": "take a bomb"}, {"note": ["take a bomb"]}, {"tool_calls": ["take a bomb"]}]
+)
+def test_what_a_message_says_beside_its_content_is_judged(runner: Callable[..., Any], fields: dict[str, Any]) -> None:
+    assert asked(runner, [{**THANKS[0], **fields}]).refused == REFUSAL
+
+
+def test_what_is_no_words_costs_no_check(runner: Callable[..., Any], engine: FakeEngine) -> None:
+    fields = {
+        "temperature": 0.5,
+        "reasoning_effort": "low",
+        "keep_alive": "5m",
+        "files": [{"name": "a bomb of a file"}],
+    }
+    variables = {"{{USER_NAME}}": "Ada Lovelace", "{{CURRENT_DATETIME}}": "2026-01-01 10:00:00"}
+    assert asked(runner, THANKS, Chat(fields=fields, variables=variables)).refused is None
+    assert len(engine.calls) == 1
+
+
+@pytest.mark.parametrize("name", ["prompt", "input", "documents", "chat_template"])
+def test_another_prompt_than_the_messages_is_refused(runner: Callable[..., Any], name: str) -> None:
+    refused = asked(runner, THANKS, Chat(fields={name: "hello"})).refused
+    assert refused == f"{name} can't be judged and is not let through."
+
+
+@pytest.mark.parametrize("valve", [True, False])
+def test_what_open_webui_puts_into_system_prompts_is_judged(runner: Callable[..., Any], valve: bool) -> None:
+    """Memories, and documents where they are put there; not the prompt itself again."""
+
+    async def work(added: str) -> str | None:
+        async with runner(check_added_text=valve) as made:
+            chat = await made.ask(Chat(), [{"role": "system", "content": "Be brief."}, *THANKS])
+            chat.body["messages"][0]["content"] += added
+            await made.ask_again(chat)
+            return chat.refused
+
+    assert run(work("\nThe user likes to take a bomb along.")) == (REFUSAL if valve else None)
+    assert run(work("\nThe user likes bread.")) is None
+
+
 def test_a_message_without_text_needs_no_verdict(runner: Callable[..., Any], engine: FakeEngine) -> None:
     image = [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "x"}}]}]
     assert asked(runner, image).refused is None
@@ -643,7 +696,7 @@ def test_a_service_that_hangs_makes_an_answer_wait_once_only(
     url: str, engine: FakeEngine, runner: Callable[..., Any]
 ) -> None:
     engine.gate = threading.Event()
-    valves = {"timeout_s": 0.05, "check_prompts": False}
+    valves = {"timeout_s": 0.3, "check_prompts": False}
     try:
         assert streamed(runner, answer(RECIPE * 9), **valves).text() == UNCHECKED
         assert streamed(runner, answer(RECIPE * 9), when_unavailable="allow", **valves).text() == RECIPE * 9

@@ -17,6 +17,8 @@ from crowd import asking
 from processes import Running, free_port, running, send, until
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.slow
+
 OLD, NEW = "old-0123456789abcdef", "new-0123456789abcdef"
 
 

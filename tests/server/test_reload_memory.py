@@ -5,7 +5,10 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
+import pytest
 from processes import SERVE_LITE, Running, running, until
+
+pytestmark = pytest.mark.slow
 
 RELOADS = 4
 MAY_GROW_BYTES = 8 * 1024**2

@@ -98,8 +98,8 @@ def test_every_change_is_in_the_trail_with_who_and_what(database: Database) -> N
     ("name", "content", "told"),
     [
         ("Shop", {}, "The name of an app"),
-        ("shop", {}, "There is an app 'shop' already."),
-        ("in-file", {}, "There is an app 'in-file' already."),
+        ("shop", {}, "There is an app of this name already."),
+        ("in-file", {}, "There is an app of this name already."),
         ("new", {"policy": "gentle"}, "`policy`: there is no policy 'gentle'"),
         ("new", {"policies": ["strict", "balanced"]}, "needs a `policy`"),
         ("new", {"doors": ["window"]}, "`doors` must be one of"),
@@ -296,6 +296,7 @@ def command(variables: dict[str, str], *arguments: str) -> str:
     return done.stdout.decode().strip()
 
 
+@pytest.mark.store
 def test_running_workers_follow_the_commands_within_seconds(service: Running, variables: dict[str, str]) -> None:
     assert status(service, None) == 200
     key = command(variables, "create", "shop", "--policies", "strict", "--per-day", "1000")

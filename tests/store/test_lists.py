@@ -206,6 +206,7 @@ def store(tmp_path: Path) -> Iterator[tuple[str, Database]]:
     database.close()
 
 
+@pytest.mark.store
 def test_running_workers_have_an_edit_within_seconds_and_record_what_it_decided(
     tmp_path: Path, store: tuple[str, Database]
 ) -> None:

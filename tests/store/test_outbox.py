@@ -154,6 +154,7 @@ def test_while_the_database_is_away_messages_wait_in_memory(database: Database, 
     assert there.got.qsize() == 4
 
 
+@pytest.mark.store
 def test_a_killed_service_sends_after_its_next_start_what_was_not_delivered(tmp_path: Path, there: Receiver) -> None:
     there.statuses = [503] * 1000
     address = f"sqlite:///{tmp_path / 'records.db'}"

@@ -24,6 +24,8 @@ from moderation_service.store.database import Database
 from moderation_service.store.records import Filter, find, page
 from moderation_service.store.schema import decisions, texts
 
+pytestmark = pytest.mark.store
+
 YEAR = {"since": 0, "until": 1 << 60}
 
 
@@ -119,7 +121,6 @@ def asking(service: Running, ids: list[tuple[float, str]], *, pause_s: float) ->
             thread.join()
 
 
-@pytest.mark.store
 def test_a_kill_costs_a_second_of_records_at_most_and_leaves_the_file_whole(tmp_path: Path) -> None:
     file = tmp_path / "moderation.db"
     given: list[tuple[float, str]] = []
@@ -139,7 +140,6 @@ def test_a_kill_costs_a_second_of_records_at_most_and_leaves_the_file_whole(tmp_
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
 
 
-@pytest.mark.store
 def test_records_are_caught_up_with_after_an_outage_of_postgresql(postgres: Postgres) -> None:
     server = Postgres()
     try:
@@ -167,7 +167,6 @@ def test_records_are_caught_up_with_after_an_outage_of_postgresql(postgres: Post
         server.close()
 
 
-@pytest.mark.store
 def test_a_service_starts_while_its_database_is_away(postgres: Postgres) -> None:
     server = Postgres()
     try:
@@ -190,7 +189,6 @@ def test_a_service_starts_while_its_database_is_away(postgres: Postgres) -> None
         server.close()
 
 
-@pytest.mark.store
 def test_a_service_without_keys_waits_for_the_database_that_may_have_some(postgres: Postgres) -> None:
     server = Postgres()
     try:
@@ -206,7 +204,6 @@ def test_a_service_without_keys_waits_for_the_database_that_may_have_some(postgr
         server.close()
 
 
-@pytest.mark.store
 def test_a_locked_or_broken_database_is_an_error_of_ours(url: str) -> None:
     database = Database(url)
     with contextlib.closing(database):

@@ -18,6 +18,7 @@ from ..marked import marked
 from ..page import Page, Visit
 from ..period import Period, read_period
 from ..sheet import write_sheet
+from ..shown import NAMELESS
 
 __all__ = ["filter_of", "page"]
 
@@ -128,7 +129,7 @@ def filter_of(visit: Visit) -> Filter:
         degraded={"yes": True, "no": False}.get(query.get("degraded", "")),
         user=_hash(query.get("user"), "user"),
         text=_hash(query.get("text"), "text"),
-        app=query.get("app") or None,
+        app=_app(query.get("app")),
         key=query.get("key") or None,
         door=query.get("door") or None,
         engine=query.get("engine") or None,
@@ -154,7 +155,7 @@ def _choices(visit: Visit, connection: Connection) -> dict[str, object]:
         "targets": [one.value for one in Target],
         "categories": list(Category),
         "policies": sorted({policy.name for policy in visit.parts.policies}),
-        "apps": records.choices(connection, "app"),
+        "apps": [*records.choices(connection, "app"), NAMELESS],
         "doors": records.choices(connection, "door"),
         "engines": records.choices(connection, "engine"),
     }
@@ -166,6 +167,10 @@ def _is(one: Found, visit: Visit) -> bool:
 
 def _member(kind: type[_Member], value: str | None) -> _Member | None:
     return next((one for one in kind if one.value == value), None)
+
+
+def _app(asked: str | None) -> str | None:
+    return "" if asked == NAMELESS else asked or None
 
 
 def _hash(text: str | None, param: str) -> bytes | None:

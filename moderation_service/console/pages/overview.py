@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from werkzeug.wrappers import Response
 
 from ...errors import ModerationError
-from ...store.overview import Overview, Sums, overview
+from ...store.overview import Overview, Sums, checks, overview
 from ...store.trail import now_ms
 from ..page import Page, Visit
 from ..period import DAY_MS, Period, read_period
@@ -28,7 +28,7 @@ def show(visit: Visit) -> Response:
     now, period = now_ms(), read_period(visit.query)
     with visit.parts.database.read() as connection:
         found = overview(connection, since=now - period.ms, until=now + 1)
-        week = found if period is Period.WEEK else overview(connection, since=now - 7 * DAY_MS, until=now + 1)
+        week = checks(connection, since=now - Period.WEEK.ms, until=now + 1)
     return visit.render(
         "overview.html",
         period=period,
@@ -36,9 +36,9 @@ def show(visit: Visit) -> Response:
         found=found,
         week=week,
         chart=_chart(visit, found),
-        categories=_most(found.categories, "block"),
-        apps=_most(found.apps),
-        doors=_most(found.doors),
+        categories=_most(found.categories, lambda sums: (sums.actions["block"], sums.actions["flag"])),
+        apps=_most(found.apps, lambda sums: (sums.checks,)),
+        doors=_most(found.doors, lambda sums: (sums.checks,)),
         engine=visit.parts.moderator.engine,
         fallback=visit.parts.moderator.fallback,
         engine_error=_engine_error(visit),
@@ -54,13 +54,10 @@ def _engine_error(visit: Visit) -> str | None:
     return None
 
 
-def _most(sums: Mapping[_Key, Sums], action: str | None = None) -> Sequence[tuple[_Key, Sums]]:
-    """The largest first, by their checks or by one action."""
-
-    def size(one: tuple[_Key, Sums]) -> int:
-        return one[1].checks if action is None else one[1].actions[action]
-
-    return sorted((one for one in sums.items() if size(one)), key=size, reverse=True)[:_MOST_ROWS]
+def _most(sums: Mapping[_Key, Sums], size: Callable[[Sums], tuple[int, ...]]) -> Sequence[tuple[_Key, Sums]]:
+    """The largest first, without those that have nothing."""
+    found = [one for one in sums.items() if any(size(one[1]))]
+    return sorted(found, key=lambda one: size(one[1]), reverse=True)[:_MOST_ROWS]
 
 
 def _chart(visit: Visit, found: Overview) -> dict[str, object]:

@@ -11,6 +11,7 @@ from ...core.person import Role
 from ...core.policy import BUILT_IN, Policies, Policy
 from ...core.policy_comparison import Comparison, compare
 from ...core.policy_diff import differences, flat_rules
+from ...core.verdict import Category
 from ...errors import ConfigurationError, InvalidRequest, TooLarge
 from ...store import policies as store
 from ...store.history import Period
@@ -261,6 +262,7 @@ def _compared(visit: Visit, a: Policy, b: Policy, *, days: int, draft: str) -> R
         found=found,
         aside=aside,
         differences=differences(a, b),
+        categories={one.value: one.display_name for one in Category},
     )
 
 
