@@ -77,19 +77,22 @@ def split_text(text: str, *, where: str) -> dict[str, str]:
     Raises ConfigurationError where a policy does not stand on lines of its own, or uses an anchor of another one.
     """
     nodes = PolicyReader(where).nodes(compose_text(text, where=where))
-    if len(nodes) < 2:
+    if not nodes:
+        raise ConfigurationError(f"{where}:1: the file defines no policy.")
+    if len(nodes) == 1:
         return dict.fromkeys(nodes, text)
     root = compose_text(text, where=where)
     assert isinstance(root, yaml.MappingNode)
     whole = root.value[0][1]
-    begins = [key.start_mark.index - key.start_mark.column for key, _ in whole.value]
+    marks = [key.start_mark for key, _ in whole.value]
+    begins = [mark.index - mark.column for mark in marks]
     found: dict[str, str] = {}
-    for (name, node), begin, end in zip(nodes.items(), begins, [*begins[1:], whole.end_mark.index], strict=True):
+    ends = [*begins[1:], whole.end_mark.index]
+    for (name, node), mark, begin, end in zip(nodes.items(), marks, begins, ends, strict=True):
         found[name] = _HEAD + text[begin:end]
         if not _says(found[name], name, node):
-            line = node.start_mark.line + 1
             reason = f"policy {name!r} must stand on lines of its own, without anchors of others"
-            raise ConfigurationError(f"{where}:{line}: {reason}.")
+            raise ConfigurationError(f"{where}:{mark.line + 1}: {reason}.")
     return found
 
 

@@ -174,7 +174,7 @@ def _written(visit: Visit, name: str, draft: str) -> Policy:
     """What the text says of the policy of this name, or of a new one. Raises ConfigurationError, with the line."""
     if len(draft) > MAX_TEXT_CHARS:
         raise ConfigurationError(f"{_PLACE}: it has {len(draft)} characters; the limit is {MAX_TEXT_CHARS}.")
-    name = name or next(iter(split_text(draft, where=_PLACE)), "")
+    name = name or next(iter(split_text(draft, where=_PLACE)))
     with visit.parts.database.read() as connection:
         texts = store.texts_of(connection)
     of_file = visit.parts.policies_of_file
