@@ -251,7 +251,8 @@ def test_a_policy_is_written_checked_corrected_and_saved(browser: Any, console: 
     assert "prompt.actions.unsafe" in browser.find_element("css selector", "main").text
     picture(browser, f"policy_preview-{look}")
     wrong += send(text, "button[formaction$='/try']")
-    browser.back()
+    browser.find_element("css selector", "form[action$='/preview'] button").click()
+    wait_for(browser, "document.getElementById('draft')")
     wrong += send(text, "form[action$='/save'] button:not([formaction])")
     assert urlsplit(browser.current_url).path == f"/console/policies/one/{name}"
     assert wrong == []

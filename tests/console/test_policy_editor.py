@@ -84,6 +84,10 @@ def test_a_draft_of_one_that_is_kept_is_tried_on_what_was_recorded(admin: Visito
     form = {"draft": KIDS.replace("strict", "loose"), "with": "kids", "name": "kids"}
     page = admin.post("/policies/try", **form).text
     assert 'prompt.actions.controversial</td><td dir="auto">block</td><td dir="auto">allow' in page
+    assert "Back to the text" not in page
+    page = admin.post("/policies/try", number="1", **form).text
+    back = {name: html.unescape(field_in(page, name)) for name in ("name", "number", "draft")}
+    assert back == {"name": "kids", "number": "1", "draft": form["draft"]}
     # What a draft extends may be one of the database.
     page = admin.post("/policies/try", draft="policies: {teens: {extends: kids}}", **{"with": "kids"})
     assert page.status_code == 200

@@ -251,6 +251,9 @@ def _shown(visit: Visit, *, draft: str = "", mistake: str = "", status: int = 20
 
 
 def _compared(visit: Visit, a: Policy, b: Policy, *, days: int, draft: str) -> Response:
+    # Whoever came from the editor goes back with the text.
+    is_edited = "number" in visit.form and visit.person.may(Role.ADMIN)
+    edited = {"name": visit.form.get("name", ""), "number": visit.form["number"]} if is_edited else None
     found, aside = _comparison(visit, a, b, days=days)
     return visit.render(
         "policies_compared.html",
@@ -258,6 +261,7 @@ def _compared(visit: Visit, a: Policy, b: Policy, *, days: int, draft: str) -> R
         b=b,
         is_draft=bool(draft),
         draft=draft,
+        edited=edited,
         days=days,
         found=found,
         aside=aside,
