@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -143,6 +144,22 @@ def test_what_is_known_holds_while_the_database_is_away_over_reloads_too(serve: 
     put(first, kids=KIDS.replace("flag", "block"))
     follow(second)
     assert asked(second) == (200, "block")
+
+
+def test_a_reload_goes_on_with_what_a_worker_has_read_and_not_with_what_the_start_knew(
+    serve: Make, tmp_path: Path
+) -> None:
+    first = serve()
+    put(first, kids=KIDS)
+    follow(first)
+    put(first, kids=KIDS.replace("flag", "block"))
+    worker = os.fork()
+    if not worker:  # the workers follow, and this process makes the next ones
+        follow(first)
+        os._exit(0)
+    assert os.waitpid(worker, 0)[1] == 0
+    with away(first, tmp_path):
+        assert asked(serve(first), "kids") == (200, "block")
 
 
 def test_a_start_while_the_database_is_away_takes_no_other_policy_in_its_place(serve: Make, tmp_path: Path) -> None:
