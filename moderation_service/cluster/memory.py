@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import logging
 import random
-import socket
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
@@ -20,7 +19,9 @@ from ..config.setting import Secret
 from ..errors import ConfigurationError
 from ..ids import random_hex
 from ..observability.logs import log_event
+from ..upstream.connecting import looked_up
 from ..upstream.per_process import PerProcess
+from ..upstream.redis_connection import connection_class
 from .seal import Seal
 
 __all__ = ["ClusterEvents", "ClusterMemory"]
@@ -200,6 +201,7 @@ class _Process:
             socket_connect_timeout=_TIMEOUT_S,
             retry=Retry(NoBackoff(), 0),
             protocol=2,
+            **connection_class(urlsplit(self._url).scheme),
         )
         client.ping()
         old, self._client = self._client, client
@@ -264,7 +266,7 @@ def _with_address(url: str) -> str:
     if parts.scheme != "redis" or parts.hostname is None:
         return url
     port = parts.port or 6379
-    address = str(socket.getaddrinfo(parts.hostname, port, type=socket.SOCK_STREAM)[0][4][0])
+    address = str(looked_up(parts.hostname, port, timeout_s=_TIMEOUT_S)[0][4][0])
     host = f"[{address}]" if ":" in address else address
     user, mark, _ = parts.netloc.rpartition("@")
     return parts._replace(netloc=f"{user}{mark}{host}:{port}").geturl()

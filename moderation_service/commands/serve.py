@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -40,14 +41,17 @@ def serve_command(config_file: Path | None, **flags: object) -> None:
             """-d '{"prompt": "How can I make a bomb?"}'""",
             err=True,
         )
-        if (line := _console_line(settings)) is not None:
+        if (line := _console_line(settings, config_file, flags.get("data_dir"))) is not None:
             click.echo(line, err=True)
 
     serve(settings, when_ready=announce, reread=lambda: load(config_file, flags).settings)
 
 
-def _console_line(settings: Settings) -> str | None:
-    """Where the console is; on a terminal of the machine itself with a link by which to sign in."""
+def _console_line(settings: Settings, config_file: Path | None, data_dir: object) -> str | None:
+    """Where the console is; on a terminal of the machine itself with a link by which to sign in.
+
+    `config_file` and `data_dir` are flags of this start.
+    """
     address = store_address(settings, is_local=is_loopback(settings.host)) if wants_console(settings) else None
     if address is None:
         return None
@@ -56,9 +60,11 @@ def _console_line(settings: Settings) -> str | None:
     plain = f"  console: {settings.console_url or base_url(settings)}/console"
     # What is written to a file or a journal is read by others, who would be administrators.
     if not is_loopback(settings.host) or not sys.stderr.isatty():
-        # The other command does not know this one's flags.
-        port = f" --port {settings.port}" if settings.console_url is None else ""
-        return plain + f"  (sign in with the link of `moderation-service console link{port}`, or an account)"
+        # The other command does not know this one's flags: without them it may make a link for another database.
+        port = settings.port if settings.console_url is None else None
+        given = {"--config": config_file, "--data-dir": data_dir, "--port": port}
+        flags = "".join(f" {name} {shlex.quote(str(value))}" for name, value in given.items() if value is not None)
+        return plain + f"  (sign in with the link of `moderation-service console link{flags}`, or an account)"
     from ..store.database import Database
     from .console import sign_in_address
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 
 import yaml
@@ -30,7 +31,9 @@ def read_settings_file(path: Path, known: Mapping[str, Setting]) -> dict[str, tu
             raise ConfigurationError(f"{path}:{line}: the name of a setting must be a single word.")
         name = str(key_node.value)
         if name not in known:
-            raise ConfigurationError(f"{path}:{line}: there is no setting {name!r}.")
+            close = " or ".join(get_close_matches(name, known, n=2))
+            meant = f"; do you mean {close}?" if close else "."
+            raise ConfigurationError(f"{path}:{line}: there is no setting {name!r}{meant}")
         if name in found:
             raise ConfigurationError(f"{path}:{line}: {name} is set twice.")
         where = f"{path}:{line}: {name}"

@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import Any
 
 from flask import Blueprint, request
-from sqlalchemy.exc import DataError
+from sqlalchemy.exc import DataError, IntegrityError
 from werkzeug.exceptions import RequestEntityTooLarge
 from werkzeug.http import parse_accept_header
 from werkzeug.wrappers import Request, Response
@@ -91,6 +91,11 @@ def _add_errors(routes: Blueprint, front: _Front) -> None:
     def unkept(error: DataError) -> Response:
         # Such as a NUL in a text, or too large a number: what PostgreSQL can't hold it can't have either.
         return front.error(InvalidRequest("The database can't hold what was sent."))
+
+    @routes.errorhandler(IntegrityError)
+    def overtaken(error: IntegrityError) -> Response:
+        # Two looked, and both made the same: SQLite has them in turn, PostgreSQL refuses the second.
+        return front.error(InvalidRequest("Somebody else changed the same thing at the same moment. Try again."))
 
     @routes.get("/<path:rest>")
     def nothing(rest: str) -> Response:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import jinja2
 from werkzeug.wrappers import Request, Response
@@ -17,7 +17,7 @@ from ..core.person import Person, Role
 from ..errors import ModerationError
 from .notice import forget_notice, read_notice
 from .page import ROOT, Page, Visit, address
-from .security import HEADERS
+from .security import HEADERS, own_address
 from .shown import FILTERS, NAMELESS
 from .texts import LANGUAGES, translator
 
@@ -64,6 +64,7 @@ class Frame:
         title = _TITLES.get(error.status, "Something went wrong")
         is_fragment = "HX-Request" in request.headers
         values = {"title": title, "message": error.message, "status": error.status, "request_id": request_id}
+        values["back"] = _came_from(request)
         template = "error_fragment.html" if is_fragment else "error.html"
         context = self._context(request, language, "", person)
         return self._respond(request, template, error.status, {**context, **values})
@@ -110,6 +111,17 @@ def _in_language(request: Request, language: str) -> str:
     path = request.path if request.method == "GET" else ROOT
     asked = [(name, value) for name, value in request.args.items(multi=True) if name != "lang"]
     return f"{path}?{urlencode([*asked, ('lang', language)])}"
+
+
+def _came_from(request: Request) -> str | None:
+    """The page of the console whose form or link led here, if it can be gone back to."""
+    try:
+        came = urlsplit(request.headers.get("Referer", ""))
+    except ValueError:
+        return None
+    address = f"{came.path}?{came.query}" if came.query else came.path
+    is_page = came.netloc == request.host and own_address(address) == address and came.path != request.path
+    return address if is_page else None
 
 
 @cache

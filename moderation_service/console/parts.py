@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from ..config.settings import Settings
@@ -11,6 +11,7 @@ from ..core.app import App
 from ..core.keyed_hash import KeyedHashes
 from ..core.moderator import Moderator
 from ..core.policy import Policies
+from .seldom import Seldom
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import WSGIEnvironment
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     from ..store.database import Database
 
 __all__ = ["Parts"]
+
+_LOOKED_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,8 @@ class Parts:
     """Where events are sent to, if anywhere."""
     answers: PreparedAnswers | None = None
     """The prepared answers; None for none."""
+    looks_for_reviews: Seldom = field(default_factory=lambda: Seldom(_LOOKED_S))
+    """When records are looked through for what is to be reviewed: not every answer of a reviewer is to wait for it."""
 
     @property
     def policies(self) -> Policies:

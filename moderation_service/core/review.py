@@ -27,13 +27,15 @@ class Why(enum.Enum):
     """It was let through, marked for review."""
     BLOCKED = "blocked"
     """It was blocked."""
+    PICKED = "picked"
+    """A reviewer came across it, and it was in none of the other groups: a text that should not have passed."""
     APPEALED = "appealed"
     """The blocked person asks for it."""
 
     rank: int
 
     def __init__(self, value: str) -> None:
-        self.rank = ("sampled", "close", "flagged", "blocked", "appealed").index(value)
+        self.rank = ("sampled", "close", "flagged", "blocked", "picked", "appealed").index(value)
 
 
 class Answer(enum.Enum):

@@ -32,15 +32,16 @@ class Erased:
 def purge(
     database: Database, *, before: int, actor: str, texts_only: bool = False, pause: Callable[[float], None] = sleep
 ) -> Erased:
-    """Delete what was decided before a moment, with its texts, appeals and reviews; a little at a time.
+    """Delete what was decided before a moment, with its texts, appeals and reviews, and repeat offenders of then.
 
-    Writers get their turn in between. Hourly sums stay. Raises StoreUnavailable.
+    It goes a little at a time: writers get their turn in between. Hourly sums stay. Raises StoreUnavailable.
     """
     texts_gone = _all_chunks(database, lambda c: delete_chunk(c, texts, texts.c.at < before), pause)
     gone = 0
     if not texts_only:
         older = decisions.c.at < before
         gone = _all_chunks(database, lambda c: delete_decisions(c, older)[decisions.name], pause)
+        _all_chunks(database, lambda c: delete_chunk(c, escalations, escalations.c.until < before), pause)
     erased = Erased(gone, texts_gone, 0)
     _tell(database, actor, "records.purge", {"before": before, "decisions": gone, "texts": texts_gone})
     return erased

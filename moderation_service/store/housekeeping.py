@@ -12,6 +12,7 @@ from .people import TRIES_MS
 from .schema import (
     appeals,
     decisions,
+    escalations,
     review_items,
     reviews,
     revisions,
@@ -53,7 +54,7 @@ def delete_decisions(connection: Connection, condition: ColumnElement[bool], *, 
 
 
 class Housekeeping:
-    """Deletes texts, records, sessions, counted tries to sign in and messages that are over their time.
+    """Deletes texts, records, repeat offenders, sessions, tries to sign in and messages that are over their time.
 
     Hourly sums stay. Every ten minutes one of the processes that share a database takes its turn.
     """
@@ -81,6 +82,7 @@ class Housekeeping:
         kept = now - self._records_days * _DAY_MS if self._records_days else 0
         over: list[tuple[Table, ColumnElement[bool]]] = [
             (texts, texts.c.until < now),
+            (escalations, escalations.c.until < kept),
             (sessions, sessions.c.expires_at < now),
             (sign_in_links, sign_in_links.c.expires_at < now),
             (sign_in_failures, sign_in_failures.c.since <= now - TRIES_MS),

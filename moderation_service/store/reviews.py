@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,10 +25,12 @@ __all__ = [
     "Review",
     "answer",
     "answered_at",
-    "collect",
     "enqueue",
+    "found_new",
+    "is_queued",
     "last_answered",
     "progress",
+    "put",
     "review_of",
     "skip",
     "take",
@@ -75,8 +78,14 @@ class Progress:
     all: int
 
 
-def collect(connection: Connection, *, policies: Policies, sample: float, close: float, since_ms: int) -> int:
-    """Put what is to be looked at into the queue, newest first and a bounded number of each kind; how many are new."""
+def found_new(
+    connection: Connection, *, policies: Policies, sample: float, close: float, since_ms: int
+) -> list[dict[str, Any]]:
+    """What is to be looked at and not in the queue yet, newest first and a bounded number of each kind, for `put`.
+
+    It looks at all records since then. On SQLite nobody else can write while a connection for changes is open: give
+    it one that reads.
+    """
     found: dict[str, dict[str, Any]] = {}
     wanted = (
         (Why.BLOCKED, decisions.c.action == _BLOCK),
@@ -88,8 +97,12 @@ def collect(connection: Connection, *, policies: Policies, sample: float, close:
             found.setdefault(row.decision_id, _item(row, why))
     for row in _close(connection, policies, within=close, since_ms=since_ms):
         found.setdefault(row.decision_id, _item(row, Why.CLOSE))
-    insert_new(connection, review_items, list(found.values()), unless=["decision_id"])
-    return len(found)
+    return list(found.values())
+
+
+def put(connection: Connection, found: Sequence[Mapping[str, Any]]) -> None:
+    """Put this into the queue, but for what somebody else has put there meanwhile."""
+    insert_new(connection, review_items, found, unless=["decision_id"])
 
 
 def enqueue(connection: Connection, decision_id: str, why: Why, *, at: int) -> None:
@@ -98,6 +111,12 @@ def enqueue(connection: Connection, decision_id: str, why: Why, *, at: int) -> N
     insert_new(connection, review_items, [row], unless=["decision_id"])
     again = review_items.update().where(review_items.c.decision_id == decision_id)
     connection.execute(again.values(why=why.value, priority=why.rank, state="open", closed_at=None))
+
+
+def is_queued(connection: Connection, decision_id: str) -> bool:
+    """Whether a decision is in the queue, or was answered there."""
+    wanted = select(review_items.c.decision_id).where(review_items.c.decision_id == decision_id)
+    return connection.execute(wanted).first() is not None
 
 
 def take(connection: Connection, *, reviewer: str, now_ms: int, beside: str | None = None) -> str | None:
@@ -252,7 +271,9 @@ def _decided(connection: Connection, decision_id: str) -> Row[Any]:
     wanted = select(decisions, policy_versions.c.content)
     wanted = wanted.join_from(decisions, policy_versions, decisions.c.policy == policy_versions.c.id)
     wanted = wanted.join(review_items, review_items.c.decision_id == decisions.c.decision_id)
-    row = connection.execute(wanted.where(decisions.c.decision_id == decision_id)).one_or_none()
+    # The item is held till the end: of two answers at once, PostgreSQL would refuse the second as a fault of ours.
+    wanted = wanted.where(decisions.c.decision_id == decision_id).with_for_update(of=review_items)
+    row = connection.execute(wanted).one_or_none()
     if row is None:
         raise NotFound("There is no such decision to be reviewed.")
     return row

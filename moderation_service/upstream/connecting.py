@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from time import monotonic
 from typing import Any
 
-__all__ = ["connected"]
+__all__ = ["connected", "looked_up"]
 
 _Addresses = Sequence[tuple[Any, ...]]
 # The time that a lookup gets where earlier addresses are known, so that some is left to try these.
@@ -29,7 +29,7 @@ def connected(
     """A socket that never blocks, connected, with TLS for `name` where asked for. Raises OSError or UnicodeError."""
     ends_at = monotonic() + timeout_s
     failure: OSError = TimeoutError("the time was over")
-    places = _looked_up(address, port, ends_at)
+    places = looked_up(address, port, timeout_s=timeout_s)
     for left, (family, kind, protocol, _, place) in zip(range(len(places), 0, -1), places, strict=True):
         # One address that does not answer leaves time for the others.
         share_ends_at = monotonic() + (ends_at - monotonic()) / left
@@ -105,8 +105,11 @@ _known: dict[_Key, _Addresses] = {}
 _lock = threading.Lock()
 
 
-def _looked_up(address: str, port: int, ends_at: float) -> _Addresses:
-    """The addresses to try, in order; those that were found last while the name server is away."""
+def looked_up(address: str, port: int, *, timeout_s: float) -> _Addresses:
+    """The addresses to try, in order; those that were found last while the name server is away.
+
+    As `socket.getaddrinfo` gives them. Raises OSError or UnicodeError; TimeoutError where none are known in time.
+    """
     try:
         return socket.getaddrinfo(address, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
     except socket.gaierror:
@@ -118,7 +121,7 @@ def _looked_up(address: str, port: int, ends_at: float) -> _Addresses:
             lookup = _under_way[key] = _started(address, port)
     known = _known.get(key)
     share = 1.0 if known is None else _SHARE_OF_LOOKUP
-    if not lookup.is_over.wait(max(0.0, ends_at - monotonic()) * share):
+    if not lookup.is_over.wait(max(0.0, timeout_s) * share):
         if known is None:
             raise TimeoutError("the name was not looked up in time")
         return known

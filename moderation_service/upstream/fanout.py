@@ -1,7 +1,8 @@
 """A bound on the calls under way in one process, and the use of several of them for one request.
 
 There is no queue: a request that finds no free slot is refused at once (429). A request with many parts (a batch, a
-long text) works on them in its own thread and in as many helpers as there are slots free at that moment.
+long text) works on them in its own thread and in as many helpers as there are slots free at that moment. What nobody
+waits for (`aside`) takes no slot, and begins only while half of them are free.
 """
 
 from __future__ import annotations
@@ -26,20 +27,47 @@ class FanOut:
 
     def __init__(self, *, slots: int, per_request: int) -> None:
         self.limit = slots
-        self._slots = threading.Semaphore(slots)
+        self._free = slots
+        self._counting = threading.Lock()
         self._per_request = per_request
+        self._aside = threading.local()
         self._lock = threading.Lock()
         self._executor: ThreadPoolExecutor | None = None
 
     @contextmanager
     def slot(self) -> Iterator[None]:
         """A slot for the calling thread. Raises Overloaded when none is free."""
-        if not self._slots.acquire(blocking=False):
+        if not self._take():
             raise Overloaded(f"This process already waits for {self.limit} verdicts, its limit.", retry_after_s=1.0)
         try:
             yield
         finally:
-            self._slots.release()
+            self._give_back()
+
+    @contextmanager
+    def aside(self) -> Iterator[bool]:
+        """Let the calling thread work without a slot and without helpers; false where it should not, as others do."""
+        with self._counting:
+            has_room = 2 * self._free > self.limit
+        self._aside.is_on = has_room
+        try:
+            yield has_room
+        finally:
+            self._aside.is_on = False
+
+    def _take(self) -> bool:
+        """Take a slot if there is a free one."""
+        if getattr(self._aside, "is_on", False):
+            return False
+        with self._counting:
+            if self._free == 0:
+                return False
+            self._free -= 1
+        return True
+
+    def _give_back(self) -> None:
+        with self._counting:
+            self._free += 1
 
     def run(self, function: Callable[[_Item], _Result], items: Sequence[_Item]) -> list[_Result]:
         """`function` of every item, in order, by the calling thread, which holds a slot, and helpers.
@@ -49,7 +77,7 @@ class FanOut:
         work = _Work(function, items)
         helpers: list[Future[None]] = []
         for _ in range(min(len(items), self._per_request) - 1):
-            if not self._slots.acquire(blocking=False):
+            if not self._take():
                 break
             # In the caller's context: what a helper asks belongs to the same request, and so to its trace.
             helpers.append(self._pool().submit(copy_context().run, self._help, work))
@@ -57,26 +85,26 @@ class FanOut:
         for helper in helpers:
             # A helper that never began has no slot to give back of its own accord.
             if helper.cancel():
-                self._slots.release()
+                self._give_back()
                 continue
             helper.result()
         return work.results()
 
     def lend(self, function: Callable[[], None]) -> bool:
         """Have a helper run this beside the calling thread, which holds a slot; False when no slot is free."""
-        if not self._slots.acquire(blocking=False):
+        if not self._take():
             return False
 
         def run() -> None:
             try:
                 function()
             finally:
-                self._slots.release()
+                self._give_back()
 
         try:
             self._pool().submit(copy_context().run, run)
         except RuntimeError:  # the process ends, or has no room for another thread
-            self._slots.release()
+            self._give_back()
             return False
         return True
 
@@ -91,7 +119,7 @@ class FanOut:
         try:
             work.run()
         finally:
-            self._slots.release()
+            self._give_back()
 
     def _pool(self) -> ThreadPoolExecutor:
         with self._lock:

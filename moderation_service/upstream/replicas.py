@@ -1,8 +1,7 @@
 """Which of several servers is asked: the least busy one (`pace`) that is not known to be out of order.
 
-A server that fails is *ejected*: no request goes to it. A thread then asks it real questions again and again, one
-harmless and one harmful, and the first right verdicts bring it back, so no user's request is spent on trying. The
-thread exists only that long.
+A server that fails is *ejected*: no request goes to it. A thread then asks it real questions, one harmless and one
+harmful, until right verdicts bring it back, so no user's request is spent on trying.
 
 A server that says 429 or 503 with `Retry-After` *rests*: no request goes to it until then. After that one call at a
 time tries it, and the first answer ends the rest.
@@ -155,9 +154,8 @@ class ReplicaSet(Generic[AnyServer]):
         """
         with self._lock:
             able = self._able(without)
-            most = None if self._most is None else self._most()
-            if most is not None and able:
-                able = self._with_place(able, most, without, min(_PLACE_S, within_s))
+            if self._most is not None and able:
+                able = self._with_place(able, self._most(), without, min(_PLACE_S, within_s))
             if not able:
                 return None
             chosen = self._least_busy(able) if len(able) > 1 else able[0]
@@ -167,6 +165,12 @@ class ReplicaSet(Generic[AnyServer]):
             chosen.last_chosen = self._turn
             chosen.outstanding += 1
             return chosen
+
+    def has_room(self) -> bool:
+        """Whether a server in use has fewer than half of the calls under way that it may have from here."""
+        with self._lock:
+            most = None if self._most is None else self._most()
+            return any(most is None or 2 * (one.outstanding + 1) <= most for one in self._able(()))
 
     def _least_busy(self, able: Sequence[Replica[AnyServer]]) -> Replica[AnyServer]:
         others_s, turn = slow_answers_of_best(one.pace for one in able), self._turn

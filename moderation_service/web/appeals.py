@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable
-from time import monotonic
+from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
 from flask import Blueprint, Response, request
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["PerMinute", "blueprint"]
 
 _MINUTE_S = 60.0
+_WRITTEN_S = (0.3, 0.4)
+"""After the first a decision is in the database; after both where many are made, which it gathers for longer."""
 
 
 class PerMinute:
@@ -100,13 +102,22 @@ def _outcome(database: Database, decision_id: str, *, app: str) -> Response:
 
 def _file(service: Service, database: Database, asked: Appeal, *, app: str) -> None:
     """File it, if there is something to appeal; the caller is not told whether there is."""
-    from ..store.appeals import file_appeal
-    from ..store.trail import now_ms
-
-    with database.write() as connection:
-        is_new = file_appeal(connection, decision_id=asked.decision_id, app=app, text=asked.text, now_ms=now_ms())
+    is_new = _is_filed(database, asked, app=app)
+    for pause_s in _WRITTEN_S:
+        # A decision of just now may not be written yet.
+        if not is_new:
+            sleep(pause_s)
+            is_new = _is_filed(database, asked, app=app)
     if is_new and service.webhooks is not None:
         by = f" by {app}" if app else ""
         service.webhooks.send(
             "appeal", f"Appeal{by}: {asked.decision_id}", {"id": asked.decision_id, "app": app or None}
         )
+
+
+def _is_filed(database: Database, asked: Appeal, *, app: str) -> bool:
+    from ..store.appeals import file_appeal
+    from ..store.trail import now_ms
+
+    with database.write() as connection:
+        return file_appeal(connection, decision_id=asked.decision_id, app=app, text=asked.text, now_ms=now_ms())

@@ -17,6 +17,7 @@ from ..config.extras import install_command
 from ..core.app import Window
 from ..errors import ConfigurationError
 from ..observability.logs import log_event
+from ..upstream.redis_connection import connection_class
 from .rate_limits import Counted, Counters, Windows, nearest
 
 __all__ = ["Breaker", "ClusterCounters", "LimitsEvents", "connect"]
@@ -115,6 +116,7 @@ def connect(url: str) -> Any:
             socket_connect_timeout=_TIMEOUT_S,
             # A kept connection that the server has closed is opened anew; a server that is slow is not asked twice.
             retry=Retry(NoBackoff(), 1, supported_errors=(NoConnection,)),  # type: ignore[arg-type]
+            **connection_class(url.partition("://")[0]),
         )
     except Exception as error:  # the library's and the client's, of many kinds
         raise ConfigurationError(f"limits_store: is no usable address: {type(error).__name__}.") from None

@@ -15,7 +15,7 @@ from recorded import recorded_service
 from sqlalchemy import select
 
 from moderation_service.store.database import Database
-from moderation_service.store.reviews import collect
+from moderation_service.store.reviews import found_new, put
 from moderation_service.store.schema import reviews
 
 pytestmark = pytest.mark.browser
@@ -30,7 +30,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Databa
         policies = made.service.policies
     database = Database(url)
     with database.write() as connection:
-        collect(connection, policies=policies, sample=0, close=0, since_ms=0)
+        put(connection, found_new(connection, policies=policies, sample=0, close=0, since_ms=0))
     database.close()
     with running("--workers", "1", "--console", "on", MODERATION_STORE=url, MODERATION_REVIEW_TWICE="0") as service:
         yield service.url, database

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from time import monotonic
+from time import monotonic, sleep
 from typing import Any
 
+import fake_guard_server
 import pytest
 from apps import client_of, make_service
 from crowd import asking
-from fake_guard_server import wait_until
+from fake_guard_server import BREAD, Action, Request, answering, guard, wait_until
 from fakes import FakeEngine, verdict
-from processes import running
+from processes import Running, running
 from redis_server import RedisServer
 
 from moderation_service.config.settings import Secret, Settings
@@ -24,6 +27,7 @@ pytestmark = pytest.mark.store
 
 LITELLM = "/beta/litellm_basic_guardrail_api"
 KEY = "a-key-for-all-gateways"
+SERVE = (sys.executable, "-m", "moderation_service", "serve")
 
 
 class Gateway:
@@ -181,6 +185,53 @@ def test_nothing_is_wrong_or_late_while_it_is_away_under_load(server: RedisServe
             assert wait_until(lambda: across() == "BLOCKED")
         assert not wrong
         assert max(slowest) < 3.0, "three requests, each with a tenth of a second per question at most"
+
+
+def test_gateways_together_ask_a_model_server_no_more_at_once_than_it_may_have(server: RedisServer) -> None:
+    """Four calls: alone a gateway has them all; of two each has two."""
+    lock, under_way, most = threading.Lock(), 0, 0
+
+    def counted(request: Request) -> Action:
+        nonlocal under_way, most
+        with lock:
+            under_way += 1
+            most = max(most, under_way)
+        sleep(0.05)
+        with lock:
+            under_way -= 1
+        return guard(request)
+
+    def at_once(*gateways: Running) -> int:
+        """The most calls that the model server has while each gateway is asked more than it may ask."""
+        nonlocal most
+        most = 0
+
+        def ask(number: int) -> None:
+            prompt = f"{BREAD} {number} {monotonic()}"
+            gateways[number % len(gateways)].request("POST", "/moderate", {"prompt": prompt})
+
+        with asking(ask, callers=8 * len(gateways)):
+            sleep(0.5)
+        return most
+
+    variables = {
+        "MODERATION_CLUSTER_MEMORY": server.url,
+        "MODERATION_CLUSTER_KEY": KEY,
+        "MODERATION_UPSTREAM_REPLICA_CALLS": "4",
+        "MODERATION_ENGINE": "vllm",
+    }
+    with fake_guard_server.running(answering(counted)) as model:
+        variables["MODERATION_UPSTREAMS"] = model.url
+        with running("--workers", "1", command=SERVE, **variables) as one:
+            assert wait_until(lambda: one.request("GET", "/readyz").status == 200)
+            assert wait_until(lambda: at_once(one) == 4)
+            with running("--workers", "1", command=SERVE, **variables) as other:
+                assert wait_until(lambda: other.request("GET", "/readyz").status == 200)
+                assert at_once(other) > 0, "it counts from its first question on"
+                assert wait_until(lambda: at_once(one) == 2), "they know of each other"
+                assert at_once(other) == 2
+                assert at_once(one, other) == 4
+            assert wait_until(lambda: at_once(one) == 4, within_s=30), "what is gone counts for ten seconds more"
 
 
 def _metrics(gateway) -> str:

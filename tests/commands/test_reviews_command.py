@@ -13,7 +13,7 @@ from recorded import Recorded, recorded_service
 from moderation_service.commands.cli import cli
 from moderation_service.core.review import Answer
 from moderation_service.core.verdict import Severity
-from moderation_service.store.reviews import Review, answer, collect
+from moderation_service.store.reviews import Review, answer, found_new, put
 from moderation_service.store.trail import now_ms
 
 RIGHT = Review(answer=Answer.RIGHT)
@@ -31,7 +31,8 @@ def recorded(tmp_path: Path) -> Iterator[Recorded]:
 def review(recorded: Recorded, reviewer: str, *given: Review) -> None:
     """The first texts of the queue, as this reviewer answers them."""
     with recorded.database.write() as connection:
-        collect(connection, policies=recorded.service.policies, sample=1, close=0, since_ms=0)
+        found = found_new(connection, policies=recorded.service.policies, sample=1, close=0, since_ms=0)
+        put(connection, found)
     for decision_id, one in zip(sorted(ids(recorded)), given, strict=False):
         with recorded.database.write() as connection:
             answer(connection, decision_id, one, reviewer=reviewer, twice=1.0, now_ms=now_ms())

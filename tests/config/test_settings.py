@@ -177,7 +177,9 @@ def test_a_bad_value_names_its_place_and_the_reason(file: Path, place: str, name
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("prot: 80\n", "1: there is no setting 'prot'."),
+        ("prot: 80\n", "1: there is no setting 'prot'; do you mean port?"),
+        ("policy: strict\n", "1: there is no setting 'policy'; do you mean policy_choice or default_policy?"),
+        ("zzz: 80\n", "1: there is no setting 'zzz'."),
         ("port: 80\nport: 81\n", "2: port is set twice."),
         ("- port\n", "1: must be a mapping of settings."),
         ("port: {a: 1}\n", "1: port: must be a single value or a list of values."),

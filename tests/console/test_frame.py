@@ -78,6 +78,23 @@ def test_the_headers_let_a_page_load_nothing_from_elsewhere(tmp_path: Path) -> N
     assert reply.headers["X-Frame-Options"] == "DENY"
 
 
+@pytest.mark.parametrize(
+    ("came_from", "back"),
+    [
+        ("http://localhost/console/lists/shop?q=a%20b", "/console/lists/shop?q=a%20b"),
+        ("http://localhost/console/lists/nothing", None),
+        ("http://elsewhere.example/console/lists", None),
+        ("http://localhost/moderate", None),
+        ("http://localhost/console/<b>", None),
+        ("http://[", None),
+    ],
+)
+def test_a_mistake_leads_back_to_the_page_that_it_was_made_on(tmp_path: Path, came_from: str, back: str | None) -> None:
+    page = visitor(tmp_path).client.get("/console/lists/nothing", headers={"Referer": came_from})
+    assert page.status_code == 404
+    assert re.findall(r'<a href="([^"]*)">To the page before', page.text) == ([] if back is None else [back])
+
+
 def test_templates_hold_no_script_and_no_style_of_their_own() -> None:
     for file in (CONSOLE / "templates").glob("*.html"):
         text = file.read_text(encoding="utf-8")

@@ -227,3 +227,29 @@ def test_what_was_found_can_be_tried_on_a_list_and_then_added(anna: Visitor) -> 
     assert f'value="{item}"' in tried
     assert "No entry fits." in tried
     assert admin.post("/lists/excused/add", **fields).status_code == 303
+
+
+def test_an_answer_does_not_wait_for_a_look_through_the_records_but_the_last_one_does(anna: Visitor) -> None:
+    first, second = moderate(anna, "a bomb", "a bomb again")
+    assert anna.get("/review").status_code == 200
+    (third,) = moderate(anna, "one more bomb")
+    seen = [taken(anna.post("/review/next"))]
+    for _ in range(2):
+        seen.append(taken(anna.post(f"/review/item/{seen[-1]}/answer", choice="right")))
+    assert sorted(seen[:2]) == sorted([first, second])
+    assert seen[2] == third
+
+
+def test_what_passed_and_should_not_have_is_picked_from_its_page(anna: Visitor) -> None:
+    (missed,) = moderate(anna, "bread, in a tone that nobody likes")
+    assert anna.get(f"/review/item/{missed}").status_code == 404
+    assert f'action="/console/review/item/{missed}/pick"' in anna.get(f"/decisions/{missed}").text
+    assert taken(anna.post(f"/review/item/{missed}/pick")) == missed
+    assert f'href="/console/review/item/{missed}"' in anna.get(f"/decisions/{missed}").text
+    anna.post(f"/review/item/{missed}/answer", choice="unsafe")
+    assert taken(anna.post(f"/review/item/{missed}/pick")) == missed
+    with anna.database.read() as connection:
+        assert connection.execute(select(review_items.c.state, review_items.c.why)).all() == [("done", "picked")]
+        picks = select(func.count()).select_from(trail).where(trail.c.action == "review.pick")
+        assert connection.execute(picks).scalar_one() == 1
+    assert anna.post("/review/item/mod_000000000000000000000000/pick").status_code == 404

@@ -86,5 +86,5 @@ def test_a_share_of_the_ids_is_sampled() -> None:
 
 def test_appeals_come_first_and_samples_last() -> None:
     assert [why.value for why in sorted(Why, key=lambda why: -why.rank)] == [
-        "appealed", "blocked", "flagged", "close", "sampled",
+        "appealed", "picked", "blocked", "flagged", "close", "sampled",
     ]  # fmt: skip

@@ -86,6 +86,21 @@ def test_counted_tries_to_sign_in_go_when_their_time_is_over(database: Database)
 
 
 @pytest.mark.usefixtures("at_noon")
+@pytest.mark.parametrize("way", ["by itself", "purge"])
+def test_repeat_offenders_are_forgotten_as_long_after_their_time_as_records(database: Database, way: str) -> None:
+    over, running = NOW - 91 * DAY_MS, NOW + DAY_MS
+    common = {"app": "", "user_hash": b"1" * 16, "policy": "p", "action": 2, "blocks": 3, "at": NOW - 99 * DAY_MS}
+    with database.write() as connection:
+        connection.execute(escalations.insert(), [{**common, "until": until} for until in (over, running)])
+    if way == "purge":
+        purge(database, before=NOW - 90 * DAY_MS, actor="anna", pause=no_pause)
+    else:
+        Housekeeping(database, records_days=90).step()
+    with database.read() as connection:
+        assert connection.execute(select(escalations.c.until)).scalars().all() == [running]
+
+
+@pytest.mark.usefixtures("at_noon")
 def test_records_are_kept_for_ever_where_no_time_is_set(database: Database) -> None:
     written(database, a_record(at=1))
     Housekeeping(database, records_days=0).step()

@@ -12,6 +12,7 @@ import pytest
 from app_files import headers
 from apps import client_of
 from fakes import FakeEngine
+from processes import Running, run_command, running, until
 
 from moderation_service.config.settings import Settings
 from moderation_service.core.policy import Policies
@@ -223,3 +224,28 @@ def test_a_mistake_by_another_version_or_file_leaves_all_policies_as_they_were(s
     # A start, or a reload, says what is wrong and where.
     with pytest.raises(ConfigurationError, match="policy teens of the database:1: policy 'teens' has an unknown field"):
         serve(service)
+
+
+@pytest.mark.store
+def test_running_workers_follow_the_commands_within_seconds(tmp_path: Path) -> None:
+    variables = {"MODERATION_STORE": f"sqlite:///{tmp_path / 'kept.db'}"}
+    file = tmp_path / "kids.yaml"
+
+    def write(text: str) -> None:
+        file.write_text(text)
+        done = run_command("policies", "put", str(file), **variables)
+        assert done.returncode == 0, done.stderr
+
+    def actions(service: Running) -> set[object]:
+        """What the workers say, of whom each connection finds one."""
+        body = {"prompt": "How do I bake bread?", "policy": "kids"}
+        told = [service.request("POST", "/moderate", body).json for _ in range(12)]
+        return {one.get("action") or one["error"]["type"] for one in told}
+
+    with running("--workers", "2", **variables) as service:
+        assert actions(service) == {"invalid_request"}
+        for wanted in ("flag", "block"):
+            write(KIDS.replace("flag", wanted))
+            until(lambda wanted=wanted: actions(service) == {wanted}, within_s=15)
+        assert run_command("policies", "drop", "kids", **variables).returncode == 0
+        until(lambda: actions(service) == {"invalid_request"}, within_s=15)

@@ -20,15 +20,16 @@ from moderation_service.store.reviews import (
     Progress,
     Review,
     answer,
-    collect,
     enqueue,
+    found_new,
     last_answered,
     progress,
+    put,
     review_of,
     skip,
     take,
 )
-from moderation_service.store.schema import appeals, review_items, trail
+from moderation_service.store.schema import appeals, review_items, reviews, trail
 
 FOREVER = 2**50
 KEEPS = "policies:\n  keeps: {extends: balanced, keep_text: all, retention_days: 30}\n"
@@ -56,13 +57,10 @@ class Desk:
 
     def collect(self, *, sample: float = 0.0, close: float = 0.0) -> int:
         with self._recorded.database.write() as connection:
-            return collect(
-                connection,
-                policies=self._recorded.service.policies,
-                sample=sample,
-                close=close,
-                since_ms=0,
-            )
+            policies = self._recorded.service.policies
+            found = found_new(connection, policies=policies, sample=sample, close=close, since_ms=0)
+            put(connection, found)
+        return len(found)
 
     def take(self, reviewer: str, *, beside: str | None = None) -> str | None:
         self.now += 1
@@ -188,6 +186,24 @@ def test_what_two_are_asked_for_is_open_until_two_have_answered(recorded: Record
         assert list(labelled(connection, since_ms=0, until_ms=FOREVER)) == [], "they contradict each other"
         ((names, found),) = reviewers_agreement(connection, since_ms=0, until_ms=FOREVER).items()
     assert (names, found.texts, found.agreed) == (("anna", "ben"), 1, 0)
+
+
+def test_answers_of_one_reviewer_at_the_same_moment_are_one(recorded: Recorded, desk: Desk) -> None:
+    (blocked,) = recorded.moderate("a bomb")
+    desk.collect()
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: desk.answer(blocked["id"], RIGHT), range(8)))
+    assert [row.reviewer for row in desk.all(reviews)] == ["anna"]
+
+
+def test_what_two_have_found_at_the_same_moment_waits_once(recorded: Recorded, desk: Desk) -> None:
+    recorded.moderate("a bomb")
+    with recorded.database.read() as connection:
+        found = found_new(connection, policies=recorded.service.policies, sample=0, close=0, since_ms=0)
+    for _ in range(2):
+        with recorded.database.write() as connection:
+            put(connection, found)
+    assert len(desk.why()) == 1
 
 
 def test_a_decision_that_is_not_in_the_queue_can_not_be_answered(recorded: Recorded, desk: Desk) -> None:

@@ -13,8 +13,9 @@ from time import monotonic
 from typing import Any
 
 import pytest
-from fake_guard_server import FakeServer, reply
+from fake_guard_server import FakeServer, reply, wait_until
 
+from moderation_service.config.setting import Secret
 from moderation_service.upstream.connecting import connected
 from moderation_service.upstream.connections import BrokenConnection, ConnectionPool, Stage
 
@@ -80,6 +81,35 @@ def test_a_name_without_an_address_is_a_server_that_can_not_be_reached(monkeypat
     monkeypatch.setattr(socket, "getaddrinfo", unknown)
     with pytest.raises(OSError, match="unknown"):
         connected("nowhere.test", 80, timeout_s=5)
+
+
+def test_redis_is_looked_up_within_its_time_too(names) -> None:
+    pytest.importorskip("redis")
+    from redis.exceptions import RedisError
+
+    from moderation_service.web.cluster_limits import connect
+
+    started = monotonic()
+    for scheme in ("redis", "rediss", "valkey"):
+        with pytest.raises((RedisError, OSError)):
+            connect(f"{scheme}://hangs-{scheme}.test:6379/0").ping()
+    assert monotonic() - started < 10 * SHORT_S
+
+
+def test_a_cluster_memory_whose_name_hangs_is_away_and_can_be_closed(names) -> None:
+    pytest.importorskip("redis")
+    from cluster_events import Told
+
+    from moderation_service.cluster.memory import ClusterMemory
+
+    told = Told()
+    secret = Secret("redis://hangs-memory.test:6379/0")
+    memory = ClusterMemory(secret, Secret("a-key-of-16-chars"), prefix="p", version="1", events=told)
+    started = monotonic()
+    assert memory.get(b"name") is None
+    assert wait_until(lambda: "timeout" in told.failures)
+    memory.close()
+    assert monotonic() - started < 10 * SHORT_S
 
 
 @pytest.fixture

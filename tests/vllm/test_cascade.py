@@ -98,15 +98,15 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def unseen() -> list[str]:
-    """Prompts in seven languages that were written for measuring another engine."""
+    """Texts in seven languages that were written for measuring another engine, each once."""
     folder = servers.ROOT / "training" / "probes"
-    texts = [
+    names = ("requests", "statements", "languages", "answers", "personal_data")
+    texts = dict.fromkeys(
         text
-        for name in ("requests", "statements", "languages")
+        for name in names
         for text in strings(yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8")))
-    ]
-    assert len(set(texts)) >= 400
-    return texts
+    )
+    return list(texts)
 
 
 def calibrated(
@@ -127,7 +127,7 @@ def calibrated(
 def test_on_texts_that_neither_was_made_for_two_in_five_go_up_at_most(pair, tmp_path: Path) -> None:
     found = calibrated(pair, [{"prompt": text} for text in unseen()], tmp_path, agreement=1.0)["prompt"]
     shown = found["reported_on"]
-    assert shown["texts"] >= 250
+    assert shown["texts"] >= 400
     assert shown["small_alone"] < 0.99, "a small model that never errs proves nothing"
     assert found["chosen_on"]["agreement"] == 1.0
     assert shown["agreement"] >= 0.99
@@ -137,7 +137,7 @@ def test_on_texts_that_neither_was_made_for_two_in_five_go_up_at_most(pair, tmp_
 def test_the_examples_that_both_know_agree(pair, tmp_path: Path) -> None:
     rows = [{"messages": messages} for messages, _ in servers.tiny_guard_data().examples()]
     for target, found in calibrated(pair, rows, tmp_path, agreement=0.99).items():
-        assert found["reported_on"]["agreement"] >= 0.97, target
+        assert found["reported_on"]["agreement"] >= 0.99, target
         assert found["reported_on"]["up"] <= 0.4, target
 
 

@@ -27,6 +27,12 @@ SHOP, CHAT = "shop-0123456789", "chat-0123456789"
 
 
 @pytest.fixture
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For a decision that may still be written."""
+    monkeypatch.setattr("moderation_service.web.appeals.sleep", lambda seconds: None)
+
+
+@pytest.fixture
 def recorded(tmp_path: Path) -> Iterator[Recorded]:
     made_keys = keys(f"shop:{SHOP}", f"chat:{CHAT}")
     with recorded_service(tmp_path, appeals=True, appeals_per_minute=5, api_keys=made_keys) as made:
@@ -50,6 +56,13 @@ def test_a_block_can_be_appealed(recorded: Recorded) -> None:
     assert filed(recorded) == [(blocked["id"], "It was about baths.")]
 
 
+def test_an_appeal_right_after_the_block_is_not_lost(recorded: Recorded) -> None:
+    blocked = recorded.client.post("/moderate", json={"prompt": "a bomb"}).json
+    assert ask(recorded, {"id": blocked["id"]}).status_code == 202
+    assert filed(recorded) == [(blocked["id"], "")]
+
+
+@pytest.mark.usefixtures("nobody_waits")
 def test_the_reply_does_not_tell_which_decisions_there_are(recorded: Recorded) -> None:
     blocked, flagged = recorded.moderate("a bomb", "an election")
     replies = [
@@ -137,6 +150,7 @@ def test_of_an_appeal_of_another_app_is_told_what_is_told_of_none(recorded: Reco
     assert asked(recorded, appealed["id"], key="wrong-0123456789").status_code == 401
 
 
+@pytest.mark.usefixtures("nobody_waits")
 def test_asking_for_outcomes_is_limited_and_takes_nothing_from_appeals(recorded: Recorded) -> None:
     statuses = [asked(recorded, "mod_" + "0" * 24).status_code for _ in range(6)]
     assert statuses == [404] * 5 + [429]
@@ -151,6 +165,7 @@ def test_an_app_may_ask_where_its_appeals_go(tmp_path: Path) -> None:
         assert made.client.get("/appeals/mod_" + "0" * 24, headers=headers(FORUM_KEY)).status_code == 404
 
 
+@pytest.mark.usefixtures("nobody_waits")
 def test_nobody_appeals_more_often_than_the_limit(recorded: Recorded) -> None:
     statuses = [ask(recorded, {"id": "mod_" + "0" * 24}).status_code for _ in range(6)]
     assert statuses == [202] * 5 + [429]

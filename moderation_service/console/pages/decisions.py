@@ -11,7 +11,7 @@ from werkzeug.wrappers import Response
 from ...core.person import Role
 from ...core.verdict import Category, Severity, Target
 from ...errors import InvalidRequest
-from ...store import records
+from ...store import records, reviews
 from ...store.records import Cursor, Filter, Found
 from ...store.trail import now_ms
 from ..marked import marked
@@ -103,12 +103,14 @@ def detail(visit: Visit) -> Response:
         if not found:
             raise visit.missing()
         kept = records.text_of(connection, found[0].decision_id)
+        is_queued = reviews.is_queued(connection, found[0].decision_id)
     may_read = visit.person.may(Role.REVIEWER)
     return visit.render(
         "decision.html",
         one=found[0],
         is_kept=kept is not None,
         may_read=may_read,
+        is_queued=is_queued,
         text=marked(kept.text, found[0].span) if kept is not None and may_read else None,
         context=kept.context if kept is not None and may_read else (),
         until=kept.until if kept is not None else None,

@@ -14,7 +14,7 @@ from ...core.conversation import Conversation, Limits
 from ...core.engine import Deadline, Engine
 from ...core.list_entry import MAX_TEXT_CHARS, Side
 from ...core.person import Role
-from ...core.review import Answer
+from ...core.review import Answer, Why
 from ...core.verdict import Action, Category, Severity, Target, Verdict
 from ...errors import InvalidRequest, ModerationError
 from ...store import reviews
@@ -53,15 +53,15 @@ class _Item:
 def desk(visit: Visit) -> Response:
     """How much waits, and what came of reviews so far."""
     now = now_ms()
-    with visit.parts.database.write() as connection:
-        _collect(visit, connection, now)
+    visit.parts.looks_for_reviews.is_due()  # what is done now needn't be done at the first click
+    _collect(visit, now)
     with visit.parts.database.read() as connection:
         progress = reviews.progress(connection, reviewer=visit.person.name, since_ms=now - now % _DAY_MS)
         agreements = reviewers_agreement(connection, since_ms=now - _SHOWN_MS, until_ms=now + 1)
         wanted = select(appeals).order_by(appeals.c.at.desc(), appeals.c.id.desc()).limit(_MOST_APPEALS)
         filed = connection.execute(wanted).all()
-        found = list(labelled(connection, since_ms=now - _SHOWN_MS, until_ms=now + 1))
-    kept = sum(one.row is not None for one in found)
+        found = list(labelled(connection, since_ms=now - _SHOWN_MS, until_ms=now + 1, with_texts=False))
+    kept = sum(one.is_kept for one in found)
     return visit.render(
         "review.html", progress=progress, agreements=agreements, appeals=filed, labelled=len(found), kept=kept
     )
@@ -116,6 +116,20 @@ def _lists_for(visit: Visit, connection: Connection, item: _Item) -> list[str]:
     return [one.name for one in read_lists(connection)]
 
 
+@page.post("/item/<decision_id>/pick")
+def pick(visit: Visit) -> Response:
+    """Put a decision into the queue that is not in it, and look at it."""
+    decision_id = visit.arguments["decision_id"]
+    with visit.parts.database.write() as connection:
+        found = [one for one in find(connection, decision_id) if one.decision_id == decision_id]
+        if not found or found[0].action is None:
+            raise visit.missing()
+        if not reviews.is_queued(connection, decision_id):
+            reviews.enqueue(connection, decision_id, Why.PICKED, at=found[0].at)
+            visit.trail(connection, action="review.pick", subject=decision_id)
+    return visit.redirect("review", f"/item/{decision_id}")
+
+
 @page.post("/item/<decision_id>/answer")
 def give_answer(visit: Visit) -> Response:
     """Write the answer down and go on."""
@@ -162,8 +176,9 @@ def opinion(visit: Visit) -> Response:
 def labels(visit: Visit) -> Response:
     """The reviewed texts of the last 30 days with their labels, as JSON lines."""
     now = now_ms()
-    with visit.parts.database.write() as connection:
+    with visit.parts.database.read() as connection:
         rows = [one.row for one in labelled(connection, since_ms=now - _SHOWN_MS, until_ms=now + 1) if one.row]
+    with visit.parts.database.write() as connection:
         visit.trail(connection, action="review.export", subject="labels", after={"texts": len(rows)})
     content = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return visit.download(content.encode(), name="labels.jsonl", kind="application/jsonl")
@@ -176,7 +191,7 @@ def thresholds(visit: Visit) -> Response:
 
     now = now_ms()
     with visit.parts.database.read() as connection:
-        found = list(labelled(connection, since_ms=now - _SHOWN_MS, until_ms=now + 1))
+        found = list(labelled(connection, since_ms=now - _SHOWN_MS, until_ms=now + 1, with_texts=False))
     scored = [(one.p_unsafe, one.p_flagged or 0.0, one.severity) for one in found if one.p_unsafe is not None]
     suggestions = {
         "unsafe": suggest([unsafe for unsafe, _, _ in scored], [one is Severity.UNSAFE for *_, one in scored]),
@@ -187,22 +202,36 @@ def thresholds(visit: Visit) -> Response:
     return visit.render("review_thresholds.html", suggestions=suggestions)
 
 
-def _collect(visit: Visit, connection: Connection, now: int) -> None:
+def _collect(visit: Visit, now: int) -> None:
+    """Put what is new into the queue."""
     settings = visit.parts.settings
-    reviews.collect(
-        connection,
-        policies=visit.parts.policies,
-        sample=settings.review_sample,
-        close=settings.review_close,
-        since_ms=now - _COLLECTED_MS,
-    )
+    with visit.parts.database.read() as connection:
+        found = reviews.found_new(
+            connection,
+            policies=visit.parts.policies,
+            sample=settings.review_sample,
+            close=settings.review_close,
+            since_ms=now - _COLLECTED_MS,
+        )
+    if found:
+        with visit.parts.database.write() as connection:
+            reviews.put(connection, found)
+
+
+def _take(visit: Visit, now: int, beside: str | None) -> str | None:
+    with visit.parts.database.write() as connection:
+        return reviews.take(connection, reviewer=visit.person.name, now_ms=now, beside=beside)
 
 
 def _next(visit: Visit, *, beside: str | None) -> Response:
-    now = now_ms()
-    with visit.parts.database.write() as connection:
-        _collect(visit, connection, now)
-        taken = reviews.take(connection, reviewer=visit.person.name, now_ms=now, beside=beside)
+    now, is_due = now_ms(), visit.parts.looks_for_reviews.is_due()
+    if is_due:
+        _collect(visit, now)
+    taken = _take(visit, now, beside)
+    if taken is None and not is_due:
+        # All that was found lately is answered: look at once whether there is more.
+        _collect(visit, now)
+        taken = _take(visit, now, beside)
     if taken is None:
         return visit.redirect("review", said=visit.text("Nothing waits for you."))
     return visit.redirect("review", f"/item/{taken}")

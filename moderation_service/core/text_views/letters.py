@@ -65,6 +65,12 @@ _SYMBOLS = re.compile(
 _ALIKE = frozenset(LOOK_ALIKES)
 # The same and more, for a look at many characters at once: single ones beyond the first 65 536 would make it slow.
 _PERHAPS_ALIKE = re.compile(f"[{''.join(char for char in LOOK_ALIKES if char < _ASTRAL)}{_ASTRAL}-\U0010ffff]")
+# Without any of these no word mixes alphabets, and nothing is read as something else.
+_MIXING = re.compile(
+    "[A-Za-z0-9'][\u0370-\u058f\u13a0-\u13ff\u2c80-\u2cff\ua4d0-\ua4ff]"
+    "|[\u0370-\u058f\u13a0-\u13ff\u2c80-\u2cff\ua4d0-\ua4ff][A-Za-z0-9']"
+    "|[\u0250-\u02af\u1d00-\u1dbf\ua720-\ua7ff\u01eb\U0001f150-\U0001f189\U0001f1e6-\U0001f1ff]"
+)
 _SYMBOL_WORD_GAP = re.compile(" {2,}")
 
 
@@ -74,7 +80,7 @@ def look_alikes(text: str) -> list[Edit]:
     Words in another alphabet stay what they are; of a text that mixes them in its words, also those words are read as
     Latin that could be and stand beside Latin ones.
     """
-    if not _PERHAPS_ALIKE.search(text) or _ALIKE.isdisjoint(text):
+    if not _PERHAPS_ALIKE.search(text) or not _MIXING.search(text) or _ALIKE.isdisjoint(text):
         return []
     found = [(match, _kind(match.group())) for match in _WORD.finditer(text)]
     mixed = sum(kind == "mixed" for _, kind in found)

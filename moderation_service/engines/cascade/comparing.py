@@ -1,8 +1,8 @@
 """How often the two models of a cascade agree: counted where both judged, and for a sample where one was enough.
 
 Without the sample the agreement would be known only of the texts that the small model was not sure of. What is sampled
-is judged behind the caller's back, one text at a time and at most as many waiting as `_MAX_WAITING`: when the larger
-model is busy, the sample gets smaller and nobody waits.
+is judged behind the caller's back, one text at a time and at most as many waiting as `_MAX_WAITING`, while half of the
+larger model's places are free: when it is busy, the sample gets smaller and nobody waits.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from ...core.cascade import Up
 from ...core.conversation import Conversation
 from ...core.engine import Deadline, Engine
 from ...core.verdict import Detail, Severity, Verdict
+from ...errors import ModerationError
 from ...observability.logs import log_event
 
-__all__ = ["CascadeEvents", "Compared", "Sample"]
+__all__ = ["CascadeEvents", "Compared", "LargeEngine", "Sample"]
 
 _log = logging.getLogger("moderation.upstream")
 
@@ -50,13 +51,22 @@ class CascadeEvents(Protocol):
         """Both models judged a text."""
 
 
+class LargeEngine(Engine, Protocol):
+    """The larger model, which can also judge what nobody waits for."""
+
+    def judge_aside(
+        self, conversation: Conversation, *, detail: Detail, deadline: Deadline
+    ) -> Verdict | ModerationError | None:
+        """A verdict or error; None where there is no room to spare."""
+
+
 class Sample:
     """Texts that the small model decided, judged by the larger one too. Belongs to one process.
 
     Its thread begins with the first text and ends with `close`.
     """
 
-    def __init__(self, large: Engine, events: CascadeEvents) -> None:
+    def __init__(self, large: LargeEngine, events: CascadeEvents) -> None:
         self._large = large
         self._events = events
         self._waiting: Queue[tuple[Conversation, Severity] | None] = Queue(_MAX_WAITING)
@@ -92,7 +102,7 @@ class Sample:
             conversation, severity = one
             deadline = Deadline.after(_DEADLINE_S)
             try:
-                [judged] = self._large.judge([conversation], detail=Detail.SEVERITY, deadline=deadline)
+                judged = self._large.judge_aside(conversation, detail=Detail.SEVERITY, deadline=deadline)
             except Exception as error:  # whatever it is, there would be no more samples without this thread
                 log_event(_log, logging.ERROR, "cascade_sample_failed", error=type(error).__name__)
                 continue

@@ -16,7 +16,7 @@ from ...core.verdict import Detail, PartRead, Severity, Verdict, strictest
 from ...errors import EngineError, ModerationError, Overloaded
 from ...observability.logs import log_event
 from ...upstream.per_process import PerProcess
-from .comparing import CascadeEvents, Compared, Sample
+from .comparing import CascadeEvents, Compared, LargeEngine, Sample
 
 __all__ = ["CascadeEngine", "Watched"]
 
@@ -45,7 +45,7 @@ class CascadeEngine:
     def __init__(
         self,
         small: Engine,
-        large: Engine,
+        large: LargeEngine,
         *,
         bounds: Bounds,
         sample: float = 0.0,

@@ -9,7 +9,7 @@ from time import time
 from ...core.list_entry import Entry
 from ...core.listing import Attached, Hit, Listing, Places
 from ...core.policy import Policy
-from ...core.text_views.edits import Step, edited, edits_of
+from ...core.text_views.edits import Edit, Step, edited, edits_of
 from ...core.text_views.letters import gaps_of_han, look_alikes
 from ...core.text_views.normal import NormalView, normal_view
 from ...core.verdict import Span, Target
@@ -23,8 +23,9 @@ _RUNS = re.compile(" {2,}")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _LATIN = re.compile("[A-Za-z\U0001f150-\U0001f1ff]")
 _GAP = re.compile("[ ·.*_\\-|/,~•+#^=]")
-_HEAD_CHARS = 32_768
-"""Look-alikes and gaps are undone in so much of a text."""
+_BLOCK_CHARS, _OVERLAP_CHARS = 32_768, 512
+"""Look-alikes and gaps are looked for in so much of a text at a time, each block with some of those beside it: what is
+no disguise there costs no more than a search, and what is one in a block makes the others no dearer."""
 
 View = tuple[str, Callable[[int, int], tuple[int, int]]]
 """A text as words are compared, and where in the given text a stretch of it comes from."""
@@ -150,7 +151,7 @@ def _views(text: str, normal: NormalView) -> list[View]:
     meant, steps = text, []
     for mark, undo in ((_LATIN, look_alikes), (_GAP, gaps_of_han)):
         # Nothing is mixed or torn apart without these, and looking for them costs much less.
-        edits = undo(meant[:_HEAD_CHARS]) if mark.search(meant) else []
+        edits = _in_blocks(undo, meant) if mark.search(meant) else []
         if edits:
             meant, step = edited(meant, edits)
             steps.append(step)
@@ -158,6 +159,21 @@ def _views(text: str, normal: NormalView) -> list[View]:
         view, origin = _view(normal_view(meant))
         views.append((view, lambda start, end: _back(steps, origin(start, end))))
     return views
+
+
+def _in_blocks(undo: Callable[[str], list[Edit]], text: str) -> list[Edit]:
+    """The edits of a text, each found in the block in which it begins."""
+    if len(text) <= _BLOCK_CHARS:
+        return undo(text)
+    edits: list[Edit] = []
+    done = 0
+    for start in range(0, len(text), _BLOCK_CHARS):
+        first, end = max(0, start - _OVERLAP_CHARS), start + _BLOCK_CHARS
+        for from_, to, new in undo(text[first : end + _OVERLAP_CHARS]):
+            if max(start, done) <= first + from_ < end:
+                done = first + to
+                edits.append((first + from_, done, new))
+    return edits
 
 
 def _view(normal: NormalView) -> View:

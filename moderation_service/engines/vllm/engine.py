@@ -113,6 +113,22 @@ class VllmEngine:
         except ModerationError as error:
             return [error] * len(conversations)
 
+    def judge_aside(
+        self, conversation: Conversation, *, detail: Detail, deadline: Deadline
+    ) -> Verdict | ModerationError | None:
+        """`judge` for what nobody waits for: it takes none of the slots, and isn't done (None) unless half are free.
+
+        Of the calls that a server may have from here half must be free as well; of these it is one while it lasts.
+        """
+        process = self._process.here()
+        with process.fanout.aside() as has_room:
+            if not has_room or not process.replicas.has_room():
+                return None
+            try:
+                return process.judge(conversation, detail, deadline)
+            except ModerationError as error:
+                return error
+
     def check_ready(self) -> None:
         """Return if a server in use answered within the last ten seconds, or answers test questions rightly now.
 

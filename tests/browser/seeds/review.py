@@ -13,7 +13,7 @@ from moderation_service.core.review import Answer
 from moderation_service.core.verdict import Decision, Severity
 from moderation_service.store.appeals import file_appeal
 from moderation_service.store.database import Database
-from moderation_service.store.reviews import Review, answer, collect
+from moderation_service.store.reviews import Review, answer, found_new, put
 from moderation_service.store.schema import decisions
 from moderation_service.store.trail import now_ms
 
@@ -40,7 +40,7 @@ def seed(database: Database) -> list[str]:
             ids = [one.id for one in made.service.moderator.decide(checks) if isinstance(one, Decision)]
             made.written()
     with database.write() as connection:
-        collect(connection, policies=policies, sample=1.0, close=0.05, since_ms=0)
+        put(connection, found_new(connection, policies=policies, sample=1.0, close=0.05, since_ms=0))
         place = {"span_start": 19, "span_end": 25}
         connection.execute(decisions.update().where(decisions.c.decision_id == ids[0]).values(**place))
         assert file_appeal(connection, decision_id=ids[0], app="", text=HOSTILE, now_ms=now_ms())

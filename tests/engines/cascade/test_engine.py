@@ -13,6 +13,7 @@ from moderation_service.core.conversation import Conversation
 from moderation_service.core.engine import Deadline
 from moderation_service.core.policy import BUILT_IN
 from moderation_service.core.verdict import Category, Detail, PartRead, Severity, Target, Verdict
+from moderation_service.engines.vllm import UpstreamOptions, VllmEngine
 from moderation_service.errors import EngineError, EngineUnavailable, ModerationError, Overloaded
 
 SAFE, CONTROVERSIAL, UNSAFE = Severity
@@ -233,3 +234,54 @@ def test_a_sample_that_the_large_model_has_no_time_for_is_left_out(cascade, larg
     go_on.set()
     assert wait_until(lambda: len(told.compared) >= 16)
     assert len(told.compared) < 25
+
+
+@pytest.mark.parametrize("limit", [{"concurrency": 4}, {"most_per_replica": lambda: 4}])
+def test_what_nobody_waits_for_is_not_judged_while_half_of_the_places_are_taken(large, limit) -> None:
+    engine = VllmEngine(UpstreamOptions(urls=(large.url,), timeout_s=5.0, **limit))
+    engine.check_ready()
+    go_on, busy = threading.Event(), threading.Semaphore(0)
+    healthy = large.behave
+
+    def waits(request):
+        busy.release()
+        go_on.wait(30)
+        return healthy(request)
+
+    def aside():
+        text = Conversation.of(prompt="large=0.9,0.1,0")
+        return engine.judge_aside(text, detail=Detail.SEVERITY, deadline=Deadline.after(5.0))
+
+    large.behave = waits
+    callers = [threading.Thread(target=verdict_of, args=(engine, "large=0.9,0.1,0")) for _ in "12"]
+    for caller in callers:
+        caller.start()
+    for _ in callers:
+        assert busy.acquire(timeout=30)
+    assert aside() is None
+    go_on.set()
+    for caller in callers:
+        caller.join()
+    assert aside().severity is SAFE
+    engine.close()
+
+
+def test_a_sample_takes_no_place_from_a_caller(cascade, large) -> None:
+    told = Told()
+    engine = cascade(events=told, sample=1.0, slots=1)
+    engine.check_ready()
+    go_on, busy = threading.Event(), threading.Event()
+    healthy = large.behave
+
+    def waits(request):
+        if not busy.is_set():
+            busy.set()
+            go_on.wait(30)
+        return healthy(request)
+
+    large.behave = waits
+    assert verdict_of(engine, "small=0.95,0.05,0")[2] == "small"
+    assert busy.wait(30)
+    assert verdict_of(engine, "small=0.6,0.3,0.1 large=0.9,0.1,0")[2] == "large"
+    go_on.set()
+    assert wait_until(lambda: len(told.compared) == 2)

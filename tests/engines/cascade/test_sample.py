@@ -21,11 +21,11 @@ class Large:
     def __init__(self) -> None:
         self.asked = 0
 
-    def judge(self, conversations, **options):
+    def judge_aside(self, conversation, **options):
         self.asked += 1
         if self.asked == 1:
             raise ZeroDivisionError
-        return [verdict()]
+        return verdict()
 
 
 class Told:
@@ -66,3 +66,18 @@ def test_it_ends_though_its_thread_takes_the_last_text_at_that_moment(monkeypatc
     monkeypatch.setattr(sample._waiting, "empty", lambda: False)
     monkeypatch.setattr(sample._waiting, "get_nowait", taken)
     sample.close()
+
+
+def test_a_text_for_which_there_is_no_room_is_left_out() -> None:
+    class Busy(Large):
+        def judge_aside(self, conversation, **options):
+            self.asked += 1
+            return None if self.asked == 1 else verdict()
+
+    told, large = Told(), Busy()
+    sample = Sample(large, told)
+    for _ in range(2):
+        sample.offer(TEXT, Severity.SAFE)
+    assert wait_until(lambda: large.asked == 2)
+    sample.close()
+    assert told.compared == 1

@@ -305,3 +305,15 @@ def test_what_a_growing_text_shows_is_never_the_beginning_of_a_hit(words: list[s
         assert found(made, begun, is_open=True) is None
     elif listing.block.span.end > cut:
         assert shown <= listing.block.span.start or listing.block.span.start >= cut
+
+
+@pytest.mark.parametrize("disguised", ["wееd", "毒 品 交 易", "🅦🅔🅔🅓", "ᴡᴇᴇᴅ"])
+@pytest.mark.parametrize("place", [32_700, 32_766, 32_768, 33_000, 65_535, 120_000])
+def test_look_alikes_are_undone_in_all_of_a_long_text(disguised: str, place: int) -> None:
+    made = Lists({"own": [entry_of({"text": word}, list_name="own") for word in ("weed", "毒品交易")]})
+    before = ("Bread, ещё раз. " * 10_000)[: place - 1]
+    text = f"{before} {disguised} and so on. " + "Мука и вода. " * 3_000
+    listing = made.find(["own"], Target.PROMPT, text)
+    assert listing is not None
+    assert listing.block is not None
+    assert text[listing.block.span.start : listing.block.span.end] == disguised
