@@ -23,7 +23,7 @@ PURE = (
     "core.text_views.encodings", "core.text_views.leet", "core.text_views.letters", "core.text_views.likeness",
     "core.text_views.characters", "core.text_views.pinyin", "core.text_views.turned", "core.text_views.words",
     "core.cascade", "streaming.growing_answer", "upstream.pace", "core.what_if", "core.policy_comparison",
-    "core.review", "core.tool_calls",
+    "core.policy_words", "core.review", "core.tool_calls",
 )  # fmt: skip
 IO = {
     "asyncio", "fcntl", "flask", "ftplib", "gunicorn", "http", "httpx", "io", "logging", "multiprocessing", "numpy",
@@ -156,7 +156,7 @@ def test_data_sets_need_no_web_framework() -> None:
 
 
 def test_policies_do_not_know_conversations() -> None:
-    assert ours("core.policy") == {"errors", "core.app", "core.escalation", "core.verdict"}
+    assert ours("core.policy") == {"errors", "core.app", "core.escalation", "core.policy_words", "core.verdict"}
     assert ours("core.verdict") == set()
     assert ours("errors") == set()
 

@@ -19,10 +19,11 @@ from moderation_service.engines.lite.model import LiteModel
 from . import calibrate, data, measure
 from .check import refuse_leaks
 from .embed import EmbeddingCache
-from .encoder_source import EncoderSource, added_pieces, kept_pieces, read_source
+from .encoder_source import EncoderSource, added_pieces, further_pieces, kept_pieces, read_source
 from .export import RESPONSE_SHARES, VERSION, assemble
 from .train import (
     EPOCHS,
+    FOREIGN_ONLY,
     SEEDS,
     ForeignHeads,
     PromptHeads,
@@ -73,7 +74,7 @@ def build(folder: Path, out: Path, prompts: Sequence[data.Row], responses: Seque
     response_train, response_held = data.split(responses)
     sentences = unit_rows(prompt_train, response_train)
     heads = (
-        train_prompt_heads(prompt_train, cache),
+        train_prompt_heads([row for row in prompt_train if row["source"] not in FOREIGN_ONLY], cache),
         train_response_heads(response_train, cache),
         train_unit_heads(sentences, cache),
         train_foreign_heads(prompt_train, cache),
@@ -115,7 +116,7 @@ def _calibrated(
     """The threshold of refusals, which decides what counts as an answer, then those of scores, sentences last."""
     refusal = calibrate.refusal_threshold(LiteModel(*assemble(source, *heads, calibrate.UNSET)), response_held)
     model = LiteModel(*assemble(source, *heads, calibrate.UNSET, refusal))
-    hard = [row for row in prompt_held if row["source"] == calibrate.HARD_PROMPTS and row["label"] == "safe"]
+    hard = [row for row in prompt_held if row["source"] in calibrate.HARD_PROMPTS and row["label"] == "safe"]
     thresholds = calibrate.prompt_thresholds(model, rows, hard)
     thresholds |= calibrate.response_thresholds(model, response_held)
     model = LiteModel(*assemble(source, *heads, calibrate.UNSET | thresholds, refusal))
@@ -128,7 +129,8 @@ def _pruned_source(folder: Path, out: Path) -> EncoderSource:
     if not path.exists():
         np.save(path, kept_pieces(source, data.vocabulary_texts(folder)))
     kept = np.load(path)
-    return source.pruned(kept, added_pieces(source, kept))
+    added = added_pieces(source, kept)
+    return source.pruned(kept, added, further_pieces(source, [*kept, *added]))
 
 
 def _write(path: Path, arrays: Arrays, meta: dict[str, Any]) -> Path:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from moderation_service.engines.lite.text import clean
 from moderation_service.engines.lite.tokenizer import Tokenizer
 
-__all__ = ["EncoderSource", "added_pieces", "kept_pieces", "read_source"]
+__all__ = ["EncoderSource", "added_pieces", "further_pieces", "kept_pieces", "read_source"]
 
 _CHUNKS = 17
 _MARKS = 6  # <unk>, <s>, </s> and three unused ones
@@ -28,6 +28,10 @@ _SEEN_CHARS = 600
 # Pieces that are kept beside those, for other languages, at a quarter of the size.
 _ADDED_SCRIPTS = frozenset({"CYRILLIC", "ARABIC", "HANGUL", "HIRAGANA", "KATAKANA", "KATAKANA-HIRAGANA"})
 _ADDED_LATIN = 18_000
+# Latin pieces for texts in these languages only, chosen by language: by score, most are of languages not covered. The
+# vocabulary's Latin letters are of nine languages.
+_FURTHER_LATIN = 17_500
+_LATIN_COVERED, _LATIN_LANGUAGES = ("es", "fr", "de", "pt"), ("en", "es", "fr", "de", "pt", "it", "nl", "pl", "tr")
 # Product quantisation: runs of 4 of the 512 numbers, each one of 256 centroids. Runs of 8 cost Arabic and German much.
 _RUN, _CENTROIDS, _ROUNDS = 4, 256, 6
 _HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
@@ -60,22 +64,28 @@ _BIASES = {
 
 @dataclass(frozen=True)
 class EncoderSource:
-    """Pieces with their scores, and the arrays `moderation_service.engines.lite.encoder.Encoder` wants."""
+    """Pieces with their scores, and the arrays `moderation_service.engines.lite.encoder.Encoder` wants.
+
+    English and Chinese texts fall into the first `common` pieces only.
+    """
 
     pieces: Sequence[str]
     scores: NDArray[np.float32]
     arrays: dict[str, NDArray[Any]]
+    common: int
 
     def tokenizer(self) -> Tokenizer:
         """Return a tokenizer over exactly these pieces."""
-        return Tokenizer(self.pieces, self.scores)
+        return Tokenizer(self.pieces, self.scores, common=self.common)
 
-    def pruned(self, kept: NDArray[np.int64], added: NDArray[np.int64]) -> EncoderSource:
+    def pruned(self, kept: NDArray[np.int64], added: NDArray[np.int64], further: NDArray[np.int64]) -> EncoderSource:
         """Return the source with these pieces only, renumbered in order. Words fall apart into what is left.
 
-        The `added` ones come last and are product-quantised: near their vectors, the kept ones exactly.
+        The `added` and `further` ones come last and are product-quantised: near their vectors, the kept ones exactly.
+        The `further` ones, of other languages only, take the codebook of the `added`.
         """
         codes, codebook = _product_quantised(self._vectors(added))
+        codes = np.concatenate((codes, _coded(self._vectors(further), codebook)))
         arrays = dict(
             self.arrays,
             table=self.arrays["table"][kept],
@@ -83,8 +93,9 @@ class EncoderSource:
             piece_codes=codes,
             piece_codebook=codebook,
         )
-        both = np.concatenate((kept, added))
-        return EncoderSource([self.pieces[index] for index in both], self.scores[both], arrays)
+        chosen = np.concatenate((kept, added, further))
+        pieces = [self.pieces[index] for index in chosen]
+        return EncoderSource(pieces, self.scores[chosen], arrays, common=len(kept) + len(added))
 
     def _vectors(self, pieces: NDArray[np.int64]) -> NDArray[np.float32]:
         chunk = self.arrays["chunk"][pieces]
@@ -102,7 +113,8 @@ def read_source() -> EncoderSource:
     with as_file(resources / "weights.npz") as path, np.load(path, allow_pickle=False) as stored:
         raw = {name: stored[name] for name in stored.files}
     pieces = list(vocabulary._pieces)
-    return EncoderSource(pieces, np.array(vocabulary._scores, dtype=np.float32), _arrays(raw, len(pieces)))
+    scores = np.array(vocabulary._scores, dtype=np.float32)
+    return EncoderSource(pieces, scores, _arrays(raw, len(pieces)), common=len(pieces))
 
 
 def _arrays(raw: dict[str, NDArray[Any]], size: int) -> dict[str, NDArray[Any]]:
@@ -156,6 +168,24 @@ def added_pieces(source: EncoderSource, kept: NDArray[np.int64]) -> NDArray[np.i
     return np.array(sorted(scripts + latin[:_ADDED_LATIN]), dtype=np.int64)
 
 
+def further_pieces(source: EncoderSource, known: Iterable[int]) -> NDArray[np.int64]:
+    """Choose the Latin pieces beside the known ones that most probably are Spanish, French, German or Portuguese."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    identifier.set_languages(_LATIN_LANGUAGES)
+    left = set(range(len(source.pieces))).difference(known)
+    shares = {}
+    for number in sorted(left):
+        piece = source.pieces[number]
+        if _script(piece) == "LATIN":
+            # A word's beginning is told by the space before it.
+            found = dict(identifier.rank(piece.replace("\u2581", " ") + (" " if piece[0] == "\u2581" else "")))
+            shares[number] = sum(found[language] for language in _LATIN_COVERED)
+    best = sorted(shares, key=lambda number: (-shares[number], number))[:_FURTHER_LATIN]
+    return np.array(sorted(best), dtype=np.int64)
+
+
 def _script(piece: str) -> str:
     """The first word of the Unicode name of a piece's first letter, such as LATIN; empty without letters."""
     letter = next((character for character in piece if character.isalpha()), "")
@@ -171,6 +201,13 @@ def _product_quantised(vectors: NDArray[np.float32]) -> tuple[NDArray[np.uint8],
         centroids.append(found)
         codes.append(nearest.astype(np.uint8))
     return np.stack(codes, axis=1), np.stack(centroids).astype(np.float16)
+
+
+def _coded(vectors: NDArray[np.float32], codebook: NDArray[np.float16]) -> NDArray[np.uint8]:
+    """The codes of some vectors by a codebook that was made of others."""
+    runs = enumerate(codebook.astype(np.float32))
+    codes = [_nearest(vectors[:, run * _RUN : (run + 1) * _RUN], centroids) for run, centroids in runs]
+    return np.stack(codes, axis=1).astype(np.uint8)
 
 
 def _clusters(

@@ -56,6 +56,7 @@ def assemble(
         "response_shares": RESPONSE_SHARES | {"refusal_linear": response.linear_refusal_weight},
         "refusal_threshold": refusal_threshold,
         "coverage": COVERAGE,
+        "common_pieces": source.common,
         "thresholds": {key: dict(values) for key, values in thresholds.items()},
     }
     return arrays, meta

@@ -27,6 +27,7 @@ from .heads import CONTROVERSIAL_TARGET, Net, Quantised, fit_linear, fit_nets, h
 from .units import UnitRow
 
 __all__ = [
+    "FOREIGN_ONLY",
     "ForeignHeads",
     "PromptHeads",
     "ResponseHeads",
@@ -44,6 +45,8 @@ _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
 # How much more a row in another language weighs for the nets of these.
 _FOREIGN_WEIGHT = 4.0
+FOREIGN_ONLY = frozenset({"own6"})
+"""Sources in other languages that train the nets for these and nothing else."""
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
 # every procedure is harmless. They keep their place among the rows that set thresholds. Our own are many, of one style.
 _RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5}
@@ -86,9 +89,14 @@ class ForeignHeads:
 def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHeads:
     """Fit the nets on all given rows, those in other languages with more weight: else the few count for little."""
     targets = np.array([[_TARGETS[row["label"]]] for row in rows], dtype=np.float32)
-    weights = [row["weight"] * (_FOREIGN_WEIGHT if row["lang"] in FOREIGN else 1.0) for row in rows]
+    is_foreign = np.array([row["lang"] in FOREIGN for row in rows])
+    weights = [row["weight"] * (_FOREIGN_WEIGHT if other else 1.0) for row, other in zip(rows, is_foreign, strict=True)]
+    vectors = np.empty((len(rows), DIMENSIONS), dtype=np.float32)
+    for other in (False, True):
+        chosen = np.flatnonzero(is_foreign == other)
+        vectors[chosen] = cache.embed([rows[index]["prompt"] for index in chosen], is_foreign=other)
     nets = fit_nets(
-        net_inputs(cache.embed([row["prompt"] for row in rows])),
+        net_inputs(vectors),
         targets,
         np.zeros_like(targets),
         np.array(weights, dtype=np.float32),

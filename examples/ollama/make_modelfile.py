@@ -7,7 +7,8 @@ MODEL_DIR is the model as it was published, MODEL.gguf what `moderation-service 
 Ollama's templates are Go's, so the template is taken apart: what stands before a conversation, between its turns and
 behind it, once for a prompt that is judged and once for a response. Needs jinja2, which the service has.
 
-Written from Ollama's documentation (docs/template.md, docs/modelfile.md of github.com/ollama/ollama), not run with it.
+Written from Ollama's documentation (docs/template.md, docs/modelfile.md of github.com/ollama/ollama), not run with it;
+Go's text/template, with which it renders, makes the same of the template as jinja2 of the model's own.
 """
 
 from __future__ import annotations

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
 from time import time
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..config.settings import Settings
 from .options import CONTEXT, load
-from .stored import ACTOR, app_names_in_file, list_names, open_database, policy_names, store_config_option
+from .stored import (
+    ACTOR,
+    app_names_in_file,
+    list_names,
+    moment_text,
+    opened_database,
+    policy_names,
+    store_config_option,
+)
 
 if TYPE_CHECKING:
     from ..store.apps import StoredApp
-    from ..store.database import Database
 
 __all__ = ["apps_group"]
 
@@ -66,7 +70,7 @@ def create_command(name: str, config_file: Path | None, **given: str | None) -> 
     from ..store import apps
 
     settings = load(config_file, {}).settings
-    with _database(settings) as database, database.write() as connection:
+    with opened_database(settings) as database, database.write() as connection:
         key = apps.create(
             connection,
             name,
@@ -86,7 +90,7 @@ def list_command(config_file: Path | None) -> None:
     """Show all apps, with how many keys let somebody in."""
     from ..store import apps
 
-    with _database(load(config_file, {}).settings) as database, database.read() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.read() as connection:
         found, now = apps.load_apps(connection), int(time() * 1000)
     for one in found:
         keys = sum(key.is_valid(now) for key in one.keys)
@@ -102,7 +106,7 @@ def show_command(name: str, config_file: Path | None) -> None:
     """Show an app as JSON, without its keys."""
     from ..store import apps
 
-    with _database(load(config_file, {}).settings) as database, database.read() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.read() as connection:
         click.echo(json.dumps(_document(apps.find(connection, name)), ensure_ascii=False, indent=2))
 
 
@@ -114,7 +118,7 @@ def rotate_command(name: str, config_file: Path | None, keep_days: float) -> Non
     """Make a new key and show it, once. The one in use goes on for a while."""
     from ..store import apps
 
-    with _database(load(config_file, {}).settings) as database, database.write() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.write() as connection:
         key = apps.rotate(connection, name, keep_s=keep_days * _DAY_S, actor=ACTOR)
     click.echo(f"The new key of {name!r} is shown only now; the old one ends in {keep_days:g} days:", err=True)
     click.echo(key)
@@ -128,7 +132,7 @@ def revoke_command(name: str, key_name: str, config_file: Path | None) -> None:
     """End one key of an app at once; `show` has the names of the keys."""
     from ..store import apps
 
-    with _database(load(config_file, {}).settings) as database, database.write() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.write() as connection:
         apps.revoke(connection, name, key_name, actor=ACTOR)
 
 
@@ -172,12 +176,12 @@ def offenders_command(config_file: Path | None) -> None:
     """Show the end users for whom an `escalation` began, the newest first."""
     from ..store import escalations
 
-    with _database(load(config_file, {}).settings) as database, database.read() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.read() as connection:
         found, now = escalations.latest(connection), int(time() * 1000)
     for one in found:
         state = "undone" if one.undone_at is not None else "running" if one.is_running(now) else "over"
         who = f"{one.app or '-':20} {one.policy:16} {one.action.value:5}"
-        click.echo(f"{one.id:6} {state:7} {who} until {_moment(one.until)}  {one.end_user}")
+        click.echo(f"{one.id:6} {state:7} {who} until {moment_text(one.until)}  {one.end_user}")
 
 
 @apps_group.command("pardon", context_settings=CONTEXT)
@@ -187,23 +191,14 @@ def pardon_command(number: int, config_file: Path | None) -> None:
     """End an escalation before its time; `offenders` has the numbers."""
     from ..store import escalations
 
-    with _database(load(config_file, {}).settings) as database, database.write() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.write() as connection:
         escalations.undo(connection, number, actor=ACTOR)
-
-
-@contextmanager
-def _database(settings: Settings) -> Iterator[Database]:
-    database = open_database(settings)
-    try:
-        yield database
-    finally:
-        database.close()
 
 
 def _switch(config_file: Path | None, name: str, *, is_on: bool) -> None:
     from ..store import apps
 
-    with _database(load(config_file, {}).settings) as database, database.write() as connection:
+    with opened_database(load(config_file, {}).settings) as database, database.write() as connection:
         apps.switch(connection, name, is_on=is_on, actor=ACTOR)
 
 
@@ -211,7 +206,7 @@ def _change(config_file: Path | None, name: str, given: dict[str, str | None]) -
     from ..store import apps
 
     settings = load(config_file, {}).settings
-    with _database(settings) as database, database.write() as connection:
+    with opened_database(settings) as database, database.write() as connection:
         before = apps.find(connection, name).content
         lists = None if given.get("lists") is None else list_names(settings, connection)
         content = _content(given, before)
@@ -244,14 +239,10 @@ def _document(found: StoredApp) -> dict[str, object]:
         {
             "name": key.label,
             "ends_with": key.hint,
-            "created": _moment(key.created_at),
-            "expires": None if key.expires_at is None else _moment(key.expires_at),
-            "revoked": None if key.revoked_at is None else _moment(key.revoked_at),
+            "created": moment_text(key.created_at),
+            "expires": None if key.expires_at is None else moment_text(key.expires_at),
+            "revoked": None if key.revoked_at is None else moment_text(key.revoked_at),
         }
         for key in found.keys
     ]
     return {"name": found.app.name, "enabled": found.app.is_enabled, **found.content, "keys": keys}
-
-
-def _moment(at_ms: int) -> str:
-    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

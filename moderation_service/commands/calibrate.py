@@ -62,15 +62,15 @@ def calibrate_command(
     from ..server.gunicorn_app import prepare_process
 
     prepare_process()
-    from ..config.policy_file import load_policies
     from ..data.dataset import open_dataset
     from ..data.evaluation.cascade import Pair, calibrated
     from ..errors import DataError
+    from .stored import policies_of
 
     reading = {name: given.pop(name) for name in ("row_format", "fields", "judge")}
     dataset = open_dataset([str(file) for file in files], **reading)
     settings = load(config_file, given).settings
-    policies = load_policies(settings.policies_file, default=settings.default_policy)
+    policies = policies_of(settings)
     slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
     settings = dataclasses.replace(settings, upstream_concurrency=slots, upstream_timeout_s=_TIMEOUT_S)
     asked, skipped = _conversations(dataset)

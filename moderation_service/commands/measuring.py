@@ -10,7 +10,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import IO, Any
 
-from ..config.policy_file import load_policies
 from ..config.settings import Loaded, Settings, Source
 from ..core.engine import Engine
 from ..core.policy import Policies
@@ -22,6 +21,7 @@ from ..data.window import WindowOptions
 from ..engines import create_engine
 from ..errors import DataError
 from ..launch.progress import Console
+from .stored import policies_of
 
 __all__ = ["Measuring"]
 
@@ -48,7 +48,7 @@ class Measuring(AbstractContextManager["Measuring"]):
         that keeps the engine from judging.
         """
         settings = loaded.settings
-        policies = load_policies(settings.policies_file, default=settings.default_policy)
+        policies = policies_of(settings)
         # What one request of a service may use is no bound here: the engine has nothing else to do.
         slots = max(settings.upstream_concurrency, in_flight + _SPARE_SLOTS)
         settings = dataclasses.replace(settings, upstream_concurrency=slots)

@@ -19,8 +19,10 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from ..config.apps_file import load_apps
-from ..config.policy_file import load_policies
+from ..config.policy_file import check_default, read_policies
+from ..config.policy_text import stored_policies
 from ..config.settings import Settings
+from ..core.policy import Policies
 from ..core.spreadsheet import as_text
 from ..errors import ConfigurationError
 from ..store.choice import store_address
@@ -39,11 +41,15 @@ else:
 __all__ = [
     "ACTOR",
     "MOMENT",
+    "all_policies",
     "app_names",
     "app_names_in_file",
     "hashes_of",
     "list_names",
+    "moment_text",
     "open_database",
+    "opened_database",
+    "policies_of",
     "policy_names",
     "store_config_option",
     "write_rows",
@@ -113,9 +119,56 @@ def open_database(settings: Settings) -> Database:
     return Database(address)
 
 
+@contextmanager
+def opened_database(settings: Settings) -> Iterator[Database]:
+    """The same, closed at the end."""
+    database = open_database(settings)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def moment_text(at_ms: int) -> str:
+    """A moment of the tables, in UTC."""
+    return datetime.fromtimestamp(at_ms / 1000, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def all_policies(settings: Settings) -> Policies:
+    """The policies, those of the database too. Raises ConfigurationError for a mistake in one, as the others do."""
+    of_file = read_policies(settings.policies_file, default=settings.default_policy)
+    policies = of_file.and_stored(stored_policies(_kept_policies(settings), of_file))
+    check_default(policies)
+    return policies
+
+
+def policies_of(settings: Settings) -> Policies:
+    """The policies of the file; with those of the database where only that may have the default one."""
+    of_file = read_policies(settings.policies_file, default=settings.default_policy)
+    return of_file if settings.default_policy in of_file else all_policies(settings)
+
+
 def policy_names(settings: Settings) -> list[str]:
-    """The names of the policies. Raises ConfigurationError for a file with a mistake, as the others do."""
-    return [policy.name for policy in load_policies(settings.policies_file, default=settings.default_policy)]
+    """The names of the policies."""
+    return [policy.name for policy in all_policies(settings)]
+
+
+def _kept_policies(settings: Settings) -> dict[str, str]:
+    """The texts of those in the database; none where there is no database yet."""
+    address = store_address(settings, is_local=True)
+    if address is None:
+        return {}
+    from ..store.database import Database
+    from ..store.policies import texts_of
+
+    database = Database(address)
+    try:
+        if database.is_sqlite and not database.is_made:
+            return {}
+        with database.read() as connection:
+            return texts_of(connection)
+    finally:
+        database.close()
 
 
 def app_names_in_file(settings: Settings) -> list[str]:

@@ -23,8 +23,8 @@ _MAX_ANSWERS = 100_000
 Rows = Iterator[tuple[int, Mapping[str, object]]]
 
 
-def read_answers(path: Path, *, policies: Collection[str]) -> list[PreparedAnswer]:
-    """The answers of a file. `policies` are the names that they may be for.
+def read_answers(path: Path, *, policies: Collection[str] | None) -> list[PreparedAnswer]:
+    """The answers of a file. `policies` are the names that they may be for; None for any.
 
     Raises ConfigurationError with file, line and reason.
     """
@@ -36,7 +36,7 @@ def read_answers(path: Path, *, policies: Collection[str]) -> list[PreparedAnswe
             one = prepared_answer(fields, origin=where)
         except InvalidRequest as error:
             raise ConfigurationError(f"{where}: {error.message}") from error
-        unknown = next(iter(sorted(one.policies.difference(policies))), None)
+        unknown = None if policies is None else next(iter(sorted(one.policies.difference(policies))), None)
         if unknown is not None:
             raise ConfigurationError(f"{where}: `policies`: there is no policy {unknown!r}.")
         key = (one.question, one.policies)

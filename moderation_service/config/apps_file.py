@@ -45,7 +45,7 @@ _BOOLS = {"true": True, "false": False}
 def load_apps(
     path: Path,
     *,
-    policies: Collection[str],
+    policies: Collection[str] | None,
     lists: Collection[str] | None = None,
     environ: Mapping[str, str] | None = None,
 ) -> tuple[App, ...]:
@@ -107,6 +107,7 @@ class _Reader(YamlReader):
         environ: Mapping[str, str],
     ) -> None:
         super().__init__(path)
+        self._path = path
         self._policies = policies
         self._lists = lists
         self._environ = environ

@@ -32,7 +32,7 @@ from ..core.verdict import Action, Category, Severity, Target
 from ..errors import ConfigurationError
 from .yaml_file import YamlReader, compose_file
 
-__all__ = ["load_policies"]
+__all__ = ["PolicyReader", "check_default", "load_policies", "read_policies"]
 
 _T = TypeVar("_T")
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
@@ -48,6 +48,7 @@ _POLICY_FIELDS = (
 _TOOL_FIELDS = (*_RULE_FIELDS, "call", "result")
 _CATEGORIES = {category.value: category for category in Category}
 _MAX_MESSAGE_CHARS = 2_000
+_MAX_LANGUAGES = 100
 _MAX_RETENTION_DAYS = 3650
 # The latest blocks of an end user are remembered one by one, and all of it for a week.
 _MAX_BLOCKS, _MAX_MINUTES = 20, 7 * 24 * 60
@@ -65,53 +66,87 @@ def load_policies(path: Path | None, *, default: str, lists: Collection[str] | N
     `lists` are the names that a policy may name; None for any. Raises ConfigurationError with file, line and reason, or
     when `default` is none of them.
     """
-    policies = dict(BUILT_IN)
-    if path is not None:
-        policies.update(_Reader(path, lists).read())
-    if default not in policies:
-        known = ", ".join(sorted(policies))
-        raise ConfigurationError(f"default_policy: there is no policy {default!r}; there are {known}.")
-    return Policies(policies, default=default)
+    policies = read_policies(path, default=default, lists=lists)
+    check_default(policies)
+    return policies
 
 
-class _Reader(YamlReader):
-    """One file of policies being read."""
+def read_policies(path: Path | None, *, default: str, lists: Collection[str] | None = None) -> Policies:
+    """The same where `default` may be one of the database."""
+    of_file = {} if path is None else PolicyReader(path, lists=lists).read(compose_file(path))
+    return Policies({**BUILT_IN, **of_file}, default=default)
 
-    def __init__(self, path: Path, lists: Collection[str] | None) -> None:
-        super().__init__(path)
+
+def check_default(policies: Policies) -> None:
+    """Raise ConfigurationError when the default policy is none of them."""
+    if policies.default not in policies:
+        known = ", ".join(sorted(one.name for one in policies))
+        raise ConfigurationError(f"default_policy: there is no policy {policies.default!r}; there are {known}.")
+
+
+class PolicyReader(YamlReader):
+    """One file of policies being read. Those of `known` are there without standing in it."""
+
+    bases = "is built in or defined above"
+    others = "is neither built in nor in this file"
+
+    def __init__(
+        self,
+        where: Path | str,
+        *,
+        lists: Collection[str] | None = None,
+        known: Mapping[str, Policy] = BUILT_IN,
+    ) -> None:
+        super().__init__(where)
         self._lists = lists
+        self._known = known
         self._shadows: dict[str, yaml.Node] = {}
 
-    def read(self) -> dict[str, Policy]:
-        root = compose_file(self._path)
+    def read(self, root: yaml.Node | None) -> dict[str, Policy]:
+        """The policies of the file. Raises ConfigurationError, as all methods do."""
+        found: dict[str, Policy] = {}
+        for name, node in self.nodes(root).items():
+            found[name] = self.policy(name, node, earlier={**self._known, **found})
+        known = {**self._known, **found}
+        return {name: self.with_shadows(policy, known) for name, policy in found.items()}
+
+    def nodes(self, root: yaml.Node | None) -> dict[str, yaml.Node]:
+        """By its name what the file says of each policy."""
         if root is None:
-            raise ConfigurationError(f"{self._path}:1: the file is empty; it needs a mapping `policies`.")
+            raise ConfigurationError(f"{self._where}:1: the file is empty; it needs a mapping `policies`.")
         fields = self._mapping(root, what="the file", known=("policies",))
         if "policies" not in fields:
             self._fail(root, "the file needs a mapping `policies`")
-        found: dict[str, Policy] = {}
-        for name, node in self._mapping(fields["policies"], what="`policies`").items():
+        found = self._mapping(fields["policies"], what="`policies`")
+        for name, node in found.items():
             if not _NAME.fullmatch(name):
                 self._fail(node, f"policy name {name!r}: use up to 64 of a-z, 0-9, '-' and '_'")
-            found[name] = self._policy(name, node, earlier={**BUILT_IN, **found})
-        known = {**BUILT_IN, **found}
-        for name, node in self._shadows.items():
-            found[name] = replace(found[name], shadow=self._shadow(name, node, known))
         return found
 
+    def base_of(self, name: str, node: yaml.Node) -> str | None:
+        """The name that this policy extends, if it says so."""
+        fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
+        return self._scalar(fields["extends"], what="`extends`") if "extends" in fields else None
+
+    def with_shadows(self, policy: Policy, known: Mapping[str, Policy]) -> Policy:
+        """A policy of this file with those that its `shadow` names, which may stand anywhere."""
+        node = self._shadows.get(policy.name)
+        return policy if node is None else replace(policy, shadow=self._shadow(policy.name, node, known))
+
     def _shadow(self, name: str, node: yaml.Node, known: Mapping[str, Policy]) -> tuple[Policy, ...]:
-        """The policies that `shadow` names, one or a list; they may stand anywhere in the file."""
+        """The policies that `shadow` names, one or a list."""
         nodes = node.value if isinstance(node, yaml.SequenceNode) else [node]
         names = [self._scalar(one, what="`shadow`") for one in nodes]
         for one, other in zip(nodes, names, strict=True):
             if other not in known or other == name:
-                reason = "is this policy itself" if other == name else "is neither built in nor in this file"
+                reason = "is this policy itself" if other == name else self.others
                 self._fail(one, f"`shadow`: policy {other!r} {reason}")
         if len(names) > _MAX_SHADOWS or len(set(names)) != len(names):
             self._fail(node, f"`shadow` names up to {_MAX_SHADOWS} policies, each once")
         return tuple(known[one] for one in names)
 
-    def _policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
+    def policy(self, name: str, node: yaml.Node, *, earlier: Mapping[str, Policy]) -> Policy:
+        """What is written of one policy, which may extend `earlier` ones; its shadows come later."""
         fields = self._mapping(node, what=f"policy {name!r}", known=_POLICY_FIELDS)
         base = self._base(fields, earlier)
         rules = self._rules_by_target(fields, base)
@@ -142,7 +177,7 @@ class _Reader(YamlReader):
             return BUILT_IN["balanced"]
         name = self._scalar(fields["extends"], what="`extends`")
         if name not in earlier:
-            self._fail(fields["extends"], f"`extends`: no policy {name!r} is built in or defined above")
+            self._fail(fields["extends"], f"`extends`: no policy {name!r} {self.bases}")
         return earlier[name]
 
     def _rules_by_target(self, fields: Mapping[str, yaml.Node], base: Policy) -> dict[Target, Rules]:
@@ -314,6 +349,8 @@ class _Reader(YamlReader):
             if language.lower() in messages:
                 self._fail(value, f"{what} has the language {language.lower()!r} twice")
             messages[language.lower()] = self._message(value, what)
+            if len(messages) > _MAX_LANGUAGES:
+                self._fail(node, f"{what} may have {_MAX_LANGUAGES} languages")
         if not messages:
             self._fail(node, f"{what} needs a text, or at least one language with its text")
         return messages

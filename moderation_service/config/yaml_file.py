@@ -1,4 +1,4 @@
-"""Opens a YAML file as a tree of nodes, which know their line; used for settings, policies and apps."""
+"""Reads YAML as a tree of nodes, which know their line; used for settings, policies and apps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 
 from ..errors import ConfigurationError
 
-__all__ = ["YamlReader", "compose_file"]
+__all__ = ["YamlReader", "compose_file", "compose_text", "read_text"]
 
 # PyYAML quotes the names of aliases and tags; a key that begins with `*` or `!` would be printed. Its own words, such
 # as '<block end>', and single characters stay.
@@ -22,26 +22,37 @@ _T = TypeVar("_T")
 
 def compose_file(path: Path) -> yaml.Node | None:
     """The root node, or None for an empty file. Raises ConfigurationError with the file, the line and the reason."""
+    return compose_text(read_text(path), where=path)
+
+
+def read_text(path: Path) -> str:
+    """What stands in the file. Raises ConfigurationError."""
     try:
-        return yaml.compose(path.read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(f"{path}: can't be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{path}: is not UTF-8 text.") from error
+
+
+def compose_text(text: str, *, where: Path | str) -> yaml.Node | None:
+    """The same for a text; `where` stands in the complaints in place of the file."""
+    try:
+        return yaml.compose(text, Loader=yaml.SafeLoader)
     except RecursionError:
-        raise ConfigurationError(f"{path}: not valid YAML: it is nested too deeply.") from None
+        raise ConfigurationError(f"{where}: not valid YAML: it is nested too deeply.") from None
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise ConfigurationError(f"{path}:{line}: not valid YAML: {_QUOTED.sub('', str(error.problem))}.") from None
+        raise ConfigurationError(f"{where}:{line}: not valid YAML: {_QUOTED.sub('', str(error.problem))}.") from None
     except yaml.YAMLError as error:
-        raise ConfigurationError(f"{path}: not valid YAML: {error}.") from error
+        raise ConfigurationError(f"{where}: not valid YAML: {error}.") from error
 
 
 class YamlReader:
-    """One file being read; holds its name for the complaints, which name file, line and field."""
+    """One file being read; `where` is its name for the complaints, which name file, line and field."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, where: Path | str) -> None:
+        self._where = where
 
     def _mapping(self, node: yaml.Node, *, what: str, known: tuple[str, ...] = ()) -> dict[str, yaml.Node]:
         """The fields of a mapping; only those of `known`, if there are any."""
@@ -78,4 +89,4 @@ class YamlReader:
 
     def _fail(self, node: yaml.Node, reason: str) -> NoReturn:
         """Complain about this place."""
-        raise ConfigurationError(f"{self._path}:{node.start_mark.line + 1}: {reason}.")
+        raise ConfigurationError(f"{self._where}:{node.start_mark.line + 1}: {reason}.")

@@ -35,7 +35,10 @@ class Parts:
     hashes: KeyedHashes
     """Those of the records, by which a text is found again."""
     moderator: Moderator
-    policies: Policies
+    policies_now: Callable[[], Policies]
+    """The policies as they are in use now."""
+    policies_of_file: Policies
+    """Those that are built in or in the policies file: what the database has comes on top."""
     check_host: Callable[[WSGIEnvironment], None]
     """Raises HostNotAllowed where a browser asked under a name that isn't the console's."""
     request_id: Callable[[WSGIEnvironment], str]
@@ -58,3 +61,8 @@ class Parts:
     """The prepared answers; None for none."""
     looks_for_reviews: Seldom = field(default_factory=lambda: Seldom(_LOOKED_S))
     """When records are looked through for what is to be reviewed: not every answer of a reviewer is to wait for it."""
+
+    @property
+    def policies(self) -> Policies:
+        """The policies as they are in use now; the next question may find others."""
+        return self.policies_now()

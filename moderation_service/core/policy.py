@@ -18,7 +18,6 @@ A policy may have rules of its own for what tools are told and give back (`ToolR
 
 from __future__ import annotations
 
-import enum
 import fnmatch
 import hashlib
 import json
@@ -26,9 +25,10 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from ..errors import Forbidden, InvalidRequest
+from ..errors import Forbidden, InvalidRequest, StoreUnavailable
 from .app import App
 from .escalation import Escalation
+from .policy_words import KeepText, LiteBlocks, OnFailure, Streaming
 from .verdict import Action, Category, Coverage, Scores, Severity, Target, Verdict
 
 __all__ = [
@@ -47,6 +47,7 @@ __all__ = [
 ]
 
 Actions = Mapping[Severity, Action]
+_RETRY_AFTER_S = 2.0
 
 DEFAULT_MESSAGES: Mapping[str, str] = {
     "en": "Sorry, I can't help with that.",
@@ -59,63 +60,6 @@ DEFAULT_MESSAGES: Mapping[str, str] = {
     "de": "Dabei kann ich leider nicht helfen.",
 }
 """The text shown for a blocked prompt or response when the policy file gives none."""
-
-
-class OnFailure(enum.Enum):
-    """What happens when the engine gives no verdict."""
-
-    LITE = "lite"
-    """The embedded engine answers, marked `degraded`; if it can't, the error is returned."""
-    BLOCK = "block"
-    """Answer `block` without a verdict, marked `degraded`."""
-    FLAG = "flag"
-    """Answer `flag` without a verdict, marked `degraded`: unchecked text passes."""
-    ALLOW = "allow"
-    """Answer `allow` without a verdict, marked `degraded`: unchecked text passes."""
-    ERROR = "error"
-    """Answer with the HTTP status of the failure (502, 503 or 504)."""
-
-    @property
-    def action(self) -> Action | None:
-        """The action taken without a verdict; None for LITE and ERROR."""
-        return None if self in (OnFailure.LITE, OnFailure.ERROR) else Action(self.value)
-
-
-class LiteBlocks(enum.Enum):
-    """When a verdict of the embedded engine may block; other engines are not concerned."""
-
-    ALWAYS = "always"
-    """Whenever the policy's actions say so."""
-    SURE = "sure"
-    """Only from its threshold for sure; below it, what would be blocked is flagged: harmful text passes."""
-
-
-class Streaming(enum.Enum):
-    """What happens to a streamed answer of the guarded chat model before its verdict is known."""
-
-    HOLD = "hold"
-    """Text is held back until it was judged: nothing of a blocked passage is ever shown."""
-    SHOW_THEN_CUT = "show-then-cut"
-    """Text is shown at once, and the answer is cut when the verdict arrives: harmful text is seen until then."""
-
-
-class KeepText(enum.Enum):
-    """Whether the texts of decisions are kept in the database of records, where there is one."""
-
-    NONE = "none"
-    """Never."""
-    FLAGGED = "flagged"
-    """What is flagged, and what is blocked."""
-    BLOCKED = "blocked"
-    """What is blocked."""
-    ALL = "all"
-    """Every text."""
-
-    def keeps(self, action: Action) -> bool:
-        """Whether a text of this action is kept."""
-        if self is KeepText.FLAGGED:
-            return action is not Action.ALLOW
-        return self is KeepText.ALL or (self is KeepText.BLOCKED and action is Action.BLOCK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,10 +268,19 @@ class Policy:
 class Policies:
     """All policies of a service, by name; the default one has a name too."""
 
-    def __init__(self, policies: Mapping[str, Policy], *, default: str, granted: Collection[str] | None = None) -> None:
+    def __init__(
+        self,
+        policies: Mapping[str, Policy],
+        *,
+        default: str,
+        granted: Collection[str] | None = None,
+        is_partial: bool = False,
+    ) -> None:
         self._policies = dict(policies)
         self._granted = granted
         self.default = default
+        self.is_partial = is_partial
+        """Whether there may be more in a database that could not be read yet."""
         self.lists_of: Callable[[Policy], Collection[str]] = lambda policy: policy.lists
         """The names of the lists that count for a policy, whether it names them or not."""
 
@@ -339,13 +292,28 @@ class Policies:
     def of_app(self, app: App) -> Policies:
         """The policies as an app may use them: only those that it names, if it does, and its own default."""
         policies = {name: replace(policy, app=app) for name, policy in self._policies.items()}
-        own = Policies(policies, default=app.policy or self.default, granted=app.policies)
+        default = app.policy or self.default
+        own = Policies(policies, default=default, granted=app.policies, is_partial=self.is_partial)
         own.lists_of = self.lists_of
         return own
 
+    def and_stored(self, stored: Mapping[str, Policy] | None) -> Policies:
+        """With those of a database, where one that has a name of these counts for nothing; None: they are not known."""
+        together = Policies({**self._policies}, default=self.default, is_partial=stored is None)
+        for name, policy in (stored or {}).items():
+            together._policies.setdefault(name, policy)
+        together.lists_of = self.lists_of
+        return together
+
     def get(self, name: str | None, *, param: str = "policy") -> Policy:
-        """The policy of that name, the default one for None. Raises InvalidRequest or Forbidden naming `param`."""
+        """The policy of that name, the default one for None.
+
+        Raises InvalidRequest or Forbidden naming `param`; StoreUnavailable where the database may have it.
+        """
         policy = self._policies.get(self.default if name is None else name)
+        if policy is None and self.is_partial:
+            message = "The database, which may have this policy, can't be read; try again later."
+            raise StoreUnavailable(message, retry_after_s=_RETRY_AFTER_S, param=param)
         if policy is None:
             known = ", ".join(sorted(one.name for one in self))
             raise InvalidRequest(f"`{param}` is no policy of this service; it has {known}.", param=param)

@@ -44,6 +44,8 @@ _FAREWELL_S = 2.0
 # With an outbox: how often it is looked at, how many are sent in one go, and the longest pause.
 _LOOK_EVERY_S = 5.0
 _AT_ONCE = 10
+# What was taken and is not begun by then is given back, long before others may take it for that of a dead process.
+_TURN_S = 30.0
 _LONGEST_KEPT_PAUSE_S = 3600.0
 _MIN_SECRET_BYTES = 16
 _WORTH_REPEATING = frozenset({408, 425, 429})
@@ -130,7 +132,7 @@ class Webhooks:
     The thread that sends starts with the first event, in the process that has it; with an `outbox`, which keeps what a
     receiver does not take at once, `open` starts it.
 
-    `first_pause_s`, `most_waiting` and `look_every_s` are for tests.
+    `first_pause_s`, `most_waiting`, `look_every_s` and `turn_s` are for tests.
     """
 
     def __init__(
@@ -144,6 +146,7 @@ class Webhooks:
         first_pause_s: float = _FIRST_PAUSE_S,
         most_waiting: int = _MOST_WAITING,
         look_every_s: float = _LOOK_EVERY_S,
+        turn_s: float = _TURN_S,
     ) -> None:
         self._address = _address(url)
         # Made once: it reads all certificates of this machine.
@@ -156,7 +159,7 @@ class Webhooks:
         self._events = events
         self._first_pause_s = first_pause_s
         self._outbox = outbox
-        self._look_every_s = look_every_s
+        self._look_every_s, self._turn_s = look_every_s, turn_s
         self._look_at = 0.0
         self._waiting: queue.Queue[Message | None] = queue.Queue(most_waiting)
         self._starting = threading.Lock()
@@ -272,8 +275,9 @@ class Webhooks:
         """Send what is due of the outbox; as soon as the receiver turns out to be away, the rest waits on."""
         with contextlib.suppress(*_NO_DATABASE):  # those that were taken come again
             taken = outbox.take(_AT_ONCE)
+            ends_at = monotonic() + self._turn_s
             for index, message in enumerate(taken):
-                if self._is_ending.is_set():
+                if self._is_ending.is_set() or (index > 0 and monotonic() >= ends_at):
                     outbox.put_off(taken[index:], next_at_ms=_later(0.0))
                     return
                 done = self._attempt(message)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import sleep
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, Table, delete, exists, select
 
 from ..core.keyed_hash import KeyedHashes
 from .database import Database
 from .housekeeping import CHUNK, delete_chunk, delete_decisions
-from .schema import appeals, decisions, escalations, names, texts
+from .schema import appeals, decisions, escalations, names, review_items, reviews, texts
 from .trail import record
 
 __all__ = ["Erased", "erase_user", "purge"]
 
 _PAUSE_S = 0.05
 _PAGES = 64
+_OF_PEOPLE: Sequence[Table] = (appeals, review_items, reviews)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ def purge(
 ) -> Erased:
     """Delete what was decided before a moment, with its texts, appeals and reviews, and repeat offenders of then.
 
+    Appeals and reviews that have outlived their decision go too: databases that are older than this rule have some.
     It goes a little at a time: writers get their turn in between. Hourly sums stay. Raises StoreUnavailable.
     """
     texts_gone = _all_chunks(database, lambda c: delete_chunk(c, texts, texts.c.at < before), pause)
@@ -41,6 +44,8 @@ def purge(
     if not texts_only:
         older = decisions.c.at < before
         gone = _all_chunks(database, lambda c: delete_decisions(c, older)[decisions.name], pause)
+        for table in _OF_PEOPLE:
+            _all_chunks(database, partial(_delete_orphans, table), pause)
         _all_chunks(database, lambda c: delete_chunk(c, escalations, escalations.c.until < before), pause)
     erased = Erased(gone, texts_gone, 0)
     _tell(database, actor, "records.purge", {"before": before, "decisions": gone, "texts": texts_gone})
@@ -91,6 +96,11 @@ def _erase_chunk(connection: Connection, whose: Sequence[bytes]) -> tuple[int, i
     left = connection.execute(delete(appeals).where(appeals.c.user_hash.in_(whose))).rowcount
     connection.execute(delete(escalations).where(escalations.c.user_hash.in_(whose)))
     return gone[decisions.name], gone[texts.name], gone[appeals.name] + left
+
+
+def _delete_orphans(table: Table, connection: Connection) -> int:
+    alone = ~exists().where(decisions.c.decision_id == table.c.decision_id)
+    return delete_chunk(connection, table, alone)
 
 
 def _all_chunks(database: Database, delete_some: Callable[[Connection], int], pause: Callable[[float], None]) -> int:

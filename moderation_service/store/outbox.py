@@ -14,7 +14,8 @@ from .trail import now_ms
 __all__ = ["StoredOutbox"]
 
 _MOST = 10_000
-# Longer than all attempts of one turn can take: only of a process that was killed is it ever waited out.
+# Others get what a process has taken when this is over: it was killed, or hangs in one attempt for so long. What it has
+# not begun it gives back after a quarter (`webhooks`), so that a message is not sent by two at once but then.
 _LEASE_MS = 120_000
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "find_person",
     "find_session",
     "forget_failures",
+    "hold_administrators",
     "is_person_name",
     "make_link",
     "use_link",
@@ -98,6 +99,17 @@ def all_people(connection: Connection) -> Sequence[Account]:
     """Every account, by name."""
     rows = connection.execute(select(people).order_by(people.c.name))
     return [account for row in rows if (account := _account(row)) is not None]
+
+
+def hold_administrators(connection: Connection) -> set[int]:
+    """The administrators who may sign in, who stay what they are for the rest of this transaction but by itself.
+
+    Of two who keep each other out at the same moment, the second finds that it is none any more.
+    """
+    may = (people.c.role == Role.ADMIN.value) & people.c.disabled_at.is_(None)
+    # In one order, so that two transactions don't wait for each other. SQLite has one writer at a time anyway.
+    held = select(people.c.id).where(may).order_by(people.c.id).with_for_update()
+    return set(connection.execute(held).scalars())
 
 
 def add_person(

@@ -36,6 +36,7 @@ __all__ = [
     "metadata",
     "names",
     "people",
+    "policies",
     "policy_versions",
     "review_items",
     "reviews",
@@ -71,7 +72,7 @@ secrets = Table(
 revisions = Table(
     "revisions",
     metadata,
-    Column("subject", _WORD, primary_key=True, comment="lists, apps"),
+    Column("subject", _WORD, primary_key=True, comment="lists, apps, policies"),
     Column("number", BigInteger, nullable=False, comment="counts changes: other processes read anew"),
 )
 
@@ -116,6 +117,21 @@ escalations = Table(
     Column("undone_at", BigInteger),
     Column("undone_by", _NAME),
     Index("ix_escalations_user_hash_until", "user_hash", "until"),
+)
+
+# Policies
+
+policies = Table(
+    "policies",
+    metadata,
+    _id(),
+    Column("name", _NAME, nullable=False),
+    Column("number", Integer, nullable=False, comment="of this change among those of the name; the last one counts"),
+    Column("text", Text, comment="as it was written; null where the policy was dropped"),
+    Column("version", _WORD, comment="of what it said then, as in records"),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", _NAME, nullable=False),
+    UniqueConstraint("name", "number"),
 )
 
 # Lists

@@ -115,7 +115,7 @@ class DatabaseSink:
             learnt, full = _learnt(connection, new)
             known = {kind: {**numbers, **learnt.get(kind, {})} for kind, numbers in known.items()}
             # What callers can make up must not fill the memory either.
-            lasting = {kind: numbers if kind not in full else lasting[kind] for kind, numbers in known.items()}
+            lasting = {kind: {**lasting[kind], **full[kind]} if kind in full else known[kind] for kind in known}
         new_versions = {(one.policy, one.policy_version) for one in records}
         new_versions |= {(name, version) for one in records for name, version, _ in one.shadow}
         new_versions -= versions.keys()
@@ -132,11 +132,16 @@ def _missing(connection: Connection, records: Sequence[Record]) -> list[Record]:
     return [one for one in records if one.decision_id not in there]
 
 
-def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> tuple[Numbers, set[str]]:
-    """The numbers of new names, which get one; and the kinds of which there are as many names as there may be."""
+def _learnt(connection: Connection, new: Sequence[tuple[str, str]]) -> tuple[Numbers, Numbers]:
+    """The numbers of new names, which get one; and of kinds that have as many as there may be, those that had one.
+
+    The latter without names that are stored in another form: callers can make up any number of those.
+    """
     counts = connection.execute(select(names.c.kind, func.count()).group_by(names.c.kind))
-    full = {kind for kind, count in counts if count >= _MOST_NAMES}
-    stored = {(kind, name): _OTHER if kind in full else stored_name(name) for kind, name in new}
+    full = {kind: _there(connection, kind, new) for kind, count in counts if count >= _MOST_NAMES}
+    stored = {
+        (kind, name): _OTHER if name not in full.get(kind, {name: 0}) else stored_name(name) for kind, name in new
+    }
     rows = [{"kind": kind, "name": name} for kind, name in sorted({(key[0], name) for key, name in stored.items()})]
     insert_new(connection, names, rows, unless=["kind", "name"])
     found: dict[str, Mapping[str | None, int | None]] = {}
@@ -145,7 +150,18 @@ def _learnt(connection: Connection, new: Iterable[tuple[str, str]]) -> tuple[Num
         statement = select(names.c.name, names.c.id).where(names.c.kind == kind, names.c.name.in_(wanted.values()))
         numbers = {row.name: row.id for row in connection.execute(statement)}
         found[kind] = {given: numbers[name] for given, name in wanted.items()}
-    return found, full
+    exact: dict[str, Mapping[str | None, int | None]] = {
+        kind: {name: at for name, at in there.items() if name == stored_name(name)} for kind, there in full.items()
+    }
+    return found, exact
+
+
+def _there(connection: Connection, kind: str, new: Iterable[tuple[str, str]]) -> Mapping[str, int]:
+    """The numbers of those of the names that have one already, such as an app's from before the start."""
+    given = {name: stored_name(name) for one, name in new if one == kind}
+    wanted = select(names.c.name, names.c.id).where(names.c.kind == kind, names.c.name.in_(given.values()))
+    found = {row.name: row.id for row in connection.execute(wanted)}
+    return {name: found[stored] for name, stored in given.items() if stored in found}
 
 
 def _learnt_versions(

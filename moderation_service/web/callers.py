@@ -54,11 +54,12 @@ class Admitted(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """The apps of a moment."""
+    """The apps of a moment, and the policies that they refer to."""
 
     apps: Mapping[str, KnownApp]
     by_digest: Mapping[bytes, tuple[KnownApp, AppKey]]
     all_keys: ApiKeys
+    policies: Policies
 
     @classmethod
     def of(cls, apps: Iterable[App], plain: ApiKeys, policies: Policies) -> _Known:
@@ -66,11 +67,14 @@ class _Known:
         by_digest = {key.digest: (one, key) for one in known.values() for key in one.app.keys}
         entries = tuple((f"{one.caller}{key.label}", key.digest) for one, key in by_digest.values())
         lengths = frozenset(key.length for _, key in by_digest.values())
-        return cls(known, by_digest, ApiKeys(plain.entries + entries, plain.lengths | lengths))
+        return cls(known, by_digest, ApiKeys(plain.entries + entries, plain.lengths | lengths), policies)
 
 
 class Callers:
-    """All callers of a service. Safe under threads; `replace` exchanges the apps while requests are under way."""
+    """All callers of a service, and the policies that they use.
+
+    Safe under threads; `replace` exchanges the apps and the policies while requests are under way.
+    """
 
     def __init__(
         self,
@@ -83,7 +87,6 @@ class Callers:
     ) -> None:
         """`counters` are needed as soon as an app has limits. Raises ConfigurationError for a key used twice."""
         self._plain = plain
-        self._policies = policies
         self._events = events
         self._counters = counters
         self._known = _Known.of(apps, plain, policies)
@@ -112,9 +115,14 @@ class Callers:
         """The apps that there are now."""
         return [one.app for one in self._known.apps.values()]
 
-    def replace(self, apps: Iterable[App]) -> None:
-        """From the next request on these are the apps."""
-        self._known = _Known.of(apps, self._plain, self._policies)
+    @property
+    def policies(self) -> Policies:
+        """The policies as a caller without an app may use them."""
+        return self._known.policies
+
+    def replace(self, apps: Iterable[App], *, policies: Policies | None = None) -> None:
+        """From the next request on these are the apps, and the policies for all; None for those that there are."""
+        self._known = _Known.of(apps, self._plain, policies or self.policies)
         self._is_waiting = False
 
     def identify(self, key: str) -> str | None:

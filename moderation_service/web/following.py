@@ -1,7 +1,7 @@
 """Keeps a process up to date with what people change in the database, without a question to it per request.
 
-Every two seconds one thread asks how often apps and escalations were changed, and reads anew what was. It also writes
-down escalations that began here. While the database is away, all goes on as it is.
+Every two seconds one thread asks how often apps, policies and escalations were changed, and reads anew what was. It
+also writes down escalations that began here. While the database is away, all goes on as it is.
 """
 
 from __future__ import annotations
@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from ..core.app import App
-from ..errors import ModerationError
+from ..errors import ConfigurationError, ModerationError
 from ..observability.logs import log_event
 from .callers import Callers
 from .escalation import Escalator
+from .policies import LivePolicies
 
 if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
     from ..store.database import Database
 
 __all__ = ["Following"]
@@ -32,10 +35,17 @@ class Following:
     """What one service takes from the database. `in_file` are the apps of the apps file, which come first."""
 
     def __init__(
-        self, database: Database, callers: Callers, escalator: Escalator | None, *, in_file: Sequence[App]
+        self,
+        database: Database,
+        callers: Callers,
+        escalator: Escalator | None,
+        *,
+        in_file: Sequence[App],
+        policies: LivePolicies,
     ) -> None:
         self._database = database
         self._callers = callers
+        self._policies = policies
         self._escalator = escalator
         self._in_file = list(in_file)
         self._stored: Sequence[App] = ()
@@ -72,13 +82,18 @@ class Following:
 
     def refresh(self) -> None:
         """Read what has changed, and write down what began. Raises StoreUnavailable."""
-        from ..store import apps, escalations
+        from ..store import apps, escalations, policies
         from ..store.database import revision_of
         from ..store.trail import now_ms
 
+        subjects = (apps.SUBJECT, policies.SUBJECT, escalations.SUBJECT)
         with self._database.read() as connection:
-            found = {subject: revision_of(connection, subject) for subject in (apps.SUBJECT, escalations.SUBJECT)}
-            if self._is_guessed or found[apps.SUBJECT] != self._seen.get(apps.SUBJECT, 0):
+            found = {subject: revision_of(connection, subject) for subject in subjects}
+            has_news = {subject: self._is_guessed or found[subject] != self._seen.get(subject, 0) for subject in found}
+            if has_news[policies.SUBJECT]:
+                self._read_policies(connection)
+            if has_news[apps.SUBJECT] or has_news[policies.SUBJECT]:
+                # Together: an app of now is never let in under a policy of before.
                 self._use([one.app for one in apps.load_apps(connection)])
                 self._is_guessed = False
             self._is_known = True
@@ -104,13 +119,23 @@ class Following:
             return False
         return True
 
+    def _read_policies(self, connection: Connection) -> None:
+        """Take what the database has. Where another file goes with it, or a newer version, those known stay in use."""
+        from ..store.policies import texts_of
+
+        try:
+            self._policies.use(texts_of(connection))
+        except ConfigurationError as error:
+            log_event(_log, logging.ERROR, "policies_refused", reason=str(error))
+
     def _use(self, stored: Sequence[App]) -> None:
         self._stored = stored
         names = {app.name for app in self._in_file}
         for app in stored:
             if app.name in names:
                 log_event(_log, logging.WARNING, "app_in_file_too", app=app.name)
-        self._callers.replace([*self._in_file, *(app for app in stored if app.name not in names)])
+        apps = [*self._in_file, *(app for app in stored if app.name not in names)]
+        self._callers.replace(apps, policies=self._policies.now)
 
     def _write(self) -> None:
         if self._escalator is None or not self._escalator.begun:

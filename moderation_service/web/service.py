@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 from .. import __version__
 from ..chat.item_memory import ItemMemory
 from ..cluster.parts import ClusterParts
-from ..config.policy_file import load_policies
 from ..config.settings import Settings
 from ..core.keyed_hash import KeyedHashes
 from ..core.loopback import is_loopback
@@ -31,6 +30,7 @@ from .end_users import EndUsers
 from .escalation import Escalator, SharedStandings
 from .following import Following
 from .lists import open_lists
+from .policies import LivePolicies, open_policies
 from .rate_limits import SharedCounters
 
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Service:
 
     settings: Settings
     moderator: Moderator
-    all_policies: Policies
+    live_policies: LivePolicies
+    """Keeps the policies of the database up to date; what requests use is `all_policies`."""
     keys: Callers
     metrics: Metrics
     limits: NativeLimits
@@ -94,10 +95,15 @@ class Service:
         return None if self.store is None else self.store.database
 
     @property
+    def all_policies(self) -> Policies:
+        """The policies as they are now; they and the apps are exchanged at once."""
+        return self.keys.policies
+
+    @property
     def policies(self) -> Policies:
         """The policies as the caller of the request being handled may use them."""
         app = request_context.get().app
-        return self.all_policies if app is None else self.keys.policies_of(app)
+        return self.keys.policies if app is None else self.keys.policies_of(app)
 
     def decide(self, checks: Sequence[Check]) -> list[Outcome]:
         """What the moderator says. Raises as `count` does."""
@@ -134,9 +140,9 @@ def build_service(
     """
     database = None if store is None else store.database
     lists, live_lists = open_lists(settings, database, earlier=None if earlier is None else earlier.live_lists)
-    policies = load_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
-    if lists is not None:
-        policies.lists_of = lists.names
+    known = None if earlier is None else earlier.live_policies
+    live_policies = open_policies(settings, database, lists=lists, earlier=known)
+    policies = live_policies.now
     keys = make.keys(settings)
     metrics = metrics or Metrics(version=__version__)
     apps = make.apps(settings, policies, lists=tuple(lists or ()))
@@ -152,7 +158,8 @@ def build_service(
     parts = ClusterParts.of(settings, version=__version__, events=metrics)
     engine, fallback, stream = make.judges(settings, engine, fallback, metrics=metrics, tracing=tracing, parts=parts)
     standings = earlier.standings if earlier is not None else None
-    if standings is None and any(policy.escalation is not None for policy in policies):
+    if standings is None and (store is not None or any(policy.escalation is not None for policy in policies)):
+        # In the database there may be such a policy later, when the workers are forked.
         standings = SharedStandings()
     escalator = make.escalator(settings, metrics, standings)
     followed = None if earlier is None else earlier.following
@@ -175,7 +182,7 @@ def build_service(
     return Service(
         settings=settings,
         moderator=moderator,
-        all_policies=policies,
+        live_policies=live_policies,
         keys=callers,
         metrics=metrics,
         limits=make.limits(settings),
@@ -195,7 +202,7 @@ def build_service(
         escalator=escalator,
         counters=counters,
         standings=standings,
-        following=make.following(store, callers, escalator, apps, earlier=followed),
+        following=make.following(store, callers, escalator, apps, live_policies, earlier=followed),
         end_users=EndUsers(hashes) if wants_users else None,
     )
 

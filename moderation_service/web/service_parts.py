@@ -31,6 +31,7 @@ from .callers import Callers
 from .cluster_limits import ClusterCounters, connect
 from .escalation import ClusterStandings, Escalator, SharedStandings, Standings
 from .following import Following
+from .policies import LivePolicies
 from .rate_limits import Counters, SharedCounters
 
 if TYPE_CHECKING:
@@ -71,15 +72,20 @@ def apps(settings: Settings, policies: Policies, *, lists: Sequence[str]) -> Seq
     """The apps of a file."""
     if settings.apps_file is None:
         return ()
-    return load_apps(settings.apps_file, policies=[policy.name for policy in policies], lists=lists)
+    return load_apps(settings.apps_file, policies=_names(policies), lists=lists)
 
 
 def answers(settings: Settings, policies: Policies) -> PreparedAnswers | None:
     """The prepared answers of a file."""
     found: Sequence[PreparedAnswer] = ()
     if settings.answers_file is not None:
-        found = read_answers(settings.answers_file, policies=[policy.name for policy in policies])
+        found = read_answers(settings.answers_file, policies=_names(policies))
     return create_answers(found, settings)
+
+
+def _names(policies: Policies) -> list[str] | None:
+    """Which policies may be named; None where the database may have others."""
+    return None if policies.is_partial else [policy.name for policy in policies]
 
 
 def callers(
@@ -220,13 +226,14 @@ def following(
     callers: Callers,
     escalator: Escalator | None,
     in_file: Sequence[App],
+    policies: LivePolicies,
     *,
     earlier: Following | None,
 ) -> Following | None:
     """What keeps up with the database, which is closed again: an open file would lose its locks over a fork."""
     if store is None:
         return None
-    made = Following(store.database, callers, escalator, in_file=in_file)
+    made = Following(store.database, callers, escalator, in_file=in_file, policies=policies)
     if not made.refresh_or_go_on():
         made.go_on_as(earlier)
     store.database.close()

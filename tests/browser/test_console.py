@@ -221,3 +221,39 @@ def test_the_pictures_of_the_docs(browser: Any, console: Console, language: str)
         file = folder / f"console-{name}{suffix}.png"
         assert browser.save_screenshot(str(file))
         assert file.stat().st_size < 150_000
+
+
+@pytest.mark.parametrize("look", LOOKS[1:3], ids=str)
+def test_a_policy_is_written_checked_corrected_and_saved(browser: Any, console: Console, look: Look) -> None:
+    name = f"p-{look}".replace("_", "-").lower()
+    show(browser, f"{console.address}/console/policies/new", look)
+
+    def send(text: str, button: str) -> list[str]:
+        field = browser.find_element("id", "draft")
+        field.clear()
+        field.send_keys(text)
+        before = browser.find_element("tag name", "html")
+        browser.find_element("css selector", button).click()
+        WebDriverWait(browser, 30).until(staleness_of(before))
+        return [*faults(browser, look)]
+
+    from selenium.webdriver.support.expected_conditions import staleness_of
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    text = f"policies:\n  {name}:\n    extends: strict\n    actions: {{unsafe: blok}}\n"
+    # The browser tells of the status, which is meant.
+    wrong = [one for one in send(text, "button[formaction$='/preview']") if "400 (BAD REQUEST)" not in one]
+    assert "policy.yaml:4:" in browser.find_element("css selector", "[role=alert]").text
+    picture(browser, f"policy_mistake-{look}")
+    # What was written is still there.
+    assert browser.find_element("id", "draft").get_attribute("value") == text
+    text = text.replace("blok", "flag")
+    wrong += send(text, "button[formaction$='/preview']")
+    assert "prompt.actions.unsafe" in browser.find_element("css selector", "main").text
+    picture(browser, f"policy_preview-{look}")
+    wrong += send(text, "button[formaction$='/try']")
+    browser.find_element("css selector", "form[action$='/preview'] button").click()
+    wait_for(browser, "document.getElementById('draft')")
+    wrong += send(text, "form[action$='/save'] button:not([formaction])")
+    assert urlsplit(browser.current_url).path == f"/console/policies/one/{name}"
+    assert wrong == []

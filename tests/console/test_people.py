@@ -115,6 +115,36 @@ def test_a_new_link_replaces_the_one_before(admin: Visitor) -> None:
     assert enter(admin, later).get("/").status_code == 200
 
 
+@pytest.mark.parametrize(("path", "form"), [("role", {"role": "viewer"}), ("switch", {"on": "0"})])
+def test_of_two_administrators_who_keep_each_other_out_one_is_left(
+    admin: Visitor, monkeypatch: pytest.MonkeyPatch, path: str, form: dict[str, str]
+) -> None:
+    both = {}
+    for name in ("anna", "bert"):
+        with_password(admin, name)
+        assert admin.post(f"/people/{number_of(admin, name)}/role", role="admin").status_code == 303
+        both[name] = Visitor(admin.client.application.test_client(), admin.database)
+        assert sign_in(both[name], name, PASSWORD) == 303
+        both[name].token = token_in(both[name].get(""))
+    statuses = []
+    opened = admin.database.write
+    writes = []
+
+    def meanwhile() -> Any:
+        """Anna's request is let in; before it changes anything, Bert's comes and goes."""
+        writes.append(1)
+        if len(writes) == 1:
+            statuses.append(both["bert"].post(f"/people/{number_of(admin, 'anna')}/{path}", **form).status_code)
+        return opened()
+
+    monkeypatch.setattr(admin.database, "write", meanwhile)
+    statuses.append(both["anna"].post(f"/people/{number_of(admin, 'bert')}/{path}", **form).status_code)
+    assert statuses == [303, 403]
+    with admin.database.read() as connection:
+        left = {one.name for one in people.all_people(connection) if one.role is Role.ADMIN and not one.disabled_at}
+    assert left == {"bert"}
+
+
 def test_who_is_disabled_is_out_at_once_and_gets_no_link(admin: Visitor) -> None:
     anna = with_password(admin)
     number = number_of(admin, "anna")

@@ -207,6 +207,17 @@ def test_an_appeal_goes_whose_decision_is_gone_already(database: Database) -> No
     assert erase_user(database, HASHES, "eve", actor="command line", app="shop", pause=no_pause).appeals == 1
 
 
+def test_a_purge_takes_what_outlived_its_decision_and_leaves_the_rest(database: Database) -> None:
+    fill(database, app="shop", user="eve")
+    with database.write() as connection:
+        connection.execute(decisions.delete())
+    there = fill(database, app="shop", user="adam")
+    purge(database, before=NOW - DAY_MS, actor="command line", pause=no_pause)
+    for table in (appeals, review_items, reviews):
+        with database.read() as connection:
+            assert connection.execute(select(table.c.decision_id)).scalars().all() == [there]
+
+
 def test_what_is_erased_is_not_left_in_the_file_of_sqlite(database: Database, url: str) -> None:
     if not database.is_sqlite:
         pytest.skip("PostgreSQL's vacuum does it")

@@ -119,6 +119,25 @@ def test_as_soon_as_the_receiver_is_back_all_that_waits_is_sent_at_once(database
     assert waiting(database) == []
 
 
+def test_a_turn_that_lasts_long_gives_back_what_it_has_not_begun(database: Database, there: Receiver) -> None:
+    """Else others would take it for that of a process that was killed, and send it too."""
+    outbox = StoredOutbox(database)
+    outbox.keep([message(f"m{number}") for number in range(3)], next_at_ms=0)
+    given_back: list[str] = []
+    put_off = outbox.put_off
+
+    def watched(messages: Any, *, next_at_ms: int) -> None:
+        given_back.extend(one.id for one in messages)
+        put_off(messages, next_at_ms=next_at_ms)
+
+    outbox.put_off = watched  # type: ignore[method-assign]
+    outcomes = Outcomes()
+    with closing(hooks(there, outcomes, outbox, turn_s=0.0)) as sender:
+        sender.open()
+        assert [outcomes.next() for _ in range(3)] == [("blocked", "delivered")] * 3
+    assert given_back == ["m1", "m2", "m2"]
+
+
 def test_a_refusal_and_a_day_are_the_end_of_a_message(database: Database, there: Receiver) -> None:
     there.statuses = [404, 500]
     outcomes, outbox = Outcomes(), StoredOutbox(database)

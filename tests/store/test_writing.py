@@ -98,6 +98,21 @@ def test_names_that_callers_make_up_do_not_fill_the_memory(database: Database, m
     assert count(database, decisions) == 10
 
 
+def test_after_a_restart_names_are_known_though_there_are_as_many_as_there_may_be(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "_MOST_NAMES", 3)
+    sent = ["tool-0", "to\0ol", "x" * 300, "late"]
+    for name in sent:
+        written(database, a_record(tool=name))
+    sink = DatabaseSink(database, records_days=1)
+    for _ in range(2):
+        sink.write([a_record(tool=name) for name in sent], lambda *_: None, again=False)
+    assert set(sink._names["tool"]) == {None, "tool-0"}
+    asked = select(names.c.name).join_from(decisions, names, decisions.c.tool == names.c.id).order_by(decisions.c.id)
+    assert [one["name"] for one in rows(database, asked)] == ["tool-0", "to\ufffdol", "x" * 200, "(other)"] * 3
+
+
 def test_a_kept_text_has_its_context_and_its_end(database: Database) -> None:
     kept = Kept("Make a bomb\0!", [("user", "Hello"), ("assistant", "你好")], 7)
     record = a_record(kept=kept)

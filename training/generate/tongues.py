@@ -13,12 +13,12 @@ from typing import NamedTuple
 
 from .topic import COPYRIGHT, ILLEGAL, PII, SELF_HARM, SEXUAL, UNETHICAL, VIOLENT
 
-__all__ = ["tongues"]
+__all__ = ["CATEGORIES", "tongues"]
 
 _ASKED, _ABOUT_EACH = 5, 4
 
 # The category of each pair of phrases below, in their order.
-_CATEGORIES = (
+CATEGORIES = (
     *[VIOLENT] * 8, *[ILLEGAL] * 11, *[SEXUAL] * 3, ILLEGAL, PII, PII, *[SELF_HARM] * 3, *[UNETHICAL] * 4, VIOLENT, COPYRIGHT, COPYRIGHT, ILLEGAL, VIOLENT, VIOLENT, ILLEGAL, ILLEGAL,
 )  # fmt: skip
 _STATED = (*[VIOLENT] * 4, *[SELF_HARM] * 4, *[UNETHICAL] * 4)
@@ -136,7 +136,7 @@ _MORE = ("{}", "{}!", "… {}")
 def tongues(chance: random.Random) -> Iterator[tuple[str, str, str, str | None]]:
     """Yield a language, a topic, a text and its category, None for a harmless one. A topic is one in all languages."""
     for lang, tongue in _TONGUES.items():
-        for at, category in enumerate(_CATEGORIES):
+        for at, category in enumerate(CATEGORIES):
             topic = f"phrase {at}"
             for phrase, found in ((tongue.harmful[at], category), (tongue.harmless[at], None)):
                 for frame in chance.sample(tongue.asks, _ASKED):

@@ -18,6 +18,7 @@ from ...store.overview import Sums, overview
 from ...store.trail import now_ms
 from ..page import Page, Visit
 from ..period import DAY_MS
+from ..policies_now import policies_now
 
 __all__ = ["page"]
 
@@ -161,7 +162,7 @@ def _found(visit: Visit) -> StoredApp:
 
 
 def _policies(visit: Visit) -> list[str]:
-    return sorted(policy.name for policy in visit.parts.policies)
+    return sorted(policy.name for policy in policies_now(visit))
 
 
 def _lists(visit: Visit) -> list[str]:

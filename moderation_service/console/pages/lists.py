@@ -15,6 +15,7 @@ from ...core.verdict import Action, Category, Target
 from ...errors import ConfigurationError, InvalidRequest
 from ..marked import marked
 from ..page import Page, Visit
+from ..policies_now import policies_now
 
 if TYPE_CHECKING:
     from ...core.app import App
@@ -136,7 +137,7 @@ def drop(visit: Visit) -> Response:
     from ...store.lists import remove_list
 
     name = _own_name(visit)
-    if any(name in one.lists for one in (*visit.parts.policies, *_apps(visit).values())):
+    if any(name in one.lists for one in (*policies_now(visit), *_apps(visit).values())):
         raise InvalidRequest("A policy or an app names this list; take it out there first.", param="name")
     with visit.parts.database.write() as connection:
         remove_list(connection, name, actor=visit.person.name)

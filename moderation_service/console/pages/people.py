@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from werkzeug.wrappers import Response
 
 from ...core.person import Role
-from ...errors import InvalidRequest
+from ...errors import Forbidden, InvalidRequest
 from ...store import people
 from ...store.trail import now_ms
 from ..page import Page, Visit, address
@@ -102,7 +102,12 @@ def _role(visit: Visit) -> Role:
 
 
 def _other(visit: Visit, connection: Connection) -> Account:
-    """The account in the address. Whoever locks themselves out could not undo it."""
+    """The account in the address. Whoever locks themselves out could not undo it.
+
+    Nor may they whom somebody else has kept out since their request began: both could be the last administrators.
+    """
+    if visit.person.id is not None and visit.person.id not in people.hold_administrators(connection):
+        raise Forbidden("You are no administrator any more.")
     account = people.find_account(connection, visit.arguments["number"])
     if account is None:
         raise visit.missing()

@@ -24,8 +24,8 @@ _SURROGATES = re.compile("[\ud800-\udfff]")
 _LATIN = re.compile("[A-Za-z\U0001f150-\U0001f1ff]")
 _GAP = re.compile("[ ·.*_\\-|/,~•+#^=]")
 _BLOCK_CHARS, _OVERLAP_CHARS = 32_768, 512
-"""Look-alikes and gaps are looked for in so much of a text at a time, each block with some of those beside it: what is
-no disguise there costs no more than a search, and what is one in a block makes the others no dearer."""
+"""Look-alikes and gaps are looked for in so much of a text at a time, each block with some of those beside it: where
+nothing is disguised that costs no more than a search, and what is disguised in one block makes others no dearer."""
 
 View = tuple[str, Callable[[int, int], tuple[int, int]]]
 """A text as words are compared, and where in the given text a stretch of it comes from."""

@@ -101,8 +101,7 @@ class Judgement:
     `probabilities` are of safe, controversial and unsafe, in this order; `score` is the raw score they come from.
     `place` is where in the cleaned text the worst was found, None for all of it and for a safe one. `coverage` is how
     well the languages of the text are known, `is_sure` whether the score reaches the threshold for that. `personal` is
-    what was found by rule, which the others do not hold. `decoded`
-    names the kinds of disguise that were undone first.
+    what was found by rule, which the others do not hold. `decoded` names the kinds of disguise that were undone first.
     """
 
     target: TargetName
@@ -142,8 +141,8 @@ class PromptParts(NamedTuple):
     """The two scores of a prompt, with the net's outputs at each: of the whole, and of its worst sentence or line.
 
     They come from different heads and are compared with different thresholds. `place` is where the whole's is from;
-    `unit` is None for a text without a middle, `unit_tongue` the language whose thresholds count for it.
-    `unit_discount` is what it must be worse by.
+    `unit` is None for a text without a middle, `unit_tongue` says whose thresholds count, `unit_discount` by what it
+    must be worse.
     """
 
     whole: float
@@ -165,8 +164,8 @@ class LiteModel:
 
     def __init__(self, arrays: Arrays, meta: Mapping[str, Any], *, pinyin: PinyinTable | None = None) -> None:
         self.version: str = meta["version"]
-        pieces = arrays["pieces"].tobytes().decode().split("\n")
-        self._tokenizer = Tokenizer(pieces, arrays["piece_scores"])
+        pieces, scores = arrays["pieces"].tobytes().decode(), arrays["piece_scores"]
+        self._tokenizer = Tokenizer.of_lines(pieces, scores, common=meta.get("common_pieces"))
         self._decoders = decoders(self._tokenizer, pinyin)
         self._encoder = Encoder(arrays)
         self._prompt_nets = Nets(arrays, "prompt")
@@ -272,7 +271,8 @@ class LiteModel:
         best = np.argsort(-linear, kind="stable")[: most_read(len(cleaned), len(found))]
         checkpoint()
         # In one pass: the encoder reads its weights once per call.
-        vectors = self._embed([*(span.text for span in spans), *(found[index].text for index in best)])
+        texts = [span.text for span in spans] + [found[index].text for index in best]
+        vectors = self._embed(texts, foreign=0 if share else len(spans))
         outputs = self._outputs(vectors, share)
         blocks = Blocks(cleaned, TEXT_CHARS, self._linear)
         scores = [
@@ -304,10 +304,9 @@ class LiteModel:
         the prompt is added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in
         the rows that the heads were trained on.
         """
-        found = windows(response)
+        found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
-        share = _ngram_share(response)
-        context = self._embed([prompt[:WINDOW_CHARS]])
+        context = self._embed([prompt[:WINDOW_CHARS]], foreign=language(prompt[:WINDOW_CHARS]) in FOREIGN)
         shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
@@ -352,7 +351,7 @@ class LiteModel:
         for start in range(0, len(spans), _BATCH_SPANS):
             checkpoint()
             batch = spans[start : start + _BATCH_SPANS]
-            vectors = self._embed([span.text for span in batch])
+            vectors = self._embed([span.text for span in batch], foreign=0 if share else len(batch))
             yield from zip(batch, vectors, self._outputs(vectors, share), strict=True)
 
     def _outputs(self, vectors: Floats, share: float) -> Floats:
@@ -364,10 +363,13 @@ class LiteModel:
 
     def vectors(self, texts: Sequence[str]) -> Floats:
         """A vector of length 1 for each text, to compare texts with; each must have something in it."""
-        return self._encoder.encode([self._tokenizer.encode(clean(text)) for text in texts])
+        encode = self._tokenizer.encode
+        return self._encoder.encode([encode(one, is_foreign=language(one) in FOREIGN) for one in map(clean, texts)])
 
-    def _embed(self, texts: list[str]) -> Floats:
-        return net_inputs(self._encoder.encode([self._tokenizer.encode(text) for text in texts]))
+    def _embed(self, texts: list[str], *, foreign: int) -> Floats:
+        """What the nets see of some texts, of which the first `foreign` ones are in one of `FOREIGN`."""
+        encode = self._tokenizer.encode
+        return net_inputs(self._encoder.encode([encode(one, is_foreign=at < foreign) for at, one in enumerate(texts)]))
 
     def _judgement(
         self, target: TargetName, cleaned: str, scored: Scored, *, refusal: bool | None, named: tuple[str, ...]

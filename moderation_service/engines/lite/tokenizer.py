@@ -7,7 +7,8 @@ other: words can be solved alone and remembered.
 
 import re
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,8 @@ from numpy.typing import NDArray
 __all__ = ["Tokenizer"]
 
 _UNKNOWN, _BEGIN, _END = 0, 1, 2
-_WORD_MARK = "\u2581"
+# A space in its place, which no word has, makes most keys ASCII and half as large.
+_WORD_MARK, _MARK = "\u2581", " "
 # What SentencePiece's nmt_nfkc rule does beyond NFKC: these become a space (sentencepiece, builder.cc).
 _SPACES = re.compile("[\t\n\x0c\r \u1680\u200b\u200e\u200f\u2028\u2029\u2581\ufeff\ufffd]+")
 _UNKNOWN_PENALTY = 10.0
@@ -25,22 +27,37 @@ _PREFIX_ONLY = -1
 
 
 class Tokenizer:
-    """Maps cleaned text to piece numbers. Safe to share between threads: nothing but a cache changes."""
+    """Maps cleaned text to piece numbers. Safe to share between threads: nothing but a cache changes.
 
-    def __init__(self, pieces: Sequence[str], scores: NDArray[np.float32]) -> None:
+    Texts in languages beside English and Chinese fall into any piece, those two into the first `common` ones only:
+    words of the others would split English ones otherwise than in training.
+    """
+
+    def __init__(self, pieces: Sequence[str], scores: NDArray[np.float32], *, common: int | None = None) -> None:
         self._scores = scores.tolist()
-        self._unknown_score = float(scores.min()) - _UNKNOWN_PENALTY
+        self._common = len(pieces) if common is None else common
+        self._unknown_score = float(scores[: self._common].min()) - _UNKNOWN_PENALTY
         self._longest = max(map(len, pieces))
-        self._numbers = _prefix_table(pieces)
-        self._remembered = lru_cache(maxsize=_CACHED_WORDS)(self._split)
+        self._numbers = _prefix_table([piece.replace(_WORD_MARK, _MARK) for piece in pieces])
+        self._remembered, self._remembered_foreign = (
+            lru_cache(maxsize=_CACHED_WORDS)(partial(self._split, limit=limit)) for limit in (self._common, len(pieces))
+        )
 
-    def encode(self, cleaned: str) -> list[int]:
+    @classmethod
+    def of_lines(cls, text: str, scores: NDArray[np.float32], *, common: int | None = None) -> Self:
+        """A tokenizer over the pieces in the lines of a text, none of which is in memory twice."""
+        return cls(text.replace(_WORD_MARK, _MARK).split("\n"), scores, common=common)
+
+    def encode(self, cleaned: str, *, is_foreign: bool = False) -> list[int]:
         """Return the piece numbers of a text between the begin and end marks."""
+        remembered = self._remembered_foreign if is_foreign else self._remembered
+        limit = len(self._scores) if is_foreign else self._common
         numbers = [_BEGIN]
         for word in _SPACES.split(cleaned.strip()):
             if word:
-                marked = _WORD_MARK + word
-                numbers += self._remembered(marked) if len(marked) <= _CACHED_WORD_CHARS else self._split(marked)
+                marked = _MARK + word
+                is_short = len(marked) <= _CACHED_WORD_CHARS
+                numbers += remembered(marked) if is_short else self._split(marked, limit=limit)
         if len(numbers) == 1:
             numbers.append(_UNKNOWN)
         numbers.append(_END)
@@ -48,11 +65,14 @@ class Tokenizer:
 
     def word_score(self, word: str) -> float | None:
         """The log-probability of a lower-case word that is a piece by itself, else None."""
-        number = self._numbers.get(_WORD_MARK + word)
-        return None if number is None or number < 0 else float(self._scores[number])
+        number = self._numbers.get(_MARK + word)
+        return float(self._scores[number]) if number is not None and 0 <= number < self._common else None
 
-    def _split(self, word: str) -> tuple[int, ...]:
-        """Viterbi: best[i] is the score of the best split of word[:i], reached by piece_at[i] from start_at[i]."""
+    def _split(self, word: str, *, limit: int) -> tuple[int, ...]:
+        """Viterbi: best[i] is the score of the best split of word[:i], reached by piece_at[i] from start_at[i].
+
+        Only pieces below the limit count.
+        """
         length = len(word)
         best = [0.0] + [-1e38] * length
         start_at = [0] * (length + 1)
@@ -65,7 +85,7 @@ class Tokenizer:
                 number = number_of(word[start:end])
                 if number is None:
                     break
-                if number >= 0:
+                if 0 <= number < limit:
                     has_single = has_single or end == start + 1
                     score = base + scores[number]
                     if score > best[end]:

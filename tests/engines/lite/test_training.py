@@ -43,7 +43,13 @@ def lines(path):
 @pytest.mark.training
 @pytest.mark.parametrize(
     ("name", "module"),
-    [("own4", "prompts"), ("own4_resp", "responses"), ("own5", "requests"), ("own5_resp", "answers")],
+    [
+        ("own4", "prompts"),
+        ("own4_resp", "responses"),
+        ("own5", "requests"),
+        ("own5_resp", "answers"),
+        ("own6", "first_person"),
+    ],
 )
 def test_generated_rows_are_what_the_generators_print(training, name, module):
     import importlib
@@ -160,10 +166,11 @@ def test_sentences_of_other_languages_keep_their_meaning_in_the_shipped_vocabula
     from training.generate.languages import requests
 
     texts = [clean(row["prompt"]) for row in requests()][::24]
-    source, (shipped, _) = read_source(), read()
-    tokenizer = Tokenizer(shipped["pieces"].tobytes().decode().split("\n"), shipped["piece_scores"])
+    source, (shipped, meta) = read_source(), read()
+    pieces = shipped["pieces"].tobytes().decode().split("\n")
+    tokenizer = Tokenizer(pieces, shipped["piece_scores"], common=meta["common_pieces"])
     whole = Encoder(source.arrays).encode([source.tokenizer().encode(text) for text in texts])
-    pruned = Encoder(shipped).encode([tokenizer.encode(text) for text in texts])
+    pruned = Encoder(shipped).encode([tokenizer.encode(text, is_foreign=True) for text in texts])
     alike = (whole * pruned).sum(axis=1)
     assert np.median(alike) > 0.95
     assert alike.min() > 0.65
@@ -183,9 +190,9 @@ def test_training_on_own_rows_gives_the_same_model_bit_by_bit(training, tmp_path
     from training.train import train_foreign_heads, train_prompt_heads, train_response_heads, train_unit_heads
     from training.units import unit_rows
 
-    shipped, _ = read()
+    shipped, meta = read()
     pieces = shipped["pieces"].tobytes().decode().split("\n")
-    source = EncoderSource(pieces, shipped["piece_scores"], shipped)
+    source = EncoderSource(pieces, shipped["piece_scores"], shipped, common=meta["common_pieces"])
     cache = EmbeddingCache(source.tokenizer(), Encoder(shipped), tmp_path / "embeddings.npz")
     prompts, responses = prompt_rows(None)[::20], response_rows(None)[::10]
     sentences = unit_rows(prompts, responses)[::20]

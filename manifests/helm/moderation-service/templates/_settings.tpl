@@ -85,11 +85,11 @@
 {{- $found := or (eq .Values.engine "external") (ne 0 (len .Values.small.urls)) (and .Values.stream.enabled (ne .Values.stream.externalUrl "")) -}}
 {{- range $value := .Values.gateway.config -}}
 {{- range $one := (kindIs "slice" $value | ternary $value (list $value)) -}}
-{{- if and (kindIs "string" $one) (regexMatch "^[a-z0-9+]+://" $one) }}{{ $found = true }}{{ end -}}
+{{- if and (kindIs "string" $one) (regexMatch "^[A-Za-z][A-Za-z0-9+.-]*://" $one) }}{{ $found = true }}{{ end -}}
 {{- end -}}
 {{- end -}}
 {{- range .Values.gateway.extraEnv -}}
-{{- if regexMatch "^https?://" (default "" .value) }}{{ $found = true }}{{ end -}}
+{{- if regexMatch "^[A-Za-z][A-Za-z0-9+.-]*://" (default "" .value) }}{{ $found = true }}{{ end -}}
 {{- /* A key leads nowhere; an address from a Secret does, and is not known here. */ -}}
 {{- if and .valueFrom (not (regexMatch "_(KEY|KEYS|TOKEN|SECRET|PASSWORD)$" .name)) }}{{ $found = true }}{{ end -}}
 {{- end -}}
@@ -114,7 +114,7 @@
 {{- if regexMatch "_(key|keys|token|secret|password)$|^cluster_memory$|^limits_store$|^webhook_url$" $name -}}
 {{- fail (printf "gateway.config.%s is a secret and would be readable in a ConfigMap; put it into a Secret and name that in gateway.secretConfig." $name) -}}
 {{- end -}}
-{{- if regexMatch "^[A-Za-z0-9+]+://([^/@]*:[^/@]+@|.*[?&]password=)" (toString $value) -}}
+{{- if regexMatch "^[A-Za-z][A-Za-z0-9+.-]*://([^/@]*:[^/@]+@|.*[?&]password=)" (toString $value) -}}
 {{- fail (printf "gateway.config.%s has a password, which would be readable in a ConfigMap; put it into a Secret and name that in gateway.secretConfig." $name) -}}
 {{- end -}}
 {{- end -}}

@@ -1,0 +1,119 @@
+"""The policies of a service: those of the file, and those that people keep in the database."""
+
+from __future__ import annotations
+
+import json
+import logging
+import mmap
+import struct
+import zlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from ..config.policy_file import check_default, read_policies
+from ..config.policy_text import stored_policies
+from ..config.settings import Settings
+from ..core.policy import Policies
+from ..errors import StoreUnavailable
+from ..observability.logs import log_event
+from .process_lock import process_lock
+
+if TYPE_CHECKING:
+    from ..engines.lists import Lists
+    from ..store.database import Database
+
+__all__ = ["LivePolicies", "SharedTexts", "open_policies"]
+
+_log = logging.getLogger("moderation.policies")
+# As much as texts may be; memory that is never written costs nothing.
+_SIZE_BYTES = 32 * 1024 * 1024
+_HEAD = struct.Struct("<II")
+
+
+class SharedTexts:
+    """What a worker has read last of the database, for the process that makes the next workers and reads less often.
+
+    Made before the workers are forked. A worker that is killed while it writes leaves nothing that could be read.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _SIZE_BYTES)
+        self._lock = process_lock()
+
+    def put(self, texts: Mapping[str, str]) -> None:
+        """These were read."""
+        data = zlib.compress(json.dumps(texts).encode())
+        if _HEAD.size + len(data) > _SIZE_BYTES:
+            data = b""
+        with self._lock:
+            self._memory[: _HEAD.size + len(data)] = _HEAD.pack(len(data), zlib.crc32(data)) + data
+
+    def get(self) -> dict[str, str] | None:
+        """What was read last; None where nothing was."""
+        with self._lock:
+            length, checksum = _HEAD.unpack_from(self._memory)
+            data = self._memory[_HEAD.size : _HEAD.size + length]
+        if not data or len(data) != length or zlib.crc32(data) != checksum:
+            return None
+        found: dict[str, str] = json.loads(zlib.decompress(data))
+        return found
+
+
+class LivePolicies:
+    """All policies as they are known now: `use` exchanges those of the database.
+
+    As long as nothing was read of it, a policy that is not in the file may be there.
+    """
+
+    def __init__(self, of_file: Policies, shared: SharedTexts | None = None) -> None:
+        self.of_file = of_file
+        self.shared = shared
+        self.now = of_file.and_stored(None)
+
+    def use(self, texts: Mapping[str, str]) -> None:
+        """These are in the database now. With a mistake all stays as it was, and ConfigurationError is raised."""
+        policies = self.of_file.and_stored(stored_policies(texts, self.of_file))
+        check_default(policies)
+        self.now = policies
+        if self.shared is not None:
+            self.shared.put(texts)
+        for name in sorted(set(texts).intersection(one.name for one in self.of_file)):
+            log_event(_log, logging.WARNING, "policy_in_file_too", policy=name)
+
+
+def open_policies(
+    settings: Settings,
+    database: Database | None,
+    *,
+    lists: Lists | None,
+    earlier: LivePolicies | None = None,
+) -> LivePolicies:
+    """The policies, with what the database has, which is closed again.
+
+    `earlier` are those that were in use before: what they knew of the database holds on while it is away.
+
+    Raises ConfigurationError, which says where.
+    """
+    of_file = read_policies(settings.policies_file, default=settings.default_policy, lists=tuple(lists or ()))
+    if lists is not None:
+        of_file.lists_of = lists.names
+    if database is None:
+        live = LivePolicies(of_file)
+        live.use({})
+        return live
+    from ..store.policies import texts_of
+
+    shared = None if earlier is None else earlier.shared
+    live = LivePolicies(of_file, shared or SharedTexts())
+    texts = None if shared is None else shared.get()
+    try:
+        with database.read() as connection:
+            texts = texts_of(connection)
+    except StoreUnavailable as error:
+        log_event(_log, logging.WARNING, "policies_not_read", reason=error.message)
+    finally:
+        # The workers are forked from this process, and each connects anew.
+        database.close()
+    if texts is not None:
+        live.use(texts)
+    return live

@@ -1,0 +1,40 @@
+"""The commands for policies of the database do what docs/policies.md shows."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from processes import environment
+
+from moderation_service.commands.policies import policies_group
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["policies.md", "policies.zh-CN.md"]
+FILE = "policies:\n  kids:\n    extends: strict\n    description: For children.\n"
+
+
+def page(name: str) -> str:
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_commands_shown_print_what_is_shown(name: str, tmp_path: Path) -> None:
+    (block,) = re.findall(r"```console\n(\$ moderation-service policies put .*?)```", page(name), re.DOTALL)
+    (tmp_path / "kids.yaml").write_text(FILE)
+    variables = environment(MODERATION_STORE=f"sqlite:///{tmp_path / 'moderation.db'}", PYTHONPATH=str(ROOT))
+    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
+        line, _, output = part.partition("\n")
+        command = line.replace("moderation-service", f"{sys.executable} -m moderation_service")
+        done = subprocess.run(command, shell=True, cwd=tmp_path, env=variables, capture_output=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.decode().rstrip() == output.rstrip()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_command_for_them_is_on_the_page(name: str) -> None:
+    kept = policies_group.commands.keys() - {"check", "show", "diff", "compare"}
+    assert [command for command in kept if f"| `{command}" not in page(name)] == []
