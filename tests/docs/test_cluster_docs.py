@@ -30,9 +30,7 @@ def command(line: str) -> tuple[Command, list[str]]:
 def parsed(line: str) -> dict[str, Any]:
     """The options of a command line, as the command would read them."""
     found, words = command(line)
-    context = Context(found, info_name=found.name)
-    found.parse_args(context, words)
-    return context.params
+    return found.make_context(found.name, words).params
 
 
 def test_the_commands_of_the_page_are_read_as_it_says() -> None:
