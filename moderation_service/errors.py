@@ -2,6 +2,7 @@
 
     ModerationError
     ├── InvalidRequest          400  invalid_request      the body is not what the contract says; names the field
+    │   └── HasChanged          400  invalid_request      somebody else has changed what this one was to change
     ├── PromptBlocked           400  content_filter       a prompt for the guarded chat that its policy blocks
     ├── Unauthorized            401  unauthorized         no key, or not one of ours
     ├── Forbidden               403  forbidden            what this caller may not choose, such as a milder policy
@@ -50,6 +51,7 @@ __all__ = [
     "EngineError",
     "EngineUnavailable",
     "Forbidden",
+    "HasChanged",
     "HostNotAllowed",
     "InternalError",
     "InvalidRequest",
@@ -92,6 +94,10 @@ class InvalidRequest(ModerationError):
 
     status = 400
     type = "invalid_request"
+
+
+class HasChanged(InvalidRequest):
+    """Somebody else has changed what was to be changed since it was read."""
 
 
 class PromptBlocked(ModerationError):

@@ -16,7 +16,7 @@ from ..core.app import App
 from ..core.policy import Policies, Policy
 from ..core.policy_diff import differences, flat_rules
 from ..core.prepared_answer import PreparedAnswer
-from ..errors import ConfigurationError, InvalidRequest, NotFound
+from ..errors import ConfigurationError, HasChanged, InvalidRequest, NotFound
 from .apps import load_apps
 from .database import bump
 from .lists import read_lists
@@ -25,7 +25,6 @@ from .trail import now_ms, record
 
 __all__ = [
     "SUBJECT",
-    "HasChanged",
     "StoredPolicy",
     "drop",
     "find",
@@ -38,10 +37,6 @@ __all__ = [
 
 SUBJECT = "policies"
 """What is counted in `revisions` at each change."""
-
-
-class HasChanged(InvalidRequest):
-    """Somebody else has changed the policy since it was read."""
 
 
 @dataclass(frozen=True, slots=True)

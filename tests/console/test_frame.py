@@ -122,7 +122,7 @@ def test_every_mistake_that_a_page_tells_has_its_chinese() -> None:
     """Those that are made of values are told in English; the frame translates what is said as a whole."""
     told: set[str] = set()
     store = CONSOLE.parent / "store"
-    shown = [store / f"{name}.py" for name in ("apps", "escalations", "lists", "people", "reviews")]
+    shown = [store / f"{name}.py" for name in ("apps", "escalations", "lists", "people", "policies", "reviews")]
     for file in [*(CONSOLE / "pages").glob("*.py"), *shown]:
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call) and node.exc.args:

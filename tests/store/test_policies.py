@@ -14,7 +14,7 @@ from moderation_service.config.policy_file import load_policies, read_policies
 from moderation_service.config.policy_text import stored_policies
 from moderation_service.core.policy import Policies
 from moderation_service.core.verdict import Action, Severity, Target
-from moderation_service.errors import ConfigurationError, InvalidRequest, NotFound
+from moderation_service.errors import ConfigurationError, HasChanged, InvalidRequest, NotFound
 from moderation_service.store import apps, policies
 from moderation_service.store.database import Database
 from moderation_service.store.lists import make_list
@@ -156,15 +156,15 @@ def test_there_is_an_end_to_how_many_there_may_be(database: Database, of_file: P
 
 def test_of_two_who_edit_the_same_policy_the_second_is_told(database: Database, of_file: Policies) -> None:
     put(database, of_file, kids=KIDS, over=0)
-    with pytest.raises(policies.HasChanged, match="There is a policy 'kids' already"):
+    with pytest.raises(HasChanged, match="There is a policy 'kids' already"):
         put(database, of_file, kids=TEENS.replace("teens", "kids"), over=0)
     put(database, of_file, "bert", kids=KIDS + "    streaming: hold\n", over=1)
-    with pytest.raises(policies.HasChanged, match=r"has changed meanwhile: bert has changed it \(change 2\)"):
+    with pytest.raises(HasChanged, match=r"has changed meanwhile: bert has changed it \(change 2\)"):
         put(database, of_file, kids=KIDS + "    keep_text: all\n", over=1)
-    with pytest.raises(policies.HasChanged, match="has changed meanwhile"):
+    with pytest.raises(HasChanged, match="has changed meanwhile"):
         drop(database, of_file, "kids", over=1)
     drop(database, of_file, "kids", over=2)
-    with pytest.raises(policies.HasChanged, match="has dropped it"):
+    with pytest.raises(HasChanged, match="has dropped it"):
         put(database, of_file, kids=KIDS, over=2)
 
 
@@ -177,7 +177,7 @@ def test_of_two_who_save_at_the_same_moment_one_is_told(database: Database, of_f
         start.wait()
         try:
             put(database, of_file, action, kids=f"{KIDS}    on_uncovered: {action}\n", over=1)
-        except policies.HasChanged as error:
+        except HasChanged as error:
             told.append(error.message)
 
     threads = [threading.Thread(target=save, args=(action,)) for action in ("flag", "block")]

@@ -12,7 +12,7 @@ from ...core.policy import BUILT_IN, Policies, Policy
 from ...core.policy_comparison import Comparison, compare
 from ...core.policy_diff import differences, flat_rules
 from ...core.verdict import Category
-from ...errors import ConfigurationError, InvalidRequest, TooLarge
+from ...errors import ConfigurationError, HasChanged, InvalidRequest, TooLarge
 from ...store import policies as store
 from ...store.history import Period
 from ...store.lists import read_lists
@@ -121,7 +121,7 @@ def save(visit: Visit) -> Response:
                 over=number,
                 place=_PLACE,
             )
-    except store.HasChanged as error:
+    except HasChanged as error:
         if name:
             # Whoever saves again has seen below what is there now.
             number = _number(visit, name)
