@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sqlalchemy import Connection, Row, select
@@ -19,7 +19,20 @@ from .database import bump
 from .schema import apps, keys
 from .trail import now_ms, record
 
-__all__ = ["SUBJECT", "StoredApp", "StoredKey", "change", "create", "find", "load_apps", "revoke", "rotate", "switch"]
+__all__ = [
+    "SUBJECT",
+    "StoredApp",
+    "StoredKey",
+    "change",
+    "create",
+    "find",
+    "load_apps",
+    "packed",
+    "revoke",
+    "rotate",
+    "switch",
+    "unpacked",
+]
 
 SUBJECT = "apps"
 """What is counted in `revisions` at each change."""
@@ -60,6 +73,30 @@ def load_apps(connection: Connection) -> list[StoredApp]:
     for key in connection.execute(select(keys).order_by(keys.c.created_at, keys.c.id)):
         by_app.setdefault(key.app_id, []).append(key)
     return [_stored(row, by_app.get(row.id, [])) for row in connection.execute(select(apps).order_by(apps.c.name))]
+
+
+def packed(found: Iterable[StoredApp]) -> dict[str, str]:
+    """The apps as texts by their names, with what a service needs to know of them."""
+    return {
+        one.app.name: json.dumps(
+            {
+                "content": one.content,
+                "enabled": one.app.is_enabled,
+                "keys": [[key.label, key.digest.hex(), key.expires] for key in one.app.keys],
+            }
+        )
+        for one in found
+    }
+
+
+def unpacked(texts: Mapping[str, str]) -> list[App]:
+    """The apps of such texts."""
+    found = []
+    for name, text in texts.items():
+        told = json.loads(text)
+        used = tuple(AppKey(label, bytes.fromhex(digest), 0, expires) for label, digest, expires in told["keys"])
+        found.append(_app(name, told["content"], used, is_enabled=told["enabled"]))
+    return found
 
 
 def find(connection: Connection, name: str) -> StoredApp:
@@ -158,14 +195,18 @@ def switch(connection: Connection, name: str, *, is_on: bool, actor: str) -> Non
 def _stored(row: Row[tuple[object, ...]], rows: Sequence[Row[tuple[object, ...]]]) -> StoredApp:
     content = json.loads(row.content)
     found = [StoredKey(key.name, key.hint, key.created_at, key.expires_at, key.revoked_at) for key in rows]
-    used = [
+    used = tuple(
         AppKey(key.name, bytes(key.digest), 0, None if key.expires_at is None else key.expires_at / 1000)
         for key in rows
         if key.revoked_at is None
-    ]
-    # Policies are not looked for: one that has gone refuses the app's requests, not all apps.
-    app = replace(read_app(row.name, content, policies=None), keys=tuple(used), is_enabled=row.disabled_at is None)
+    )
+    app = _app(row.name, content, used, is_enabled=row.disabled_at is None)
     return StoredApp(row.id, app, content, found, row.created_at, row.updated_at)
+
+
+def _app(name: str, content: Mapping[str, object], used: tuple[AppKey, ...], *, is_enabled: bool) -> App:
+    # Policies are not looked for: one that has gone refuses the app's requests, not all apps.
+    return replace(read_app(name, content, policies=None), keys=used, is_enabled=is_enabled)
 
 
 def _add_key(connection: Connection, app_id: int, label: str, now: int) -> str:

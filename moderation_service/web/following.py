@@ -17,6 +17,7 @@ from ..observability.logs import log_event
 from .callers import Callers
 from .escalation import Escalator
 from .policies import LivePolicies
+from .shared_texts import SharedTexts
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -42,22 +43,28 @@ class Following:
         *,
         in_file: Sequence[App],
         policies: LivePolicies,
+        earlier: Following | None = None,
     ) -> None:
         self._database = database
         self._callers = callers
         self._policies = policies
         self._escalator = escalator
         self._in_file = list(in_file)
-        self._stored: Sequence[App] = ()
-        self._is_known = False
-        self._is_guessed = False
+        self._shared: SharedTexts = SharedTexts() if earlier is None else earlier._shared
+        """The apps that some process of the service has read last."""
         self._seen: dict[str, int] = {}
         self._since_ms = 0
         self._ends = threading.Event()
         self._thread: threading.Thread | None = None
 
     def open(self) -> None:
-        """Begin; once per process."""
+        """Begin; once per process.
+
+        This one was forked from one that may have read the database long ago: a key that was revoked since must not
+        be let in until it is read again.
+        """
+        self._policies.catch_up()
+        self._catch_up()
         self._thread = threading.Thread(target=self._run, name="following", daemon=True)
         self._thread.start()
 
@@ -67,18 +74,14 @@ class Following:
         if self._thread is not None:
             self._thread.join(within_s)
 
-    def go_on_as(self, earlier: Following | None) -> None:
-        """Where the database can't be read: the apps that the service before this one knew.
+    def go_on(self) -> None:
+        """Where the database can't be read: with the apps that a process of this service has read last.
 
         Where nothing was known of them yet, callers wait: a service that has no other keys would let everybody in.
         """
-        if earlier is not None and earlier._is_known:
-            self._use(earlier._stored)
-            self._is_known = True
-        else:
+        if not self._catch_up():
             self._callers.wait_for_apps()
         self._seen.clear()
-        self._is_guessed = True
 
     def refresh(self) -> None:
         """Read what has changed, and write down what began. Raises StoreUnavailable."""
@@ -89,15 +92,15 @@ class Following:
         subjects = (apps.SUBJECT, policies.SUBJECT, escalations.SUBJECT)
         with self._database.read() as connection:
             found = {subject: revision_of(connection, subject) for subject in subjects}
-            has_news = {subject: self._is_guessed or found[subject] != self._seen.get(subject, 0) for subject in found}
+            has_news = {subject: found[subject] != self._seen.get(subject) for subject in found}
             if has_news[policies.SUBJECT]:
                 self._read_policies(connection)
             if has_news[apps.SUBJECT] or has_news[policies.SUBJECT]:
                 # Together: an app of now is never let in under a policy of before.
-                self._use([one.app for one in apps.load_apps(connection)])
-                self._is_guessed = False
-            self._is_known = True
-            if self._escalator is not None and found[escalations.SUBJECT] != self._seen.get(escalations.SUBJECT, 0):
+                stored = apps.load_apps(connection)
+                self._use([one.app for one in stored])
+                self._shared.put(apps.packed(stored))
+            if self._escalator is not None and has_news[escalations.SUBJECT]:
                 begun = now_ms()
                 for one in escalations.undone_since(connection, self._since_ms):
                     # Of one that was undone long ago, a later one may be running.
@@ -128,8 +131,16 @@ class Following:
         except ConfigurationError as error:
             log_event(_log, logging.ERROR, "policies_refused", reason=str(error))
 
+    def _catch_up(self) -> bool:
+        """Take the apps that were read last; whether any process has read them."""
+        from ..store import apps
+
+        texts = self._shared.get()
+        if texts is not None:
+            self._use(apps.unpacked(texts))
+        return texts is not None
+
     def _use(self, stored: Sequence[App]) -> None:
-        self._stored = stored
         names = {app.name for app in self._in_file}
         for app in stored:
             if app.name in names:

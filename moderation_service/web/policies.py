@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import mmap
-import struct
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -14,49 +10,17 @@ from ..config.policy_file import check_default, read_policies
 from ..config.policy_text import stored_policies
 from ..config.settings import Settings
 from ..core.policy import Policies
-from ..errors import StoreUnavailable
+from ..errors import ConfigurationError, StoreUnavailable
 from ..observability.logs import log_event
-from .process_lock import process_lock
+from .shared_texts import SharedTexts
 
 if TYPE_CHECKING:
     from ..engines.lists import Lists
     from ..store.database import Database
 
-__all__ = ["LivePolicies", "SharedTexts", "open_policies"]
+__all__ = ["LivePolicies", "open_policies"]
 
 _log = logging.getLogger("moderation.policies")
-# As much as texts may be; memory that is never written costs nothing.
-_SIZE_BYTES = 32 * 1024 * 1024
-_HEAD = struct.Struct("<II")
-
-
-class SharedTexts:
-    """What a worker has read last of the database, for the process that makes the next workers and reads less often.
-
-    Made before the workers are forked. A worker that is killed while it writes leaves nothing that could be read.
-    """
-
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _SIZE_BYTES)
-        self._lock = process_lock()
-
-    def put(self, texts: Mapping[str, str]) -> None:
-        """These were read."""
-        data = zlib.compress(json.dumps(texts).encode())
-        if _HEAD.size + len(data) > _SIZE_BYTES:
-            data = b""
-        with self._lock:
-            self._memory[: _HEAD.size + len(data)] = _HEAD.pack(len(data), zlib.crc32(data)) + data
-
-    def get(self) -> dict[str, str] | None:
-        """What was read last; None where nothing was."""
-        with self._lock:
-            length, checksum = _HEAD.unpack_from(self._memory)
-            data = self._memory[_HEAD.size : _HEAD.size + length]
-        if not data or len(data) != length or zlib.crc32(data) != checksum:
-            return None
-        found: dict[str, str] = json.loads(zlib.decompress(data))
-        return found
 
 
 class LivePolicies:
@@ -72,13 +36,26 @@ class LivePolicies:
 
     def use(self, texts: Mapping[str, str]) -> None:
         """These are in the database now. With a mistake all stays as it was, and ConfigurationError is raised."""
-        policies = self.of_file.and_stored(stored_policies(texts, self.of_file))
-        check_default(policies)
-        self.now = policies
+        self._take(texts)
         if self.shared is not None:
             self.shared.put(texts)
         for name in sorted(set(texts).intersection(one.name for one in self.of_file)):
             log_event(_log, logging.WARNING, "policy_in_file_too", policy=name)
+
+    def catch_up(self) -> None:
+        """Take what some process of the service has read last."""
+        texts = None if self.shared is None else self.shared.get()
+        if texts is None:
+            return
+        try:
+            self._take(texts)
+        except ConfigurationError as error:
+            log_event(_log, logging.ERROR, "policies_refused", reason=str(error))
+
+    def _take(self, texts: Mapping[str, str]) -> None:
+        policies = self.of_file.and_stored(stored_policies(texts, self.of_file))
+        check_default(policies)
+        self.now = policies
 
 
 def open_policies(

@@ -233,8 +233,8 @@ def following(
     """What keeps up with the database, which is closed again: an open file would lose its locks over a fork."""
     if store is None:
         return None
-    made = Following(store.database, callers, escalator, in_file=in_file, policies=policies)
+    made = Following(store.database, callers, escalator, in_file=in_file, policies=policies, earlier=earlier)
     if not made.refresh_or_go_on():
-        made.go_on_as(earlier)
+        made.go_on()
     store.database.close()
     return made

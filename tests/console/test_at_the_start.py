@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from processes import SERVE_FAKE, environment, free_port, run_command, running
+from processes import SERVE_FAKE, environment, free_port, run_command, running, until
 
 pytestmark = pytest.mark.slow
 
@@ -61,6 +61,7 @@ def test_the_command_for_a_link_is_told_with_what_leads_to_the_same_database(tmp
     file = tmp_path / "my settings.yaml"
     file.write_text(f"store: sqlite:///{tmp_path / 'm.db'}\n")
     with running("--workers", "1", "--config", str(file), MODERATION_STORE=None) as service:
+        until(lambda: any("console: " in line for line in service.lines))
         (told,) = [line for line in service.lines if "console: " in line]
         command = re.search(r"`moderation-service (console link .*)`", told)
         assert command is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -198,6 +199,41 @@ def test_a_reload_while_the_database_is_away_opens_the_service_to_nobody(serve: 
         apps.revoke(connection, "shop", "1", actor="anna")
     assert following.refresh_or_go_on()
     assert client.post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 401
+
+
+def test_what_one_worker_has_read_holds_for_those_that_are_made_after_it(serve: Any, tmp_path: Path) -> None:
+    first, following = serve()
+    key = create(first.database)
+    following.refresh()
+    with first.database.write() as connection:
+        apps.revoke(connection, "shop", "1", actor="anna")
+    first.database.close()
+    worker = os.fork()
+    if not worker:  # the workers follow, and this process makes the next ones
+        following.refresh()
+        os._exit(0)
+    assert os.waitpid(worker, 0)[1] == 0
+    for one in tmp_path.glob("followed.db*"):
+        one.unlink()
+    (tmp_path / "followed.db").write_bytes(b"no database" * 100)
+    # This process itself knows the key still; neither a reload nor another worker lets it in.
+    second, _ = serve(first)
+    assert client_of(second).post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 401
+    following.open()
+    try:
+        assert client_of(first).post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 401
+    finally:
+        following.close(5)
+
+
+def test_that_there_are_no_apps_is_known_over_a_reload_without_the_database(serve: Any, tmp_path: Path) -> None:
+    first, _ = serve()
+    first.database.close()
+    for one in tmp_path.glob("followed.db*"):
+        one.unlink()
+    (tmp_path / "followed.db").write_bytes(b"no database" * 100)
+    second, _ = serve(first)
+    assert client_of(second).post("/moderate", json={"prompt": "hello"}).status_code == 200
 
 
 def test_a_start_while_the_database_is_away_opens_the_service_to_nobody(serve: Any, tmp_path: Path) -> None:
