@@ -14,6 +14,8 @@ from processes import environment
 
 from moderation_service import __version__
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 LIMIT_BYTES = 28_000_000
 

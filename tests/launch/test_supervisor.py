@@ -22,6 +22,8 @@ from moderation_service.launch.progress import Console
 from moderation_service.launch.supervisor import Restarts, Supervisor, explain
 from moderation_service.launch.upstream import Upstream, api_root
 
+pytestmark = pytest.mark.slow
+
 PATIENCE_S = 90
 """Only a test that fails waits so long."""
 PLAN = plan_cpu(GUARDS[-1], available_bytes=16 * GIB)

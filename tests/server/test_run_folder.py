@@ -12,6 +12,8 @@ from processes import Running, is_running, running, until
 
 from moderation_service.server.run_folder import make_run_folder, remove_leftovers
 
+pytestmark = pytest.mark.slow
+
 PREFIX = "moderation-metrics-"
 
 

@@ -18,6 +18,8 @@ import pytest
 from processes import SERVE_LITE, Running, free_port, run_command, running, send
 from prometheus_client.parser import text_string_to_metric_families
 
+pytestmark = pytest.mark.slow
+
 MARKER = "marker-7261"
 
 
@@ -305,7 +307,6 @@ def test_connections_that_send_nothing_do_not_keep_others_waiting(one_worker: Ru
             one.close()
 
 
-@pytest.mark.slow
 def test_a_client_that_stalls_within_a_request_does_not_hold_a_thread_for_ever() -> None:
     head = b"POST /moderate HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n"
     with running("--workers", "1", "--threads", "2", "--keep-alive-s", "1") as started:
@@ -323,7 +324,6 @@ def test_a_client_that_stalls_within_a_request_does_not_hold_a_thread_for_ever()
         assert started.stop() == 0
 
 
-@pytest.mark.slow
 def test_a_client_that_sends_a_byte_now_and_then_does_not_hold_a_thread_for_ever() -> None:
     with running("--workers", "1", "--threads", "2", "--keep-alive-s", "1") as started:
         slow = [socket.create_connection(("127.0.0.1", started.port), timeout=30) for _ in range(2)]
@@ -567,7 +567,6 @@ def test_sigterm_waits_for_a_request_in_flight() -> None:
         slow.close()
 
 
-@pytest.mark.slow
 def test_a_request_that_hangs_does_not_keep_it_from_ending() -> None:
     with running("--workers", "1", "--graceful-timeout-s", "1") as started:
         connection = socket.create_connection(("127.0.0.1", started.port), timeout=30)

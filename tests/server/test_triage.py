@@ -14,6 +14,8 @@ import pytest
 from fake_guard_server import wait_until
 from processes import Reply, Running, running
 
+pytestmark = pytest.mark.slow
+
 KEY = "door-0123456789"
 PROMPT = b'{"prompt": "%s"}'
 
