@@ -17,6 +17,7 @@ __all__ = ["is_too_deep", "read_json", "write_json"]
 _MAX_DEPTH = 100
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 def read_json(content: bytes) -> Any:
@@ -44,8 +45,15 @@ def is_too_deep(value: object, content: bytes) -> bool:
 
 
 def write_json(value: object) -> bytes:
-    """Compact JSON in UTF-8. Raises TypeError or ValueError, as `json.dumps` does."""
+    """Compact JSON in UTF-8. Raises TypeError or ValueError, as `json.dumps` does.
+
+    Half of a surrogate pair, which callers and models can spell and UTF-8 can't hold, is spelled as they do.
+    """
     try:
         return orjson.dumps(value)
     except TypeError:
+        pass
+    try:
         return _encode(value).encode()
+    except UnicodeEncodeError:
+        return _encode_ascii(value).encode()

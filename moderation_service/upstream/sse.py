@@ -6,7 +6,6 @@ Source: the HTML standard, section "Server-sent events". Lines may end in CR LF,
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from ..core.json_text import write_json
@@ -17,7 +16,6 @@ DONE = "[DONE]"
 """The data of the event with which OpenAI's streams end."""
 COMMENT = b": keep-alive\n\n"
 _BOM = b"\xef\xbb\xbf"
-_encode_ascii = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class EventTooLarge(ValueError):
@@ -99,9 +97,5 @@ class EventReader:
 
 def write_event(value: object, *, name: str = "") -> bytes:
     """An event with this value as JSON; with `name` it says what it is, which some clients go by."""
-    try:
-        data = write_json(value)
-    except UnicodeEncodeError:
-        # Half of a surrogate pair, whose other half comes with the next event: JSON can spell it, UTF-8 can't.
-        data = _encode_ascii(value).encode()
+    data = write_json(value)
     return b"event: %s\ndata: %s\n\n" % (name.encode(), data) if name else b"data: %s\n\n" % data

@@ -152,6 +152,12 @@ def test_a_blocked_prompt_is_answered_with_the_policys_message(chat: Chat) -> No
     assert (reply.json["model"], reply.json["object"]) == ("llm-1", "chat.completion")
 
 
+def test_a_model_of_half_a_character_is_named_in_the_reply_as_the_caller_spelled_it(chat: Chat) -> None:
+    reply = chat.ask("a bomb", model="\ud800")
+    assert (reply.status_code, reply.json["model"]) == (200, "\ud800")
+    assert reply.json["choices"][0]["finish_reason"] == "content_filter"
+
+
 def test_a_blocked_prompt_is_answered_in_a_stream_too(chat: Chat) -> None:
     found = chat.stream("a bomb")
     assert (text_of(found), finish_of(found), found[-1]) == (SORRY, ["content_filter"], "[DONE]")

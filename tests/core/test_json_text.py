@@ -66,3 +66,7 @@ def test_nesting_without_end_is_a_recursion_error() -> None:
 
 def test_text_is_written_as_compact_utf8() -> None:
     assert write_json({"message": "抱歉", "n": 1}) == '{"message":"抱歉","n":1}'.encode()
+
+
+def test_half_a_character_is_written_as_it_was_spelled() -> None:
+    assert write_json({"model": "\ud800", "message": "\u62b1"}) == b'{"model":"\\ud800","message":"\\u62b1"}'
