@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
+from ..core.tool_calls import texts_in
 from ..errors import ChatModelError
 from .openai_choices import LOGPROBS, Part, Tokens, tokens_of
 from .openai_shapes import BESIDE, Shape, is_count, is_identifier, is_model, one_of, strings
@@ -240,7 +241,7 @@ class ResponsesReader:
             return True
         if key == "model":
             return is_model(value) or value == self._model
-        return value is None or (key in _ECHOED and all(text in self._echoes for text in _all_texts(value)))
+        return value is None or (key in _ECHOED and all(text in self._echoes for text in texts_in(value)))
 
     def _item(self, index: int, item: object, *, is_done: bool) -> Iterator[Part]:
         found = object_of(item)
@@ -335,19 +336,6 @@ _FIELDS_OF: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _all_texts(value: object) -> Iterator[str]:
-    """Every string in a value, names of fields included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list):
-        for item in value:
-            yield from _all_texts(item)
-    elif isinstance(value, Mapping):
-        for key, item in value.items():
-            yield key
-            yield from _all_texts(item)
-
-
 def texts_of(body: object) -> frozenset[str]:
     """All texts of a request."""
-    return frozenset(_all_texts(body))
+    return frozenset(texts_in(body))
