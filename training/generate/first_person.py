@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from ..data import Row
-from .near import is_near
+from .own_rows import prompts
 from .tongues import CATEGORIES
 
 __all__ = ["rows"]
@@ -82,23 +82,9 @@ _TONGUES: Mapping[str, _Tongue] = {
 
 def rows(seed: int = 6) -> Iterator[Row]:
     """Yield the rows in a fixed order for a seed."""
-    seen: set[str] = set()
-    for lang, topic, text, category in _texts(random.Random(seed)):
-        if text in seen or is_near(text):
-            continue
-        seen.add(text)
-        yield {
-            "id": f"own6-{len(seen):05d}",
-            "source": "own6",
-            "lang": lang,
-            "topic": topic or None,
-            "prompt": text,
-            "label": "unsafe" if category else "safe",
-            "categories": [category] if category else [],
-            "tier": "S",
-            "gen": "own",
-            "weight": _HARMFUL_WEIGHT if category else _HARMLESS_WEIGHT,
-        }
+    return prompts(
+        "own6", ((*row, _HARMFUL_WEIGHT if row[-1] else _HARMLESS_WEIGHT) for row in _texts(random.Random(seed)))
+    )
 
 
 def _texts(chance: random.Random) -> Iterator[tuple[str, str, str, str | None]]:

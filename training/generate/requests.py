@@ -11,7 +11,7 @@ from .contrasts import contrasts
 from .documents import documents
 from .korean import korean
 from .legal import legal_texts
-from .near import is_near
+from .own_rows import prompts
 from .statements import statements
 from .tongues import tongues
 
@@ -25,27 +25,14 @@ _DOCUMENTS, _DOCUMENT_SEED = 240, 11
 def rows(seed: int = 5) -> Iterator[Row]:
     """Yield the rows in a fixed order for a seed."""
     chance = random.Random(seed)
-    seen: set[str] = set()
     said = ((lang, "", text, category) for lang, text, category in statements(chance))
     asked = (("ko", topic, text, category) for topic, text, category in korean(chance))
     long = chain(legal_texts(chance), documents(_DOCUMENTS, seed=_DOCUMENT_SEED))
     short = chain(said, contrasts(chance), asked, tongues(chance))
-    for lang, topic, text, category, is_long in chain(
-        ((*row, False) for row in short), ((lang, "", text, None, True) for lang, text in long)
-    ):
-        weight = _LONG_WEIGHT if is_long else _HARMFUL_WEIGHT if category else _HARMLESS_WEIGHT
-        if text in seen or is_near(text):
-            continue
-        seen.add(text)
-        yield {
-            "id": f"own5-{len(seen):05d}",
-            "source": "own5",
-            "lang": lang,
-            "topic": topic or None,
-            "prompt": text,
-            "label": "unsafe" if category else "safe",
-            "categories": [category] if category else [],
-            "tier": "S",
-            "gen": "own",
-            "weight": weight,
-        }
+    return prompts(
+        "own5",
+        chain(
+            ((*row, _HARMFUL_WEIGHT if row[-1] else _HARMLESS_WEIGHT) for row in short),
+            ((lang, "", text, None, _LONG_WEIGHT) for lang, text in long),
+        ),
+    )
