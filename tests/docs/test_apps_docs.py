@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from app_files import headers
 from apps import client_of, make_service
-from processes import environment
+from shown_commands import run_shown
 
 from moderation_service.commands.apps import apps_group
 from moderation_service.config import apps_file
@@ -64,13 +62,7 @@ def test_every_field_door_and_place_is_on_the_page(name: str) -> None:
 @pytest.mark.parametrize("name", PAGES)
 def test_the_commands_shown_print_what_is_shown(name: str, tmp_path: Path) -> None:
     (block,) = re.findall(r"```console\n(.*?)```", page(name), re.DOTALL)
-    variables = environment(MODERATION_STORE=f"sqlite:///{tmp_path / 'moderation.db'}", PYTHONPATH=str(ROOT))
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        line, _, output = part.partition("\n")
-        command = line.replace("moderation-service", f"{sys.executable} -m moderation_service")
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=variables, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.decode().rstrip() == output.rstrip()
+    run_shown(block, tmp_path)
     assert (tmp_path / "blog.key").read_text().startswith("mod-")
 
 

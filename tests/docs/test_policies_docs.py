@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
-from processes import environment
+from shown_commands import run_shown
 
 from moderation_service.commands.policies import policies_group
 
@@ -25,13 +23,7 @@ def page(name: str) -> str:
 def test_the_commands_shown_print_what_is_shown(name: str, tmp_path: Path) -> None:
     (block,) = re.findall(r"```console\n(\$ moderation-service policies put .*?)```", page(name), re.DOTALL)
     (tmp_path / "kids.yaml").write_text(FILE)
-    variables = environment(MODERATION_STORE=f"sqlite:///{tmp_path / 'moderation.db'}", PYTHONPATH=str(ROOT))
-    for part in re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]:
-        line, _, output = part.partition("\n")
-        command = line.replace("moderation-service", f"{sys.executable} -m moderation_service")
-        done = subprocess.run(command, shell=True, cwd=tmp_path, env=variables, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
-        assert done.stdout.decode().rstrip() == output.rstrip()
+    run_shown(block, tmp_path)
 
 
 @pytest.mark.parametrize("name", PAGES)
