@@ -146,10 +146,7 @@ def build_service(
     keys = make.keys(settings)
     metrics = metrics or Metrics(version=__version__)
     apps = make.apps(settings, policies, lists=tuple(lists or ()))
-    counters = earlier.counters if earlier is not None else None
-    if counters is None and (apps or store is not None):
-        # Made here, before the workers are forked.
-        counters = SharedCounters()
+    counters = make.counters(apps, store, earlier=None if earlier is None else earlier.counters)
     callers = make.callers(settings, keys, apps, policies, metrics, counters)
     audit = make.audit_file(settings, metrics)
     webhooks = make.webhooks(settings, metrics, database)
@@ -157,10 +154,7 @@ def build_service(
         tracing = create_tracing(version=__version__)
     parts = ClusterParts.of(settings, version=__version__, events=metrics)
     engine, fallback, stream = make.judges(settings, engine, fallback, metrics=metrics, tracing=tracing, parts=parts)
-    standings = earlier.standings if earlier is not None else None
-    if standings is None and (store is not None or any(policy.escalation is not None for policy in policies)):
-        # In the database there may be such a policy later, when the workers are forked.
-        standings = SharedStandings()
+    standings = make.standings(policies, store, earlier=None if earlier is None else earlier.standings)
     escalator = make.escalator(settings, metrics, standings)
     followed = None if earlier is None else earlier.following
     answers = make.answers(settings, policies)

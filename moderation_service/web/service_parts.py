@@ -47,6 +47,7 @@ __all__ = [
     "audit_file",
     "call_memory",
     "callers",
+    "counters",
     "escalator",
     "following",
     "item_memory",
@@ -56,6 +57,7 @@ __all__ = [
     "observers",
     "relay",
     "seal_key",
+    "standings",
     "webhooks",
 ]
 
@@ -195,6 +197,17 @@ def limits(settings: Settings) -> NativeLimits:
 
 # What several requests have to do with is made before the workers are forked: any of them can go on with what another
 # one began.
+
+
+def counters(apps: Sequence[App], store: Store | None, *, earlier: SharedCounters | None) -> SharedCounters | None:
+    """What counts the requests of apps, where there are some or may be later."""
+    return SharedCounters() if earlier is None and (apps or store is not None) else earlier
+
+
+def standings(policies: Policies, store: Store | None, *, earlier: SharedStandings | None) -> SharedStandings | None:
+    """What is known of repeat offenders, where a policy asks for it; one of the database may do so later."""
+    wanted = store is not None or any(policy.escalation is not None for policy in policies)
+    return SharedStandings() if earlier is None and wanted else earlier
 
 
 def call_memory(settings: Settings, parts: ClusterParts) -> CallMemory:
