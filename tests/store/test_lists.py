@@ -198,6 +198,16 @@ def test_an_entry_that_nothing_can_be_made_of_ends_no_later_edits(database: Data
     assert not faults
 
 
+def test_a_process_that_was_forked_long_after_they_were_read_reads_them_at_once(database: Database) -> None:
+    lists = Lists({})
+    kept = LiveLists(lists, revision=lambda: lists_revision(database), read=EditedLists(database), every_s=3600)
+    kept.refresh()
+    add(database, entry("weed", id="w"))
+    kept.open()
+    until(lambda: "own" in set(lists))
+    kept.close()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[tuple[str, Database]]:
     address = f"sqlite:///{tmp_path}/records.db"
