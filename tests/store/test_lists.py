@@ -235,8 +235,8 @@ def test_running_workers_have_an_edit_within_seconds_and_record_what_it_decided(
         runner = CliRunner(env=environment(**settings))
         tried = runner.invoke(cli, ["lists", "import", str(words), "--policy", "balanced"])
         assert tried.output == "hotfix: 1 entries.\n", tried.exception
-        until(lambda: all(judged()["action"] == "block" for _ in range(10)))
-        assert judged()["list_entry"]["list"] == "hotfix"
+        # Ten in a row may all come from the worker that was first to look: nothing after this asks for the other.
+        until(lambda: all((judged().get("list_entry") or {}).get("list") == "hotfix" for _ in range(10)))
         with database.write() as connection:
             remove_entry(connection, "hotfix", "q", actor="people:kim")
         until(lambda: all(judged()["action"] == "allow" for _ in range(10)))
