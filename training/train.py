@@ -54,7 +54,7 @@ RESPONSE_PROMPT_SHARE = 0.7
 _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
 # How much more a row in another language weighs for the nets of these.
-_FOREIGN_WEIGHT = 4.0
+_FOREIGN_WEIGHT = 2.0
 FOREIGN_ONLY = frozenset({"own6", "own8"})
 """Sources in other languages that train the heads for these and nothing else."""
 FOREIGN_BITS = 17
