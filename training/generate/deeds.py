@@ -1,5 +1,5 @@
 # ruff: noqa: E501  (phrases read best in few lines)
-"""own8: what people ask to do, in the languages beside English and Chinese, a hundred topics with close harmless ones.
+"""own8: what people ask to do, in the languages beside English and Chinese, a hundred topics or more with close harmless ones.
 
 `deeds/` has a file per language (of Arabic two: verbs in the first person, and nouns) with a line per topic, the same in
 each: the category, harmful deeds, and harmless ones with the same things or the same verbs. Topics count more than rows: the nets have to learn which deeds are harmful, and

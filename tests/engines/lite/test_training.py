@@ -258,4 +258,5 @@ def test_deeds_have_both_sides_of_every_topic_in_every_language(training):
     for row in rows:
         topics[row["lang"]].setdefault(row["topic"], set()).add(row["label"])
     assert all(labels == {"safe", "unsafe"} for found in topics.values() for labels in found.values())
-    assert len({frozenset(found) for found in topics.values()}) == 1
+    assert len(set.intersection(*map(set, topics.values()))) == min(map(len, topics.values())) == 103
+    assert topics["de"].keys() == topics["ar"].keys()
