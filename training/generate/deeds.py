@@ -1,9 +1,10 @@
 # ruff: noqa: E501  (phrases read best in few lines)
-"""own8: what people ask to do, in the languages beside English and Chinese, a hundred topics or more with close harmless ones.
+"""own8: what people ask to do, in the languages beside English and Chinese, each harmful deed with close harmless ones.
 
-`deeds/` has a file per language (of Arabic two: verbs in the first person, and nouns) with a line per topic, the same in
-each: the category, harmful deeds, and harmless ones with the same things or the same verbs. Topics count more than rows: the nets have to learn which deeds are harmful, and
-that neither a noun nor the form of a question says so.
+`deeds/` has a file per language (of Arabic two: verbs in the first person, and nouns) with a line per topic: the
+category, harmful deeds, and harmless ones with the same things or the same verbs. Equal lines are equal topics; German
+and Arabic, which need it most, have more of them. Topics count more than rows: the nets have to learn which deeds are
+harmful, and that neither a noun nor the form of a question says so.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _CATEGORIES = {
     "C": COPYRIGHT,
 }
 _ASKED, _ABOUT_EACH = 3, 2
-_HARMFUL_WEIGHT, _HARMLESS_WEIGHT = 1.0, 1.0
+_WEIGHT = 1.0
 # Questions about a deed would be about the speaker's own where the deed names one.
 _OWN_PERSON = re.compile(r"\b(?:mir|mich|meine?[mnrs]?)\b")
 # A Hangul syllable is numbered from here, by its final consonant last.
@@ -64,19 +65,17 @@ def german(deed: str) -> Mapping[str, str]:
     plain = deed.replace("|", "")
     if " und " in deed or "," in deed:
         return {"deed": plain}
-    before, _, last = deed.rpartition(" ") if " " in deed else ("", "", deed)
-    bar = deed.rfind("|")
-    if bar >= 0:
-        left, verb = deed[:bar].replace("|", ""), deed[bar + 1 :]
-        is_joined = not left.endswith(" ")
-        objects, _, stays = left.rstrip().rpartition(" ")
-        with_zu = f"{objects} {stays}{'' if is_joined else ' '}zu{'' if is_joined else ' '}{verb}"
-        return {"deed": plain, "first": f"{_first_person(verb)} ich {objects} {stays}", "zu": with_zu.strip()}
-    return {"deed": plain, "first": f"{_first_person(last)} ich {before}", "zu": f"{before} zu {last}".strip()}
+    if "|" not in deed:
+        things, _, verb = deed.rpartition(" ")
+        return {"deed": plain, "first": f"{_first_person(verb)} ich {things}", "zu": f"{things} zu {verb}"}
+    stays, _, verb = deed.rpartition("|")
+    stays = stays.replace("|", "")
+    with_zu = f"{stays}zu {verb}" if stays.endswith(" ") else f"{stays}zu{verb}"
+    return {"deed": plain, "first": f"{_first_person(verb)} ich {stays.rstrip()}", "zu": with_zu}
 
 
 def _first_person(infinitive: str) -> str:
-    return infinitive + "e" if infinitive.endswith("tu") else infinitive.removesuffix("n").removesuffix("e") + "e"
+    return infinitive.removesuffix("n").removesuffix("e") + "e"
 
 
 def french(deed: str) -> Mapping[str, str]:
@@ -234,8 +233,7 @@ _DIALECT = ("ازاي", "عايز", "بدي", "شلون", "ابغى", "ممكن"
 
 def rows(seed: int = 8) -> Iterator[Row]:
     """Yield the rows in a fixed order for a seed."""
-    found = _texts(random.Random(seed))
-    return prompts("own8", ((*row, _HARMFUL_WEIGHT if row[-1] else _HARMLESS_WEIGHT) for row in found))
+    return prompts("own8", ((*row, _WEIGHT) for row in _texts(random.Random(seed))))
 
 
 def _texts(chance: random.Random) -> Iterator[tuple[str, str, str, str | None]]:
@@ -244,12 +242,10 @@ def _texts(chance: random.Random) -> Iterator[tuple[str, str, str, str | None]]:
         lang = name[:2]
         for at, (category, harmful, harmless) in enumerate(_deeds(name)):
             topic = f"deed {at}"
-            for deed in harmful:
-                yield from (
-                    (lang, topic, text, category) for text in _framed(deed, tongue, tongue.asks, _ASKED, chance)
-                )
-            for deed in harmless:
-                yield from ((lang, topic, text, None) for text in _framed(deed, tongue, tongue.asks, _ASKED, chance))
+            for deeds, found in ((harmful, category), (harmless, None)):
+                for deed in deeds:
+                    asked = _framed(deed, tongue, tongue.asks, _ASKED, chance)
+                    yield from ((lang, topic, text, found) for text in asked)
             if category != SELF_HARM and not _OWN_PERSON.search(harmful[0]):
                 about = _framed(harmful[0], tongue, tongue.about, _ABOUT_EACH, chance)
                 yield from ((lang, topic, text, None) for text in about)
