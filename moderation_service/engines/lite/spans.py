@@ -3,6 +3,7 @@
 import math
 from typing import NamedTuple
 
+from .foreign_ngrams import ForeignHead
 from .ngrams import LinearHead
 from .text import WINDOW_CHARS, edge_sentences, windows
 
@@ -32,7 +33,7 @@ class Span(NamedTuple):
 class Blocks:
     """N-gram logits of a long text by stretches of bounded length, each computed once."""
 
-    def __init__(self, text: str, size: int, head: LinearHead) -> None:
+    def __init__(self, text: str, size: int, head: LinearHead | ForeignHead) -> None:
         self._text, self._size, self._head = text, size, head
         self._known: dict[int, float] = {}
 
