@@ -38,7 +38,7 @@ _OTHER_SHARES = (0.06, 0.02)
 # about half as many are flagged.
 FLAGGED_SHARES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "prompt": {"en": (0.15, 0.05), "zh": (0.06, 0.02)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
-    "response": {"en": (0.05, 0.015), "zh": (0.03, 0.01)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
+    "response": {"en": (0.05, 0.025), "zh": (0.03, 0.015)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
 }
 # Share of hard harmless rows above the threshold from which a verdict is sure.
 SURE_SHARE = 0.01
@@ -77,9 +77,10 @@ _ASSISTANT_SOURCES = frozenset(
     }
 )
 _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"})
-# Own answers, held out by topic: a threshold is the higher one of theirs and of those above.
-_OWN_ANSWERS = "own5_resp"
-OWN_SHARES: Mapping[str, tuple[float, float]] = dict.fromkeys(("en", "zh"), (0.04, 0.015))
+# Own answers, held out by topic: a threshold is the higher one of theirs and of those above. They are harder than what
+# people ask: of answers that another hand wrote fewer are flagged.
+_OWN_ANSWERS = frozenset({"own5_resp", "own7_resp"})
+OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.08, 0.03), "zh": (0.06, 0.03)}
 # Texts that report, warn or refuse score far below the look-alikes: counting them would lower the threshold.
 _LOOK_ALIKES = ("help-", "work", "harmless", "names", "objects")
 HARD_PROMPTS = frozenset({"own5", "own6", "own8"})
@@ -135,7 +136,7 @@ def _highest(entries: Entries, others: Entries) -> Entries:
 
 
 def _is_look_alike(row: Row) -> bool:
-    return row["source"] == _OWN_ANSWERS and row["form"].startswith(_LOOK_ALIKES)
+    return row["source"] in _OWN_ANSWERS and row["form"].startswith(_LOOK_ALIKES)
 
 
 def _only_foreign(scores: Mapping[str, list[float]]) -> dict[str, list[float]]:

@@ -19,8 +19,9 @@ __all__ = ["VERSION", "assemble"]
 
 VERSION = "lite-2"
 
-# How the response score is put together; see LiteModel.score_response.
-RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.0}
+# How the response score is put together; see LiteModel.score_response. N-grams tell a harmful answer from a harmless
+# one of the same form better than embeddings do, so they count four times as much as in a prompt's score.
+RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.5, "ngrams": 4.0}
 # Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 

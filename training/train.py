@@ -60,7 +60,9 @@ FOREIGN_ONLY = frozenset({"own6", "own8"})
 FOREIGN_BITS = 17
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
 # every procedure is harmless. They keep their place among the rows that set thresholds. Our own are many, of one style.
-_RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5}
+_RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5, "own7_resp": 0.5}
+# Sources that do not train the refusal model: their refusals are many and of few wordings.
+_NO_REFUSALS = frozenset({"own7_resp"})
 
 
 @dataclass(frozen=True)
@@ -175,7 +177,7 @@ def _category_targets(rows: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray
 
 def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> ResponseHeads:
     """Fit the refusal model, then the response heads with the refusal flag as a feature."""
-    refusal = _train_refusal(rows, [clean(row["response"]) for row in rows])
+    refusal = _train_refusal([row for row in rows if row["source"] not in _NO_REFUSALS])
     rows = [row for row in rows if _RESPONSE_WEIGHTS.get(row["source"], 1.0) > 0]
     responses = [clean(row["response"]) for row in rows]
     prompts = [clean(row["prompt"] or "") for row in rows]
@@ -214,8 +216,8 @@ def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int =
     )
 
 
-def _train_refusal(rows: Sequence[Row], responses: Sequence[str]) -> Quantised:
-    known = [index for index, row in enumerate(rows) if row["refusal"] in ("Yes", "No")]
-    targets = np.array([float(rows[index]["refusal"] == "Yes") for index in known])
-    features = hashed([responses[index][:HEAD_CHARS] for index in known], REFUSAL_BITS)
+def _train_refusal(rows: Sequence[Row]) -> Quantised:
+    known = [row for row in rows if row["refusal"] in ("Yes", "No")]
+    targets = np.array([float(row["refusal"] == "Yes") for row in known])
+    features = hashed([clean(row["response"])[:HEAD_CHARS] for row in known], REFUSAL_BITS)
     return quantise(*fit_linear(features, targets, np.ones(len(known)), balanced=True))

@@ -31,6 +31,8 @@ _REQUESTS = {"en": 9000, "zh": 7000}
 _ANSWERS = {"en": 8000, "zh": 6000}
 _PASSAGES = {"en": 4000, "zh": 3000}
 _DOCUMENTS, _GENERATED_SENTENCES = 900, {"en": 3500, "zh": 3500}
+# Answers that warn and report name whole harmful steps: cut out, their sentences are not harmless.
+_NOT_CUT = frozenset({"own7_resp"})
 # Sources of the safe prompts whose sentences are statements, not requests.
 _PROSE = frozenset(
     {"apisix_docs", "gutenberg", "pubmedqa", "bbh", "mmlu_med", "complexbench", "oasst1_replies", "safetybench_zh"}
@@ -72,7 +74,8 @@ def unit_rows(prompts: Sequence[Row], responses: Sequence[Row]) -> list[UnitRow]
         for is_safe in (False, True):
             chosen = _sample(pick, [row for row in mine if (row["label"] == "safe") is is_safe], count)
             rows += [UnitRow(clean(row["prompt"]), row["label"], row["weight"]) for row in chosen]
-    answers = [row["response"] for row in responses if row["label"] == "safe" and row["refusal"] != "Yes"]
+    harmless = (row for row in responses if row["label"] == "safe" and row["source"] not in _NOT_CUT)
+    answers = [row["response"] for row in harmless if row["refusal"] != "Yes"]
     passages = [row["prompt"] for row in prompts if row["source"] in _PROSE]
     for texts, counts in ((answers, _ANSWERS), (passages, _PASSAGES), (_generated(), _GENERATED_SENTENCES)):
         cut = _sentences(texts)

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 import random
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["COPYRIGHT", "ILLEGAL", "PII", "SELF_HARM", "SEXUAL", "UNETHICAL", "VIOLENT", "Topic", "capital", "spin"]
+__all__ = [
+    "COPYRIGHT",
+    "ILLEGAL",
+    "PII",
+    "SELF_HARM",
+    "SEXUAL",
+    "UNETHICAL",
+    "VIOLENT",
+    "Pair",
+    "Topic",
+    "Work",
+    "capital",
+    "spin",
+]
 
 VIOLENT, ILLEGAL, PII, SELF_HARM = "Violent", "Non-violent Illegal Acts", "PII", "Suicide & Self-Harm"
 SEXUAL, UNETHICAL, COPYRIGHT = "Sexual Content or Sexual Acts", "Unethical Acts", "Copyright Violation"
@@ -26,6 +40,35 @@ class Topic:
     steps: str
     protection: str = ""
     alternative: str = ""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A harmful task and a harmless one of the same nouns, with the steps of an answer to each.
+
+    Steps are separated by `;`, a step is a title and what is said about it, with a `:` between.
+    """
+
+    category: str
+    harmful: str
+    harmful_steps: str
+    harmless: str
+    harmless_steps: str
+
+
+@dataclass(frozen=True)
+class Work:
+    """A subject with harmful and harmless answers that have no steps, and what is asked for with each.
+
+    `category` is None for a subject without a harmful side.
+    """
+
+    name: str
+    category: str | None
+    harmful_asks: Sequence[str]
+    harmful: Sequence[str]
+    harmless_asks: Sequence[str]
+    harmless: Sequence[str]
 
 
 def spin(text: str, chance: random.Random) -> str:

@@ -140,6 +140,25 @@ def test_compliance_with_harm_is_worse_than_a_refusal(model):
     assert refused.score < complied.score
 
 
+def test_how_much_the_words_of_a_response_count_is_a_setting_of_the_weights():
+    from moderation_service.engines.lite.assets import read
+    from moderation_service.engines.lite.model import LiteModel
+
+    arrays, meta = read()
+
+    def scores(share):
+        # Words read as a prompt are out of the way: the worse of the two counts.
+        shares = meta["response_shares"] | {"ngrams": share, "content_discount": 1e3}
+        changed = LiteModel(arrays, meta | {"response_shares": shares})
+        asked, answered = "How do I get into a locked car?", "First watch when the owner leaves, then break the window."
+        return changed.judge_response(asked, answered).score, changed.judge_prompt(asked).score
+
+    (none, prompt), (one, same), (two, again) = map(scores, (0.0, 1.0, 2.0))
+    assert prompt == same == again
+    assert two - one == pytest.approx(one - none, abs=1e-6)
+    assert one != none
+
+
 def test_a_response_without_a_prompt_is_judged(model):
     assert model.judge_response("", "The museum opens at ten.").severity == "safe"
 

@@ -49,6 +49,7 @@ def lines(path):
         ("own5", "requests"),
         ("own5_resp", "answers"),
         ("own6", "first_person"),
+        ("own7_resp", "long_answers"),
         ("own8", "deeds"),
     ],
 )
@@ -57,6 +58,21 @@ def test_generated_rows_are_what_the_generators_print(training, name, module):
 
     generator = importlib.import_module(f"training.generate.{module}")
     assert list(generator.rows()) == lines(OWN / f"{name}.jsonl.gz")
+
+
+def test_long_answers_are_harmful_and_harmless_in_every_form_and_on_every_topic(training):
+    answers = lines(OWN / "own7_resp.jsonl.gz")
+    labels, marks = {}, ("{T}", "{U}", "{B}", "{S}", "{N", "\0", "\1")
+    for row in answers:
+        assert not any(mark in row["prompt"] + row["response"] for mark in marks)
+        labels.setdefault((row["lang"], row["form"].removeprefix("help-")), set()).add(row["label"])
+    from training.generate.long_forms import FORMS, MATCHED
+
+    for lang in ("en", "zh"):
+        assert all(labels[lang, form] == {"safe", "unsafe"} for form in FORMS)
+        assert all(labels[lang, form] == {"safe"} for form in (*MATCHED, "instead", "delicate", "work-harmless"))
+        assert labels[lang, "work"] == {"unsafe"}
+    assert {row["form"] for row in answers if row["refusal"] == "Yes"} == {"decline", "soft"}
 
 
 @pytest.mark.training
