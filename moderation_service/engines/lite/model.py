@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...core.text_views.decoded import HEAD_CHARS, Reading, View
 from ...core.text_views.pinyin import PinyinTable
 from ...core.verdict import Coverage
-from .assets import WEIGHTS, Arrays, read
+from .assets import WEIGHTS, Stored, opened
 from .coverage import coverage
 from .disguise import decoders, read_pinyin
 from .encoder import Encoder
@@ -140,9 +140,8 @@ class Scored(NamedTuple):
 class PromptParts(NamedTuple):
     """The two scores of a prompt, with the net's outputs at each: of the whole, and of its worst sentence or line.
 
-    They come from different heads and are compared with different thresholds. `place` is where the whole's is from;
-    `unit` is None for a text without a middle, `unit_tongue` says whose thresholds count, `unit_discount` by what it
-    must be worse.
+    They come from different heads with different thresholds. `place` is where the whole's is from; `unit` is None for
+    a text without a middle, `unit_tongue` says whose thresholds count, `unit_discount` by what it must be worse.
     """
 
     whole: float
@@ -162,12 +161,13 @@ def _no_check() -> None:
 class LiteModel:
     """Judges prompts and responses. Read-only after construction, so threads may share it."""
 
-    def __init__(self, arrays: Arrays, meta: Mapping[str, Any], *, pinyin: PinyinTable | None = None) -> None:
+    def __init__(self, arrays: Stored, meta: Mapping[str, Any], *, pinyin: PinyinTable | None = None) -> None:
         self.version: str = meta["version"]
+        # First what takes much memory for a moment, while there is little else.
+        self._encoder = Encoder(arrays)
         pieces, scores = arrays["pieces"].tobytes().decode(), arrays["piece_scores"]
         self._tokenizer = Tokenizer.of_lines(pieces, scores, common=meta.get("common_pieces"))
         self._decoders = decoders(self._tokenizer, pinyin)
-        self._encoder = Encoder(arrays)
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
         self._unit_nets = Nets(arrays, "unit")
@@ -185,7 +185,8 @@ class LiteModel:
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
         """Read the shipped weights. OSError when the file is missing, ValueError or KeyError when it is damaged."""
-        return cls(*read(path), pinyin=read_pinyin())
+        with opened(path) as (arrays, meta):
+            return cls(arrays, meta, pinyin=read_pinyin())
 
     def judge_prompt(self, text: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
         """Judge a user message. `checkpoint` is called between parts of the work and may raise to stop it."""
@@ -269,8 +270,7 @@ class LiteModel:
             found = [unit for unit in found if _ngram_share(unit.text)]
         linear = self._unit_linear.logits([unit.text for unit in found], checkpoint)
         best = np.argsort(-linear, kind="stable")[: most_read(len(cleaned), len(found))]
-        checkpoint()
-        # In one pass: the encoder reads its weights once per call.
+        checkpoint()  # In one pass: the encoder reads its weights once per call.
         texts = [span.text for span in spans] + [found[index].text for index in best]
         vectors = self._embed(texts, foreign=0 if share else len(spans))
         outputs = self._outputs(vectors, share)
