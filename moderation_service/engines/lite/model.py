@@ -30,7 +30,7 @@ from .ngrams import TEXT_CHARS, LinearHead
 from .personal_data import PersonalData, moved, personal_data, worse
 from .refusal import RefusalHead, declines
 from .severity import SeverityName, Thresholds
-from .spans import Blocks, Span, beginning_and_edges, window_spans
+from .spans import Blocks, Span, beginning_and_edges, prompt_logits, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
 from .tokenizer import Tokenizer
 from .units import Unit, UnitTongue, most_read, stands_alone, unit_discount, unit_tongue, units
@@ -274,10 +274,10 @@ class LiteModel:
         texts = [span.text for span in spans] + [found[index].text for index in best]
         vectors = self._embed(texts, foreign=0 if share else len(spans))
         outputs = self._outputs(vectors, share)
-        blocks = Blocks(cleaned, TEXT_CHARS, self._linear)
+        logits = prompt_logits(cleaned, spans, self._linear) if share else [0.0] * len(spans)
         scores = [
-            blocks.logit(span) * share + float(row[0]) * _NET_SHARE - span.discount
-            for span, row in zip(spans, outputs, strict=False)
+            logit * share + float(row[0]) * _NET_SHARE - span.discount
+            for span, logit, row in zip(spans, logits, outputs, strict=False)
         ]
         worst = int(np.argmax(scores))
         whole = scores[worst], outputs[worst], spans[worst].place

@@ -1,12 +1,13 @@
 """The stretches of a text that are scored on their own, and the n-grams that go with each."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from .ngrams import LinearHead
+from .ngrams import TEXT_CHARS, LinearHead
 from .text import WINDOW_CHARS, edge_sentences, windows
 
-__all__ = ["Blocks", "Span", "beginning_and_edges", "window_spans"]
+__all__ = ["Blocks", "Span", "beginning_and_edges", "prompt_logits", "window_spans"]
 
 # What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
 # the highest of many harmless scores would else flag every long text.
@@ -52,6 +53,18 @@ def beginning_and_edges(cleaned: str) -> list[Span]:
         Span(beginning, 0, 0.0, 0),
         *(Span(segment, None, _SEGMENT_DISCOUNT, at if at >= 0 else None) for segment, at in edges),
     ]
+
+
+def prompt_logits(cleaned: str, spans: Sequence[Span], head: LinearHead) -> list[float]:
+    """What n-grams say of a prompt's beginning and of its edges; the hashes of all are made together."""
+    if len(spans) == 1:
+        return [head.logit(cleaned[:TEXT_CHARS])]
+    logits: list[float] = head.logits([cleaned[:TEXT_CHARS], *(span.text for span in spans[1:])], _no_check).tolist()
+    return logits
+
+
+def _no_check() -> None:
+    pass
 
 
 def window_spans(found: list[tuple[int, str]], size: int) -> list[Span]:
