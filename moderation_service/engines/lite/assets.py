@@ -11,13 +11,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["CHECK", "MODEL_CARD", "WEIGHTS", "Arrays", "Stored", "Unpacked", "opened", "pack", "read", "unpack"]
+__all__ = [
+    "CHECK", "FREQUENT", "MODEL_CARD", "WEIGHTS", "Arrays", "Meta", "Stored", "Unpacked", "frequent_pieces", "opened",
+    "pack", "read", "unpack",
+]  # fmt: skip
 
 Arrays = dict[str, NDArray[Any]]
 Stored = Mapping[str, NDArray[Any]]
+Meta = Mapping[str, Any]
 
 _FOLDER = Path(__file__).parent / "assets"
 WEIGHTS = _FOLDER / "lite-2.npz"
+FREQUENT = _FOLDER / "frequent_pieces.txt"
+"""The pieces of most prompts and answers, which the encoder's first layer keeps; made by `training.tables`."""
 MODEL_CARD = _FOLDER / "MODEL_CARD.json"
 CHECK = _FOLDER / "check.jsonl"
 """Labelled texts, which no weights were trained on; made by `training.probes.shipped`."""
@@ -111,6 +117,11 @@ def opened(path: Path = WEIGHTS) -> Iterator[tuple[Unpacked, dict[str, Any]]]:
             yield Unpacked(stored), json.loads(stored[_META].tobytes())
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise ValueError(f"{path.name} is damaged") from error
+
+
+def frequent_pieces(path: Path = FREQUENT) -> list[str]:
+    """Pieces, those first that most texts have; OSError when the file is missing, ValueError when it is no text."""
+    return path.read_text(encoding="utf-8").split("\n")
 
 
 def read(path: Path = WEIGHTS) -> tuple[Arrays, dict[str, Any]]:

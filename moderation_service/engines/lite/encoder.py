@@ -31,7 +31,6 @@ _CHANNELS = 256
 _ORDERS = ((2, 0), (3, 1), (5, 2))
 _REACH = 2  # the widest order looks two tokens to either side
 _GAP = _REACH  # empty rows between texts
-_NONE = np.empty(0, dtype=np.float32)
 _MARGIN = 2 * _REACH  # empty rows at both ends; two layers reach this far
 # Fixed odd multipliers: a neighbourhood's nine piece numbers hash to 64 bits.
 _MULTIPLIERS = np.random.RandomState(17).randint(1, 2**62, size=2 * _MARGIN + 1, dtype=np.int64) | 1
@@ -42,7 +41,8 @@ _BATCH_TOKENS = 2048
 class Encoder:
     """Embeds tokenised texts. Holds read-only arrays only, so threads and forked workers share one."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[np.generic]], *, frequent: Sequence[int] = ()) -> None:
+        """`frequent` are pieces that most texts have: what depends on them alone is kept."""
         self._table = np.asarray(arrays["table"], dtype=np.uint8)
         self._chunk = np.asarray(arrays["chunk"], dtype=np.uint8)
         self._scale = _floats(arrays["chunk_scale"])
@@ -62,7 +62,7 @@ class Encoder:
         self._second_bias = [_floats(arrays[f"bias_2_{order}"]) for order, _ in _ORDERS]
         self._epsilon = np.float32(arrays["epsilon"])
         # Only of pieces that the table holds: those are English and Chinese.
-        self._first_layer = FirstLayer(self._of_pieces, arrays.get("piece_scores", _NONE)[: len(self._table)])
+        self._first_layer = FirstLayer(self._of_pieces, frequent, len(self._table))
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Floats:
         """Return one unit vector of 512 numbers per text, each text given as its non-empty piece numbers."""

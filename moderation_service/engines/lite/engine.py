@@ -12,7 +12,7 @@ from ...core.never_milder import merged
 from ...core.verdict import Category, Detail, Scores, Severity, Span, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
 from .adaptation import Adaptation
-from .assets import WEIGHTS, opened
+from .assets import WEIGHTS, frequent_pieces, opened
 from .blas import use_one_thread
 from .disguise import read_pinyin
 from .model import Judgement, LiteModel
@@ -48,7 +48,8 @@ class LiteEngine:
             if adapted is None:
                 return cls(LiteModel.load(path))
             with opened(path) as weights:
-                return cls(LiteModel(*Adaptation.load(adapted).put_on(*weights), pinyin=read_pinyin()))
+                changed = Adaptation.load(adapted).put_on(*weights)
+                return cls(LiteModel(*changed, pinyin=read_pinyin(), frequent=frequent_pieces()))
         except (OSError, ValueError, KeyError) as error:
             raise EngineUnavailable(f"The weights of the lite engine can't be read: {type(error).__name__}.") from error
 

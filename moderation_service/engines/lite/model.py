@@ -9,10 +9,10 @@ docs/lite-model-card.md.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...core.text_views.decoded import HEAD_CHARS, Reading, View
 from ...core.text_views.pinyin import PinyinTable
 from ...core.verdict import Coverage
-from .assets import WEIGHTS, Stored, opened
+from .assets import WEIGHTS, Meta, Stored, frequent_pieces, opened
 from .coverage import coverage
 from .disguise import decoders, read_pinyin
 from .encoder import Encoder
@@ -32,7 +32,7 @@ from .refusal import RefusalHead, declines
 from .severity import SeverityName, Thresholds
 from .spans import Blocks, Span, beginning_and_edges, prompt_logits, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
-from .tokenizer import Tokenizer
+from .tokenizer import Pieces, Tokenizer
 from .units import Unit, UnitTongue, most_read, stands_alone, unit_discount, unit_tongue, units
 
 __all__ = [
@@ -161,13 +161,12 @@ def _no_check() -> None:
 class LiteModel:
     """Judges prompts and responses. Read-only after construction, so threads may share it."""
 
-    def __init__(self, arrays: Stored, meta: Mapping[str, Any], *, pinyin: PinyinTable | None = None) -> None:
+    def __init__(self, arrays: Stored, meta: Meta, *, pinyin: PinyinTable | None = None, frequent: Pieces = ()) -> None:
         self.version: str = meta["version"]
-        # First what takes much memory for a moment, while there is little else.
-        self._encoder = Encoder(arrays)
         pieces, scores = arrays["pieces"].tobytes().decode(), arrays["piece_scores"]
         self._tokenizer = Tokenizer.of_lines(pieces, scores, common=meta.get("common_pieces"))
         self._decoders = decoders(self._tokenizer, pinyin)
+        self._encoder = Encoder(arrays, frequent=self._tokenizer.numbers_of(frequent))
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
         self._unit_nets = Nets(arrays, "unit")
@@ -186,7 +185,7 @@ class LiteModel:
     def load(cls, path: Path = WEIGHTS) -> Self:
         """Read the shipped weights. OSError when the file is missing, ValueError or KeyError when it is damaged."""
         with opened(path) as (arrays, meta):
-            return cls(arrays, meta, pinyin=read_pinyin())
+            return cls(arrays, meta, pinyin=read_pinyin(), frequent=frequent_pieces())
 
     def judge_prompt(self, text: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
         """Judge a user message. `checkpoint` is called between parts of the work and may raise to stop it."""
