@@ -21,9 +21,13 @@ serve: $(VENV)/.installed ## set up and start the service on 127.0.0.1:8787
 # A whole file in one process: its servers start once.
 TWO := -n 2 --dist loadfile --max-worker-restart 1
 
-# In three: a good part of the time is spent waiting for servers to start and end.
+# What is compiled of the tests is kept, whatever an image says: otherwise each process of each run compiles it all.
+test test-slow: export PYTHONDONTWRITEBYTECODE =
+
+# In three: a good part of the time is spent waiting for servers to start and end. Schemathesis, where it is installed,
+# would be loaded by all of them for the fuzz suite's sake.
 test: $(VENV)/.installed-dev ## set up and run the tests (ARGS="-k name" for some of them, ARGS=-n0 in one process)
-	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 -p no:schemathesis $(ARGS)
 
 test-slow: $(VENV)/.installed-dev ## commands and services as their users start them, and clients that take seconds (2 minutes)
 	@$(BIN)/python -m pytest -n 3 --dist loadfile --max-worker-restart 1 -m "slow and not store and not vllm" $(ARGS)

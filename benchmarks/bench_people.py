@@ -3,7 +3,8 @@
 Two services in front of the same stand-in for a model server (`mock_vllm.c`, 20 ms, needs `cc`), in turns: one with an
 API key alone; one with a database in SQLite, an app with limits, 100,000 entries of lists and a shadow policy. With
 `--parts` one service more for each of the four alone. CPU is user and system time of all processes of a service; only
-figures of one run can be compared.
+figures of one run can be compared, and of that only those of one round: how fast a shared machine is changes from one
+second to the next. "Times" are therefore medians over the rounds of what each kind took there beside the plain one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,6 +49,10 @@ class Middle(NamedTuple):
     cpu_us: float
     p50_ms: float
     p99_ms: float
+
+    @classmethod
+    def of(cls, runs: Sequence[Result]) -> Middle:
+        return cls(*(statistics.median(getattr(one, name) for one in runs) for name in cls._fields))
 
 
 @contextlib.contextmanager
@@ -88,8 +93,8 @@ def kinds_in(folder: Path, *, with_parts: bool) -> dict[str, dict[str, str]]:
     return {PLAIN: of("plain", key), **(parts if with_parts else {}), WHOLE: of("whole", app_of("whole"), "whole")}
 
 
-def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[str, str]]) -> dict[Cell, Middle]:
-    """The medians of each kind at each number of clients; all kinds are up, and take turns."""
+def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[str, str]]) -> dict[Cell, list[Result]]:
+    """The runs of each kind at each number of clients, by round; all kinds are up, and take turns."""
     found: dict[Cell, list[Result]] = {}
     with contextlib.ExitStack() as stack:
         upstream, _ = stack.enter_context(model_server(folder / "mock_vllm", str(folder), 20, "ok_stopped_after_safe"))
@@ -104,16 +109,18 @@ def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[st
                     one = load(port, pid, clients, options.seconds, moderate)
                     assert set(one.statuses) == {200}, (kind, one)
                     found.setdefault((kind, clients), []).append(one)
-    return {
-        cell: Middle(*(statistics.median(getattr(one, name) for one in runs) for name in Middle._fields))
-        for cell, runs in found.items()
-    }
+    return found
+
+
+def times(runs: Sequence[Result], plain: Sequence[Result], name: str) -> float:
+    """How many times what the plain kind took in the same round."""
+    return statistics.median(getattr(one, name) / getattr(other, name) for one, other in zip(runs, plain, strict=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=4.0, help="length of one measurement")
-    parser.add_argument("--rounds", type=int, default=6, help="measurements per cell; the median counts")
+    parser.add_argument("--seconds", type=float, default=2.0, help="length of one measurement")
+    parser.add_argument("--rounds", type=int, default=15, help="measurements per cell")
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--parts", action="store_true", help="also each part by itself")
     options = parser.parse_args()
@@ -122,17 +129,20 @@ def main() -> None:
         subprocess.run(["cc", "-O2", "-o", folder / "mock_vllm", HERE / "mock_vllm.c"], check=True)
         words = "".join(f"{one.text}\n" for one in entries(options.entries))
         (folder / "own.txt").write_text(words, encoding="utf-8")
-        found = measured(folder, options, kinds_in(folder, with_parts=options.parts))
+        kinds = kinds_in(folder, with_parts=options.parts)
+        found = measured(folder, options, kinds)
     print("| | clients | verdicts/s | CPU µs/verdict | more | CPU, times | p50 ms | p99 ms | p99, times |")
     print("|---|---|---|---|---|---|---|---|---|")
     for clients in CLIENTS:
         plain = found[PLAIN, clients]
-        for (kind, own), (rate, cpu, p50, p99) in found.items():
-            if own == clients:
-                print(
-                    f"| {kind} | {clients} | {rate:.0f} | {cpu:.0f} | {cpu - plain.cpu_us:+.0f} "
-                    f"| {cpu / plain.cpu_us:.2f} | {p50:.1f} | {p99:.1f} | {p99 / plain.p99_ms:.2f} |"
-                )
+        for kind in kinds:
+            runs = found[kind, clients]
+            rate, cpu, p50, p99 = Middle.of(runs)
+            more = statistics.median(one.cpu_us - other.cpu_us for one, other in zip(runs, plain, strict=True))
+            print(
+                f"| {kind} | {clients} | {rate:.0f} | {cpu:.0f} | {more:+.0f} | {times(runs, plain, 'cpu_us'):.2f} "
+                f"| {p50:.1f} | {p99:.1f} | {times(runs, plain, 'p99_ms'):.2f} |"
+            )
     print(f"\n{machine()}; 2 workers; model server and load on the same machine.")
 
 

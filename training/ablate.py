@@ -151,6 +151,7 @@ LEVERS = (
     Lever("pieces of other languages off", (languages,), _without_added_pieces),
     # Next to nothing and not nothing, which is the share in other languages: their nets would judge all texts.
     Lever("n-grams off", _EVERYTHING, patched=[(engine, "_NGRAM_SHARE", 1e-9)]),
+    Lever("n-grams of other languages off", (languages,), patched=[(engine, "_FOREIGN_NGRAM_SHARE", 0.0)]),
     Lever("nets off", _EVERYTHING, patched=[(engine, "_NET_SHARE", 0.0)]),
     Lever("words of an answer not read as a prompt", (answers,), _without_words),
     Lever("score of the question not added to the answer's", (answers,), _without_prompt),

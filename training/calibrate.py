@@ -82,7 +82,7 @@ _OWN_ANSWERS = "own5_resp"
 OWN_SHARES: Mapping[str, tuple[float, float]] = dict.fromkeys(("en", "zh"), (0.04, 0.015))
 # Texts that report, warn or refuse score far below the look-alikes: counting them would lower the threshold.
 _LOOK_ALIKES = ("help-", "work", "harmless", "names", "objects")
-HARD_PROMPTS = frozenset({"own5", "own6"})
+HARD_PROMPTS = frozenset({"own5", "own6", "own8"})
 """Own rows whose harmless ones sound harmful."""
 # Of those on topics that were kept out: how many may be above. English calibration prompts are hard themselves.
 HARD_SHARES = (0.15, 0.05)

@@ -21,7 +21,7 @@ VERSION = "lite-2"
 
 # How the response score is put together; see LiteModel.score_response.
 RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.0}
-# Partial: the encoder's vocabulary and thresholds of their own; n-grams and single sentences know nothing of them.
+# Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 
 
@@ -49,10 +49,12 @@ def assemble(
     }
     arrays |= {f"{name}_ngrams": head.weights for name, (head, _) in heads.items()}
     arrays["unit_ngrams"] = unit.linear.weights
+    arrays["foreign_ngrams"] = foreign.linear.weights
     meta = {
         "version": VERSION,
         "linear": {name: _settings(head, seed) for name, (head, seed) in heads.items()},
         "unit_linear": {"scale": unit.linear.scale, "bias": unit.linear.bias},
+        "foreign_linear": {"scale": foreign.linear.scale, "bias": foreign.linear.bias},
         "response_shares": RESPONSE_SHARES | {"refusal_linear": response.linear_refusal_weight},
         "refusal_threshold": refusal_threshold,
         "coverage": COVERAGE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix, hstack
 from sklearn.linear_model import LogisticRegression
 
+from moderation_service.engines.lite.foreign_ngrams import foreign_buckets
 from moderation_service.engines.lite.ngrams import buckets
 
-__all__ = ["Net", "Quantised", "fit_linear", "fit_nets", "hashed", "joined", "quantise"]
+__all__ = ["Net", "Quantised", "fit_linear", "fit_nets", "hashed", "hashed_foreign", "joined", "quantise"]
 
 CONTROVERSIAL_TARGET = 0.6
 
@@ -39,16 +40,24 @@ class Net:
 
 def hashed(cleaned: Sequence[str], bits: int, *, seed: int = 0) -> csr_matrix:
     """Return one row per text: 1 / sqrt(number of buckets) in each of its buckets."""
+    return _matrix((buckets(text, bits, seed=seed) for text in cleaned), bits)
+
+
+def hashed_foreign(cleaned: Sequence[str], bits: int) -> csr_matrix:
+    """The same of the buckets for other languages than English and Chinese."""
+    return _matrix((foreign_buckets(text, bits) for text in cleaned), bits)
+
+
+def _matrix(rows: Iterable[Sequence[int]], bits: int) -> csr_matrix:
     columns: list[int] = []
     values: list[NDArray[np.float32]] = []
     ends = [0]
-    for text in cleaned:
-        found = buckets(text, bits, seed=seed)
+    for found in rows:
         columns += found
         values.append(np.full(len(found), 1 / np.sqrt(max(len(found), 1)), dtype=np.float32))
         ends.append(len(columns))
     data = np.concatenate(values) if values else np.empty(0, dtype=np.float32)
-    return csr_matrix((data, np.array(columns, dtype=np.int32), np.array(ends)), shape=(len(cleaned), 1 << bits))
+    return csr_matrix((data, np.array(columns, dtype=np.int32), np.array(ends)), shape=(len(ends) - 1, 1 << bits))
 
 
 def joined(parts: Sequence[csr_matrix]) -> csr_matrix:

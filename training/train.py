@@ -23,7 +23,17 @@ from moderation_service.engines.lite.text import clean
 
 from .data import Row
 from .embed import EmbeddingCache
-from .heads import CONTROVERSIAL_TARGET, Net, Quantised, fit_linear, fit_nets, hashed, joined, quantise
+from .heads import (
+    CONTROVERSIAL_TARGET,
+    Net,
+    Quantised,
+    fit_linear,
+    fit_nets,
+    hashed,
+    hashed_foreign,
+    joined,
+    quantise,
+)
 from .units import UnitRow
 
 __all__ = [
@@ -44,9 +54,10 @@ RESPONSE_PROMPT_SHARE = 0.7
 _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
 # How much more a row in another language weighs for the nets of these.
-_FOREIGN_WEIGHT = 4.0
-FOREIGN_ONLY = frozenset({"own6"})
-"""Sources in other languages that train the nets for these and nothing else."""
+_FOREIGN_WEIGHT = 2.0
+FOREIGN_ONLY = frozenset({"own6", "own8"})
+"""Sources in other languages that train the heads for these and nothing else."""
+FOREIGN_BITS = 17
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
 # every procedure is harmless. They keep their place among the rows that set thresholds. Our own are many, of one style.
 _RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5}
@@ -83,11 +94,15 @@ class UnitHeads:
 class ForeignHeads:
     """What judges prompts in languages beside English and Chinese; severity only."""
 
+    linear: Quantised
     nets: Sequence[Net]
 
 
 def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHeads:
-    """Fit the nets on all given rows, those in other languages with more weight: else the few count for little."""
+    """Fit the nets on all given rows, those in other languages with more weight: else the few count for little.
+
+    The n-gram head is fitted on rows in these languages only: what English words say is nothing to them.
+    """
     targets = np.array([[_TARGETS[row["label"]]] for row in rows], dtype=np.float32)
     is_foreign = np.array([row["lang"] in FOREIGN for row in rows])
     weights = [row["weight"] * (_FOREIGN_WEIGHT if other else 1.0) for row, other in zip(rows, is_foreign, strict=True)]
@@ -103,7 +118,13 @@ def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHe
         seeds=SEEDS,
         epochs=EPOCHS,
     )
-    return ForeignHeads(nets)
+    own = [row for row, other in zip(rows, is_foreign, strict=True) if other]
+    linear = fit_linear(
+        hashed_foreign([clean(row["prompt"]) for row in own], FOREIGN_BITS),
+        targets[is_foreign, 0].astype(np.float64),
+        np.array([row["weight"] for row in own], dtype=np.float64),
+    )
+    return ForeignHeads(quantise(*linear), nets)
 
 
 def train_unit_heads(rows: Sequence[UnitRow], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> UnitHeads:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import NoReturn, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import yaml
 
@@ -16,6 +16,8 @@ __all__ = ["YamlReader", "compose_file", "compose_text", "read_text"]
 # PyYAML quotes the names of aliases and tags; a key that begins with `*` or `!` would be printed. Its own words, such
 # as '<block end>', and single characters stay.
 _QUOTED = re.compile(r" '[^'<][^']{2,}'")
+# Far more than any file needs. PyYAML's time grows with the square of the depth.
+_MOST_LEVELS = 100
 
 _T = TypeVar("_T")
 
@@ -38,14 +40,28 @@ def read_text(path: Path) -> str:
 def compose_text(text: str, *, where: Path | str) -> yaml.Node | None:
     """The same for a text; `where` stands in the complaints in place of the file."""
     try:
-        return yaml.compose(text, Loader=yaml.SafeLoader)
-    except RecursionError:
-        raise ConfigurationError(f"{where}: not valid YAML: it is nested too deeply.") from None
+        return yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise ConfigurationError(f"{where}:{line}: not valid YAML: {_QUOTED.sub('', str(error.problem))}.") from None
     except yaml.YAMLError as error:
         raise ConfigurationError(f"{where}: not valid YAML: {error}.") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """Refuses what is nested too deeply as soon as it is."""
+
+    _level = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self._level > _MOST_LEVELS:
+            mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
+            raise yaml.composer.ComposerError(None, None, "it is nested too deeply", mark)
+        self._level += 1
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._level -= 1
 
 
 class YamlReader:

@@ -17,7 +17,7 @@ import enum
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..errors import InvalidRequest, TooLarge
 from .tool_calls import calls_in
@@ -101,11 +101,13 @@ class Conversation:
 
     messages: tuple[Message, ...]
     tool: str | None = None
+    target: Target = field(init=False, repr=False, compare=False)
+    """Whether the last turn, the judged one, is a prompt or a response."""
 
-    @property
-    def target(self) -> Target:
-        """Whether the last turn, the judged one, is a prompt or a response."""
-        return Target.PROMPT if self.messages[-1].role is Role.USER else Target.RESPONSE
+    def __post_init__(self) -> None:
+        # Asked for several times on the way of each text.
+        target = Target.PROMPT if self.messages[-1].role is Role.USER else Target.RESPONSE
+        object.__setattr__(self, "target", target)
 
     @property
     def prompt(self) -> str:

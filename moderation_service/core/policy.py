@@ -139,7 +139,7 @@ class Rules:
     @property
     def needs_categories(self) -> bool:
         """Whether a category can change the action; if not, knowing the severity is enough to act."""
-        return any(
+        return bool(self.categories) and any(
             action is not self.actions[severity]
             for exceptions in self.categories.values()
             for severity, action in exceptions.items()

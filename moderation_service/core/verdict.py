@@ -27,7 +27,14 @@ __all__ = [
 ]
 
 
-class Severity(enum.Enum):
+class _Word(enum.Enum):
+    """One of few, looked up in tables on the way of each text."""
+
+    # By identity, as they are compared. The one of `Enum` is written in Python, and costs as much as the look-up.
+    __hash__ = object.__hash__
+
+
+class Severity(_Word):
     """How harmful a text is, in Qwen3Guard's three steps; ordered by `rank`."""
 
     SAFE = "safe"
@@ -48,7 +55,7 @@ def strictest(severities: Iterable[Severity]) -> Severity:
     return max(severities, key=lambda one: one.rank, default=Severity.SAFE)
 
 
-class Category(enum.Enum):
+class Category(_Word):
     """Qwen3Guard's nine categories: `value` is our id, `display_name` the model's own words.
 
     Source: Qwen3Guard's README, "Safety Policy"; the names are the exact strings of Qwen3Guard-Gen's output.
@@ -92,7 +99,7 @@ _DISPLAY_NAMES = {
 }
 
 
-class Target(enum.Enum):
+class Target(_Word):
     """What is judged: the last turn of the conversation."""
 
     PROMPT = "prompt"
@@ -101,7 +108,7 @@ class Target(enum.Enum):
     """The last turn is the assistant's."""
 
 
-class Detail(enum.Enum):
+class Detail(_Word):
     """How much the caller wants to know."""
 
     FULL = "full"
@@ -110,7 +117,7 @@ class Detail(enum.Enum):
     """The fastest answer that has the severity; categories and refusal may be missing."""
 
 
-class Action(enum.Enum):
+class Action(_Word):
     """What the caller should do with the text; ordered by `rank`, the strictest last."""
 
     ALLOW = "allow"

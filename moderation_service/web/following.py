@@ -2,6 +2,9 @@
 
 Every two seconds one thread asks how often apps, policies and escalations were changed, and reads anew what was. It
 also writes down escalations that began here. While the database is away, all goes on as it is.
+
+What was read is shared with the processes that are made later; one that is slow never puts older apps and policies over
+newer ones, but takes those (`SharedTexts`).
 """
 
 from __future__ import annotations
@@ -51,7 +54,7 @@ class Following:
         self._escalator = escalator
         self._in_file = list(in_file)
         self._shared: SharedTexts = SharedTexts() if earlier is None else earlier._shared
-        """The apps that some process of the service has read last."""
+        """The newest apps that some process of the service has read."""
         self._seen: dict[str, int] = {}
         self._since_ms = 0
         self._ends = threading.Event()
@@ -63,7 +66,6 @@ class Following:
         This one was forked from one that may have read the database long ago: a key that was revoked since must not
         be let in until it is read again.
         """
-        self._policies.catch_up()
         self._catch_up()
         self._thread = threading.Thread(target=self._run, name="following", daemon=True)
         self._thread.start()
@@ -75,7 +77,7 @@ class Following:
             self._thread.join(within_s)
 
     def go_on(self) -> None:
-        """Where the database can't be read: with the apps that a process of this service has read last.
+        """Where the database can't be read: with the newest apps that a process of this service has read.
 
         Where nothing was known of them yet, callers wait: a service that has no other keys would let everybody in.
         """
@@ -90,23 +92,29 @@ class Following:
         from ..store.trail import now_ms
 
         subjects = (apps.SUBJECT, policies.SUBJECT, escalations.SUBJECT)
+        since, policies_since = self._shared.moment(), self._policies.moment()
+        are_newest = True
         with self._database.read() as connection:
             found = {subject: revision_of(connection, subject) for subject in subjects}
             has_news = {subject: found[subject] != self._seen.get(subject) for subject in found}
             if has_news[policies.SUBJECT]:
-                self._read_policies(connection)
+                are_newest = self._read_policies(connection, found[policies.SUBJECT], policies_since)
             if has_news[apps.SUBJECT] or has_news[policies.SUBJECT]:
                 # Together: an app of now is never let in under a policy of before.
                 stored = apps.load_apps(connection)
-                self._use([one.app for one in stored])
-                self._shared.put(apps.packed(stored))
+                if self._shared.put(apps.packed(stored), revision=found[apps.SUBJECT], since=since):
+                    self._use([one.app for one in stored])
+                else:
+                    are_newest = False
+                    self._catch_up()
             if self._escalator is not None and has_news[escalations.SUBJECT]:
                 begun = now_ms()
                 for one in escalations.undone_since(connection, self._since_ms):
                     # Of one that was undone long ago, a later one may be running.
                     self._escalator.undo(one.end_user, one.policy, begun_before=one.undone_at or 0)
                 self._since_ms = begun - _OVERLAP_MS
-        self._seen = found
+        # Others were faster: what they have read is in use, and the next look reads for itself.
+        self._seen = found if are_newest else {escalations.SUBJECT: found[escalations.SUBJECT]}
         # Last: a database that can be read but not written must not keep a revoked key alive.
         self._write()
 
@@ -122,20 +130,26 @@ class Following:
             return False
         return True
 
-    def _read_policies(self, connection: Connection) -> None:
-        """Take what the database has. Where another file goes with it, or a newer version, those known stay in use."""
+    def _read_policies(self, connection: Connection, revision: int, since: int) -> bool:
+        """Take what the database has; whether that is the newest.
+
+        Where another file goes with it, or a newer version, those known stay in use.
+        """
         from ..store.policies import texts_of
 
         try:
-            self._policies.use(texts_of(connection))
+            return self._policies.use(texts_of(connection), revision=revision, since=since)
         except ConfigurationError as error:
             log_event(_log, logging.ERROR, "policies_refused", reason=str(error))
+            return True
 
     def _catch_up(self) -> bool:
-        """Take the apps that were read last; whether any process has read them."""
+        """Take the newest apps and policies that were read; whether any process has read apps."""
         from ..store import apps
 
+        # In this order, as policies are put first: an app of now is never let in under a policy of before.
         texts = self._shared.get()
+        self._policies.catch_up()
         if texts is not None:
             self._use(apps.unpacked(texts))
         return texts is not None

@@ -34,28 +34,42 @@ class LivePolicies:
         self.shared = shared
         self.now = of_file.and_stored(None)
 
-    def use(self, texts: Mapping[str, str]) -> None:
-        """These are in the database now. With a mistake all stays as it was, and ConfigurationError is raised."""
-        self._take(texts)
-        if self.shared is not None:
-            self.shared.put(texts)
+    def moment(self) -> int:
+        """Now, for `use`; to be asked before the database is."""
+        return 0 if self.shared is None else self.shared.moment()
+
+    def use(self, texts: Mapping[str, str], *, revision: int = 0, since: int = 0) -> bool:
+        """These are in the database now: at this revision, read after the moment `since`.
+
+        False where a process of the service has read newer ones, which are taken then. With a mistake all stays as it
+        was, and ConfigurationError is raised.
+        """
+        policies = self._with(texts)
+        if self.shared is not None and not self.shared.put(texts, revision=revision, since=since):
+            self.catch_up()
+            return False
+        self.now = policies
         for name in sorted(set(texts).intersection(one.name for one in self.of_file)):
             log_event(_log, logging.WARNING, "policy_in_file_too", policy=name)
+        return True
+
+    def take_known(self) -> None:
+        """Take the newest that some process of the service has read, if any has. Raises ConfigurationError."""
+        texts = None if self.shared is None else self.shared.get()
+        if texts is not None:
+            self.now = self._with(texts)
 
     def catch_up(self) -> None:
-        """Take what some process of the service has read last."""
-        texts = None if self.shared is None else self.shared.get()
-        if texts is None:
-            return
+        """The same; with a mistake all stays as it was."""
         try:
-            self._take(texts)
+            self.take_known()
         except ConfigurationError as error:
             log_event(_log, logging.ERROR, "policies_refused", reason=str(error))
 
-    def _take(self, texts: Mapping[str, str]) -> None:
+    def _with(self, texts: Mapping[str, str]) -> Policies:
         policies = self.of_file.and_stored(stored_policies(texts, self.of_file))
         check_default(policies)
-        self.now = policies
+        return policies
 
 
 def open_policies(
@@ -78,19 +92,21 @@ def open_policies(
         live = LivePolicies(of_file)
         live.use({})
         return live
-    from ..store.policies import texts_of
+    from ..store.database import revision_of
+    from ..store.policies import SUBJECT, texts_of
 
     shared = None if earlier is None else earlier.shared
     live = LivePolicies(of_file, shared or SharedTexts())
-    texts = None if shared is None else shared.get()
+    since = live.moment()
     try:
         with database.read() as connection:
-            texts = texts_of(connection)
+            revision, texts = revision_of(connection, SUBJECT), texts_of(connection)
     except StoreUnavailable as error:
         log_event(_log, logging.WARNING, "policies_not_read", reason=error.message)
+        live.take_known()
+    else:
+        live.use(texts, revision=revision, since=since)
     finally:
         # The workers are forked from this process, and each connects anew.
         database.close()
-    if texts is not None:
-        live.use(texts)
     return live

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,7 +13,7 @@ from pathlib import Path
 import pytest
 from click import Context
 from click.testing import CliRunner
-from processes import environment, run_command
+from processes import run_command
 
 from moderation_service import __version__
 from moderation_service.commands.cli import cli
@@ -130,11 +131,10 @@ def test_the_message_is_in_the_consoles_language(run: Run) -> None:
         assert f"  message   {message}\n" in out
 
 
-def test_an_argument_that_is_no_text_is_a_mistake() -> None:
-    command = [sys.executable.encode(), b"-m", b"moderation_service", b"check", b"\xff\xfe"]
-    done = subprocess.run(command, capture_output=True, env=environment(), timeout=60, check=False)
-    assert done.returncode == 1
-    assert b"lone surrogate" in done.stderr
+def test_an_argument_that_is_no_text_is_a_mistake(run: Run) -> None:
+    code, _, err = run("check", os.fsdecode(b"\xff\xfe"))
+    assert code == 1
+    assert "lone surrogate" in err
 
 
 # policies check

@@ -34,6 +34,13 @@ def one(file: Path, text: str) -> Policy:
     return load(file, f"policies:\n  own:\n{indented}").get("own")
 
 
+def test_a_file_that_is_nested_too_deeply_is_refused_at_its_line(file: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"policies\.yaml:2: not valid YAML: it is nested too deeply\."):
+        load(file, "policies:\n  own: " + "[" * 100 + "]" * 100)
+    with pytest.raises(ConfigurationError, match="must be a mapping"):
+        load(file, "policies:\n  own: " + "[" * 90 + "]" * 90)
+
+
 def actions(policy: Policy, target: Target = PROMPT, *categories: Category) -> list[str]:
     return [policy.action(verdict(severity, *categories, target=target)).value for severity in Severity]
 

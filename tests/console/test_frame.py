@@ -8,6 +8,8 @@ import dataclasses
 import hashlib
 import re
 from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -33,30 +35,37 @@ ROUTES = [
     for route in page.routes
 ]
 
+Visitors = Callable[[Role | None], Visitor]
+
 
 def named(value: object) -> str:
     return f"{value.method}" if hasattr(value, "method") else str(value)
 
 
+@pytest.fixture(scope="module")
+def visitors(tmp_path_factory: pytest.TempPathFactory) -> Visitors:
+    """Somebody of this role, the same one each time: for what is refused, and so changes nothing."""
+    return cache(lambda role: visitor(tmp_path_factory.mktemp("console"), role))
+
+
 @pytest.mark.parametrize(("route", "path"), ROUTES, ids=named)
-def test_a_stranger_is_sent_to_the_sign_in(tmp_path: Path, route: blueprint.Route, path: str) -> None:
-    reply = visitor(tmp_path, None).client.open(path, method=route.method)
+def test_a_stranger_is_sent_to_the_sign_in(visitors: Visitors, route: blueprint.Route, path: str) -> None:
+    reply = visitors(None).client.open(path, method=route.method)
     assert reply.status_code == 303
     assert reply.headers["Location"].startswith("/console/sign-in")
 
 
 @pytest.mark.parametrize(("route", "path"), [one for one in ROUTES if one[0].role is not Role.VIEWER], ids=named)
-def test_a_role_below_what_a_page_needs_is_refused(tmp_path: Path, route: blueprint.Route, path: str) -> None:
-    lower = list(Role)[route.role.rank - 1]
-    somebody = visitor(tmp_path, lower)
+def test_a_role_below_what_a_page_needs_is_refused(visitors: Visitors, route: blueprint.Route, path: str) -> None:
+    somebody = visitors(list(Role)[route.role.rank - 1])
     reply = somebody.client.open(path, method=route.method, data={"csrf": somebody.token})
     assert reply.status_code == 403
     assert "Your role does not allow this." in reply.text
 
 
 @pytest.mark.parametrize(("route", "path"), [one for one in ROUTES if one[0].method == "POST"], ids=named)
-def test_no_form_passes_without_the_sessions_token(tmp_path: Path, route: blueprint.Route, path: str) -> None:
-    somebody = visitor(tmp_path)
+def test_no_form_passes_without_the_sessions_token(visitors: Visitors, route: blueprint.Route, path: str) -> None:
+    somebody = visitors(Role.ADMIN)
     for data in ({}, {"csrf": ""}, {"csrf": "0" * 64}):
         assert somebody.client.post(path, data=data).status_code == 403
     foreign = {"Sec-Fetch-Site": "cross-site"}

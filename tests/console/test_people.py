@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from console import Visitor, token_in, visitor
+from console import Visitor, quick_hashes, token_in, visitor  # noqa: F401 (a fixture)
 from sqlalchemy import select
 
 from moderation_service.config.settings import Url
@@ -20,6 +20,8 @@ from moderation_service.store.trail import now_ms
 
 HOSTILE = '<b class="planted">x</b>'
 PASSWORD = "correct horse battery"
+
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
-from console import Visitor, sign_in_link, token_in, visitor
+from console import Visitor, quick_hashes, sign_in_link, token_in, visitor  # noqa: F401 (a fixture)
 from sqlalchemy import func, select
 
 from moderation_service.console import passwords, sign_in
@@ -21,16 +21,7 @@ from moderation_service.store.trail import now_ms
 
 PASSWORD = "correct horse battery staple"
 
-
-@pytest.fixture(autouse=True)
-def _quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hashes with the least work there is; how much the real ones take is argon2's matter."""
-    from argon2 import PasswordHasher
-
-    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
-    nobodys = quick.hash("nobody")
-    monkeypatch.setattr(passwords, "_hasher", lambda: quick)
-    monkeypatch.setattr(passwords, "_nobodys", lambda: nobodys)
+pytestmark = pytest.mark.usefixtures("quick_hashes")
 
 
 def add_person(somebody: Visitor, name: str = "anna", role: Role = Role.REVIEWER) -> people.Account:

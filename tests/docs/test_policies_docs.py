@@ -20,10 +20,9 @@ def page(name: str) -> str:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_the_commands_shown_print_what_is_shown(name: str, tmp_path: Path) -> None:
+def test_the_commands_shown_print_what_is_shown(name: str) -> None:
     (block,) = re.findall(r"```console\n(\$ moderation-service policies put .*?)```", page(name), re.DOTALL)
-    (tmp_path / "kids.yaml").write_text(FILE)
-    run_shown(block, tmp_path)
+    run_shown(block, kids=FILE)
 
 
 @pytest.mark.parametrize("name", PAGES)

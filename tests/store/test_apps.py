@@ -226,6 +226,38 @@ def test_what_one_worker_has_read_holds_for_those_that_are_made_after_it(serve: 
         following.close(5)
 
 
+def test_a_slow_worker_brings_no_revoked_key_back(serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, slow = serve()
+    second, quick = serve(first)
+    key = create(first.database)
+    load = apps.load_apps
+
+    def overtaken(connection: Any) -> Any:
+        found = load(connection)
+        monkeypatch.setattr(apps, "load_apps", load)
+        with second.database.write() as other:
+            apps.revoke(other, "shop", "1", actor="anna")
+        quick.refresh()
+        return found
+
+    monkeypatch.setattr(apps, "load_apps", overtaken)
+    slow.refresh()
+    assert client_of(first).post("/moderate", json={"prompt": "hello"}, headers=headers(key)).status_code == 401
+    with first.database.write() as connection:
+        new = apps.rotate(connection, "shop", keep_s=0, actor="anna")
+    slow.refresh()
+    assert client_of(first).post("/moderate", json={"prompt": "hello"}, headers=headers(new)).status_code == 200
+    first.database.close()
+    second.database.close()
+    for one in tmp_path.glob("followed.db*"):
+        one.unlink()
+    (tmp_path / "followed.db").write_bytes(b"no database" * 100)
+    third, _ = serve(second)
+    for given, wanted in ((key, 401), (new, 200)):
+        told = client_of(third).post("/moderate", json={"prompt": "hello"}, headers=headers(given))
+        assert told.status_code == wanted
+
+
 def test_that_there_are_no_apps_is_known_over_a_reload_without_the_database(serve: Any, tmp_path: Path) -> None:
     first, _ = serve()
     first.database.close()

@@ -198,6 +198,16 @@ def test_an_entry_that_nothing_can_be_made_of_ends_no_later_edits(database: Data
     assert not faults
 
 
+def test_a_process_that_was_forked_long_after_they_were_read_reads_them_at_once(database: Database) -> None:
+    lists = Lists({})
+    kept = LiveLists(lists, revision=lambda: lists_revision(database), read=EditedLists(database), every_s=3600)
+    kept.refresh()
+    add(database, entry("weed", id="w"))
+    kept.open()
+    until(lambda: "own" in set(lists))
+    kept.close()
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[tuple[str, Database]]:
     address = f"sqlite:///{tmp_path}/records.db"
@@ -225,8 +235,8 @@ def test_running_workers_have_an_edit_within_seconds_and_record_what_it_decided(
         runner = CliRunner(env=environment(**settings))
         tried = runner.invoke(cli, ["lists", "import", str(words), "--policy", "balanced"])
         assert tried.output == "hotfix: 1 entries.\n", tried.exception
-        until(lambda: all(judged()["action"] == "block" for _ in range(10)))
-        assert judged()["list_entry"]["list"] == "hotfix"
+        # Ten in a row may all come from the worker that was first to look: nothing after this asks for the other.
+        until(lambda: all((judged().get("list_entry") or {}).get("list") == "hotfix" for _ in range(10)))
         with database.write() as connection:
             remove_entry(connection, "hotfix", "q", actor="people:kim")
         until(lambda: all(judged()["action"] == "allow" for _ in range(10)))

@@ -163,6 +163,33 @@ def test_a_reload_goes_on_with_what_a_worker_has_read_and_not_with_what_the_star
         assert asked(serve(first), "kids") == (200, "block")
 
 
+def test_a_slow_worker_brings_no_policy_of_before_back(
+    serve: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = serve()
+    quick = serve(slow)
+    put(slow, kids=KIDS)
+    read = policies.texts_of
+
+    def overtaken(connection: Any) -> dict[str, str]:
+        found = read(connection)
+        monkeypatch.setattr(policies, "texts_of", read)
+        put(quick, kids=KIDS.replace("flag", "block"))
+        follow(quick)
+        return found
+
+    monkeypatch.setattr(policies, "texts_of", overtaken)
+    follow(slow)
+    assert asked(slow, "kids") == (200, "block")
+    assert quick.database is not None
+    quick.database.close()
+    with away(slow, tmp_path):
+        assert asked(serve(slow), "kids") == (200, "block")
+    put(quick, kids=KIDS.replace("strict", "loose"))
+    follow(slow)
+    assert asked(slow, "kids") == (200, "flag")
+
+
 def test_a_start_while_the_database_is_away_takes_no_other_policy_in_its_place(serve: Make, tmp_path: Path) -> None:
     before = serve()
     put(before, kids=KIDS)

@@ -255,8 +255,33 @@ def test_without_a_policy_that_keeps_text_none_is_handed_over() -> None:
     sink.is_there.clear()
     with recording(sink) as recorder:
         moderator(recorder).decide([check("a bomb under the bridge")])
+        assert sink.was_asked.wait(30)
+        moderator(recorder).decide([check("under the bridge, once more")])
+        # It is not even kept until the database is there again.
+        until(lambda: not recorder._queue.left)
         waiting = b"".join(recorder._queue.lines) + repr(sink.records).encode()
+    assert len(recorder._queue.lines) == 1
     assert b"bridge" not in waiting
+
+
+def test_long_texts_do_not_wait_for_the_writer_as_they_are() -> None:
+    sink = Sink()
+    with recording(sink, wait_s=60) as recorder:
+        moderated = moderator(recorder)
+        for number in range(30):
+            moderated.decide([check(f"{number} " + "words " * 30_000)])
+        assert recorder.waiting == 30
+        assert sum(len(one.check.conversation.prompt) for one in recorder._queue.left) <= 1_000_000
+    assert [one.chars > 180_000 for one in sink.records] == [True] * 30
+
+
+def test_records_are_written_in_the_order_of_the_decisions() -> None:
+    sink = Sink()
+    with recording(sink, wait_s=60) as recorder:
+        moderated = moderator(recorder)
+        for number in range(700):
+            moderated.decide([check("x" * (number + 1))])
+    assert [one.chars for one in sink.records] == list(range(1, 701))
 
 
 def test_a_verdict_does_not_wait_for_a_database_that_hangs() -> None:

@@ -7,12 +7,14 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
 from databases import sqlite_with_tables
 from fakes import FakeEngine
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from moderation_service.config.settings import Secret, Settings
+from moderation_service.console import passwords
 from moderation_service.core.person import Role
 from moderation_service.engines import Engine
 from moderation_service.observability.metrics import Metrics
@@ -22,7 +24,18 @@ from moderation_service.store.trail import now_ms
 from moderation_service.web import create_app
 from moderation_service.web.service import Service, build_service, open_service_store
 
-__all__ = ["Visitor", "console_service", "sign_in_link", "token_in", "visitor"]
+__all__ = ["Visitor", "console_service", "quick_hashes", "sign_in_link", "token_in", "visitor"]
+
+
+@pytest.fixture
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes with the least work there is; how much the real ones take is argon2's matter."""
+    from argon2 import PasswordHasher
+
+    quick = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+    nobodys = quick.hash("nobody")
+    monkeypatch.setattr(passwords, "_hasher", lambda: quick)
+    monkeypatch.setattr(passwords, "_nobodys", lambda: nobodys)
 
 
 def console_service(folder: Path, *, engine: Engine | None = None, **settings: Any) -> Service:
@@ -62,7 +75,7 @@ class Visitor:
         page = self.client.get(f"/console/enter?token={secret}")
         done = self.client.post("/console/enter", data={"token": secret, "csrf": token_in(page)})
         assert done.status_code == 303, done.text
-        self.token = token_in(self.client.get("/console"))
+        self.token = token_in(self.client.get("/console/password"))  # any page has it; this one asks the least
         return self
 
     def get(self, path: str, **query: Any) -> TestResponse:

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from processes import free_port, until
+from sqlalchemy import Connection, Engine, event
 
 from moderation_service.store.database import Database
 
@@ -26,10 +27,32 @@ _VERSIONS = Path("/usr/lib/postgresql")
 
 def sqlite_with_tables(file: Path) -> str:
     """The address of this file, which has the tables: copied, where it is new, because making them takes long."""
+    _share_statements()
     if not file.exists():
         file.touch(mode=0o600)
         file.write_bytes(_tables())
     return f"sqlite:///{file}"
+
+
+class _Statements(dict[Any, Any]):
+    """Compiled statements by what they say, whichever engine asks: the first part of its key is its own dialect."""
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        return super().get(key[1:], default)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        super().__setitem__(key[1:], value)
+
+
+@cache
+def _share_statements() -> None:
+    """Let all files of SQLite share what is compiled: each test has an engine of its own, which would begin anew."""
+    compiled = _Statements()
+
+    @event.listens_for(Engine, "engine_connect")
+    def share(connection: Connection) -> None:
+        if connection.dialect.name == "sqlite":
+            connection.execution_options(compiled_cache=compiled)
 
 
 @cache

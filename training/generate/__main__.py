@@ -6,7 +6,7 @@ import gzip
 import json
 
 from ..data import OWN
-from . import answers, first_person, prompts, requests, responses
+from . import answers, deeds, first_person, prompts, requests, responses
 
 for name, generator in (
     ("own4", prompts.rows),
@@ -14,6 +14,7 @@ for name, generator in (
     ("own5", requests.rows),
     ("own5_resp", answers.rows),
     ("own6", first_person.rows),
+    ("own8", deeds.rows),
 ):
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in generator()]
     with gzip.GzipFile(OWN / f"{name}.jsonl.gz", "wb", mtime=0) as stream:

@@ -73,8 +73,9 @@ class LiveLists:
         self._has_ended.set()
 
     def _keep_up(self) -> None:
-        was_away = False
-        while not self._has_ended.wait(self._every_s):
+        was_away = has_ended = False
+        # At once: this process may have been forked from one that read them long ago.
+        while not has_ended:
             try:
                 self.refresh()
                 was_away = False
@@ -83,3 +84,4 @@ class LiveLists:
                 if not was_away:
                     log_event(_log, logging.WARNING, "lists_not_read", reason=str(error))
                 was_away = True
+            has_ended = self._has_ended.wait(self._every_s)

@@ -1,8 +1,8 @@
 """What the encoder's first layer makes of frequent pieces, computed once and kept.
 
 A piece's projection, and its products with the first convolutions, depend on nothing but the piece. The 2,000 that most
-prompts and answers have are seven in ten of a text's pieces, which the frequencies in the vocabulary, of texts in many
-languages, give in English only: by them it were five in ten of a Chinese one. They take 26 MB.
+prompts and answers have are seven in ten of the distinct pieces of a text; the 2,000 likeliest ones of the vocabulary,
+which is of texts in many languages, are five in ten of a Chinese one. They take 26 MB.
 """
 
 from collections.abc import Callable, Sequence

@@ -1,10 +1,9 @@
 """The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
 
-Score of a text: n-gram logit / 4 + net logit / 2; in languages beside English and Chinese the nets' part alone. A
-prompt is scored by its beginning, by its edge sentences at a discount, and by its sentences and lines one by one, with
-a head and thresholds of their own (`units`); the worst counts. A response is scored in windows. Two thresholds per
-language turn the score into a severity; where they come from, and what "controversial" means here, is in
-docs/lite-model-card.md.
+Score of a text: n-gram logit / 4 + net logit / 2; a prompt in another language than English and Chinese has heads of
+its own, and n-grams a half, a response the nets alone. A prompt is scored by its beginning, by its edge sentences at a
+discount, and by its sentences and lines, with a head and thresholds of their own (`units`); the worst counts.
+A response is scored in windows. What the two thresholds per language mean is in docs/lite-model-card.md.
 """
 
 import math
@@ -24,6 +23,7 @@ from .assets import WEIGHTS, Meta, Stored, frequent_pieces, opened
 from .coverage import coverage
 from .disguise import decoders, read_pinyin
 from .encoder import Encoder
+from .foreign_ngrams import ForeignHead
 from .languages import FOREIGN
 from .nets import Nets, net_inputs, response_inputs
 from .ngrams import TEXT_CHARS, LinearHead
@@ -81,7 +81,7 @@ RESPONSE_SEEDS = (101, 202)
 RESPONSE_CHARS, CONTEXT_CHARS = 2000, 800
 """Characters of a response, and of the prompt before it, that one set of n-grams covers."""
 
-_NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
+_NGRAM_SHARE, _NET_SHARE, _FOREIGN_NGRAM_SHARE = 1 / 4, 1 / 2, 1 / 2
 # What the words of a response must reach, as the heads of prompts read them and discounted. Those heads know nothing of
 # how high the heads of responses score, so what they say is moved onto that scale.
 _WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
@@ -172,6 +172,7 @@ class LiteModel:
         self._unit_nets = Nets(arrays, "unit")
         # Weights without nets of their own for other languages leave these to the prompt's.
         self._foreign_nets = Nets(arrays, "foreign") if "foreign_first" in arrays else self._prompt_nets
+        self._foreign_linear = ForeignHead.of(arrays, meta)
         self._unit_linear = LinearHead(arrays["unit_ngrams"], **meta["unit_linear"])
         heads = {name: LinearHead(arrays[f"{name}_ngrams"], **values) for name, values in meta["linear"].items()}
         self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
@@ -262,8 +263,7 @@ class LiteModel:
     def prompt_parts(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> PromptParts:
         """The scores of a cleaned user message before they are compared; see `PromptParts`."""
         checkpoint()
-        spans = beginning_and_edges(cleaned)
-        found, share = units(cleaned), _ngram_share(cleaned)
+        spans, found, share = beginning_and_edges(cleaned), units(cleaned), _ngram_share(cleaned)
         if not share:
             # The head for sentences knows English and Chinese ones; a text in another language may hold some.
             found = [unit for unit in found if _ngram_share(unit.text)]
@@ -273,9 +273,9 @@ class LiteModel:
         texts = [span.text for span in spans] + [found[index].text for index in best]
         vectors = self._embed(texts, foreign=0 if share else len(spans))
         outputs = self._outputs(vectors, share)
-        logits = prompt_logits(cleaned, spans, self._linear) if share else [0.0] * len(spans)
+        logits = prompt_logits(cleaned, spans, self._linear if share else self._foreign_linear)
         scores = [
-            logit * share + float(row[0]) * _NET_SHARE - span.discount
+            logit * (share or _FOREIGN_NGRAM_SHARE) + float(row[0]) * _NET_SHARE - span.discount
             for span, logit, row in zip(spans, logits, outputs, strict=False)
         ]
         worst = int(np.argmax(scores))
@@ -394,5 +394,5 @@ class LiteModel:
 
 
 def _ngram_share(text: str) -> float:
-    """What n-grams count in a text: nothing in a language that they were not trained on."""
+    """What the n-grams for English and Chinese count in a text: nothing in a language that they were not trained on."""
     return 0.0 if language(text) in FOREIGN else _NGRAM_SHARE

@@ -4,6 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from .foreign_ngrams import ForeignHead
 from .ngrams import TEXT_CHARS, LinearHead
 from .text import WINDOW_CHARS, edge_sentences, windows
 
@@ -33,7 +34,7 @@ class Span(NamedTuple):
 class Blocks:
     """N-gram logits of a long text by stretches of bounded length, each computed once."""
 
-    def __init__(self, text: str, size: int, head: LinearHead) -> None:
+    def __init__(self, text: str, size: int, head: LinearHead | ForeignHead) -> None:
         self._text, self._size, self._head = text, size, head
         self._known: dict[int, float] = {}
 
@@ -55,11 +56,12 @@ def beginning_and_edges(cleaned: str) -> list[Span]:
     ]
 
 
-def prompt_logits(cleaned: str, spans: Sequence[Span], head: LinearHead) -> list[float]:
-    """What n-grams say of a prompt's beginning and of its edges; the hashes of all are made together."""
-    if len(spans) == 1:
-        return [head.logit(cleaned[:TEXT_CHARS])]
-    logits: list[float] = head.logits([cleaned[:TEXT_CHARS], *(span.text for span in spans[1:])], _no_check).tolist()
+def prompt_logits(cleaned: str, spans: Sequence[Span], head: LinearHead | ForeignHead) -> list[float]:
+    """What n-grams say of a prompt's beginning and of its edges; those of all are hashed together."""
+    texts = [cleaned[:TEXT_CHARS], *(span.text for span in spans[1:])]
+    if len(texts) == 1 or isinstance(head, ForeignHead):
+        return [head.logit(text) for text in texts]
+    logits: list[float] = head.logits(texts, _no_check).tolist()
     return logits
 
 

@@ -49,6 +49,7 @@ def lines(path):
         ("own5", "requests"),
         ("own5_resp", "answers"),
         ("own6", "first_person"),
+        ("own8", "deeds"),
     ],
 )
 def test_generated_rows_are_what_the_generators_print(training, name, module):
@@ -210,3 +211,52 @@ def test_training_on_own_rows_gives_the_same_model_bit_by_bit(training, tmp_path
     assert first_meta == second_meta
     assert first.keys() == second.keys()
     assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@pytest.mark.parametrize(
+    ("deed", "first", "with_zu"),
+    [
+        ("ein Rad bauen", "baue ich ein Rad", "ein Rad zu bauen"),
+        ("das Licht aus|schalten", "schalte ich das Licht aus", "das Licht auszuschalten"),
+        ("ein Kind schlafen |lassen", "lasse ich ein Kind schlafen", "ein Kind schlafen zu lassen"),
+        ("ein Amt ein|tragen |lassen", "lasse ich ein Amt eintragen", "ein Amt eintragen zu lassen"),
+        ("Müll sammeln", "sammele ich Müll", "Müll zu sammeln"),
+    ],
+)
+def test_german_deeds_are_put_into_the_first_person(training, deed, first, with_zu):
+    from training.generate.deeds import german
+
+    forms = german(deed)
+    assert forms == {"deed": deed.replace("|", ""), "first": first, "zu": with_zu}
+
+
+def test_two_german_deeds_in_one_stay_as_they_are(training):
+    from training.generate.deeds import german
+
+    assert german("ein Rad kaufen und bezahlen") == {"deed": "ein Rad kaufen und bezahlen"}
+
+
+def test_korean_deeds_are_put_before_a_noun(training):
+    from training.generate.deeds import korean
+
+    assert korean("빵을 만들다") == {"before": "빵을 만드는", "go": "빵을 만들고", "gi": "빵을 만들기"}
+    assert korean("책을 읽다")["before"] == "책을 읽는"
+
+
+def test_french_deeds_lose_the_vowel_before_a_vowel(training):
+    from training.generate.deeds import french
+
+    assert french("acheter un vélo")["de"] == "d'acheter un vélo"
+    assert french("vendre un vélo")["de"] == "de vendre un vélo"
+
+
+def test_deeds_have_both_sides_of_every_topic_in_every_language(training):
+    from moderation_service.engines.lite.languages import FOREIGN
+
+    rows = lines(OWN / "own8.jsonl.gz")
+    topics = {lang: {} for lang in FOREIGN}
+    for row in rows:
+        topics[row["lang"]].setdefault(row["topic"], set()).add(row["label"])
+    assert all(labels == {"safe", "unsafe"} for found in topics.values() for labels in found.values())
+    assert len(set.intersection(*map(set, topics.values()))) == min(map(len, topics.values())) == 103
+    assert topics["de"].keys() == topics["ar"].keys()
