@@ -1,8 +1,9 @@
-"""The tables behind `moderation_service/core/text_views/`: `python -m training.tables [--data DIR]`.
+"""The tables behind `moderation_service/core/text_views/` and the encoder: `python -m training.tables [--data DIR]`.
 
 Three go into `characters.py` as strings: look-alike letters, simplified characters, and how often one Latin letter
-follows another. The fourth, with `--data`, is `pinyin.npz` beside the weights: Chinese words and characters by their
-syllables. Needs training/requirements.txt; the service itself imports none of these libraries.
+follows another. Two more, with `--data`, lie beside the weights: `pinyin.npz`, Chinese words and characters by their
+syllables, and `frequent_pieces.txt`, the pieces of the vocabulary that most texts have. Needs
+training/requirements.txt; the service itself imports none of these libraries.
 """
 
 from __future__ import annotations
@@ -21,11 +22,22 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from moderation_service.engines.lite.assets import WEIGHTS
+from moderation_service.engines.lite.assets import FREQUENT, WEIGHTS, read
+from moderation_service.engines.lite.text import clean
+from moderation_service.engines.lite.tokenizer import Tokenizer
 
-from .data import OWN, read_jsonl
+from .data import OWN, prompt_rows, read_jsonl, response_rows
 
-__all__ = ["CHARACTERS", "PINYIN", "characters_module", "letter_pairs", "look_alikes", "pinyin_arrays", "simplified"]
+__all__ = [
+    "CHARACTERS",
+    "PINYIN",
+    "characters_module",
+    "frequent_of",
+    "letter_pairs",
+    "look_alikes",
+    "pinyin_arrays",
+    "simplified",
+]
 
 CHARACTERS = Path(__file__).parents[1] / "moderation_service" / "core" / "text_views" / "characters.py"
 PINYIN = WEIGHTS.parent / "pinyin.npz"
@@ -47,6 +59,8 @@ _WORDS_PER_SOUND = 4
 _TEXT_CHARS = 600
 _ENGLISH_CHARS = 300
 _LINE = 100
+_MOST_FREQUENT = 2200
+"""A few more than the engine keeps, which leaves out what is no English or Chinese piece."""
 
 
 def look_alikes() -> dict[str, str]:
@@ -193,15 +207,39 @@ def _strings(data: Path) -> Counter[str]:
     return counts
 
 
+def frequent_of(data: Path) -> list[str]:
+    """The pieces that most training texts have; English and Chinese prompts and answers count the same."""
+    arrays, meta = read()
+    pieces = arrays["pieces"].tobytes().decode()
+    tokenizer = Tokenizer.of_lines(pieces, arrays["piece_scores"], common=meta["common_pieces"])
+    shares: Counter[int] = Counter()
+    for rows, field in ((prompt_rows(data), "prompt"), (response_rows(data), "response")):
+        for tongue in ("en", "zh"):
+            counts: Counter[int] = Counter()
+            for row in rows:
+                if row["lang"] == tongue:
+                    counts.update(set(tokenizer.encode(clean(row[field][:_TEXT_CHARS]))))
+            total = counts.total()
+            shares.update({number: count / total for number, count in counts.items()})
+    ordered = sorted(shares, key=lambda number: (-shares[number], number))
+    names = pieces.split("\n")
+    return [names[number] for number in ordered[:_MOST_FREQUENT]]
+
+
 def main() -> None:
     """Write the tables."""
     parser = argparse.ArgumentParser(prog="python -m training.tables")
-    parser.add_argument("--data", type=Path, help="folder with train/; without it the pinyin table stays as it is")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="folder with train/; without it the files beside the weights stay",
+    )
     options = parser.parse_args()
     CHARACTERS.write_text(characters_module(), encoding="utf-8")
     if options.data:
         np.savez_compressed(PINYIN, **pinyin_arrays(options.data))
         print(f"{PINYIN.name}: {PINYIN.stat().st_size} bytes")
+        FREQUENT.write_text("\n".join(frequent_of(options.data)), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def adapt_command(files: tuple[Path, ...], output: Path, bound: float) -> None:
     Exit code: 0 done, 1 the labels can't be used, 2 wrong usage, 4 not better, or too much worse elsewhere.
     """
     from ..engines.lite.adapting import adapted, figures
-    from ..engines.lite.assets import CHECK, read
+    from ..engines.lite.assets import CHECK, frequent_pieces, read
     from ..engines.lite.blas import use_one_thread
     from ..engines.lite.disguise import read_pinyin
     from ..engines.lite.model import LiteModel
@@ -67,10 +67,10 @@ def adapt_command(files: tuple[Path, ...], output: Path, bound: float) -> None:
     fitted, held_out = _split(_examples(files))
     anchors, checks = _halves(_examples([CHECK]))
     arrays, meta = read()
-    pinyin = read_pinyin()
-    before = LiteModel(arrays, meta, pinyin=pinyin)
+    pinyin, frequent = read_pinyin(), frequent_pieces()
+    before = LiteModel(arrays, meta, pinyin=pinyin, frequent=frequent)
     change = adapted(arrays, meta, fitted, anchors=anchors)
-    after = LiteModel(*change.put_on(arrays, meta), pinyin=pinyin)
+    after = LiteModel(*change.put_on(arrays, meta), pinyin=pinyin, frequent=frequent)
     click.echo(f"{len(fitted)} texts were fitted, {len(held_out)} are held out")
     own = figures(before, held_out), figures(after, held_out)
     shipped = figures(before, checks), figures(after, checks)

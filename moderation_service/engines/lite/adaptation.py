@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...errors import ConfigurationError
-from .assets import Arrays
+from .assets import Arrays, Stored, Unpacked
 
 __all__ = ["HEADS", "Adaptation", "fingerprint"]
 
@@ -46,20 +46,20 @@ class Adaptation:
             digest.update(self.changes[head].tobytes())
         return digest.hexdigest()[:6]
 
-    def put_on(self, arrays: Arrays, meta: Mapping[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+    def put_on(self, arrays: Stored, meta: Mapping[str, Any]) -> tuple[Stored, dict[str, Any]]:
         """The weights with the change. Raises ConfigurationError for weights that it was not made for."""
         if fingerprint(arrays) != self.base:
             raise ConfigurationError(
                 "lite_adapted: the file was made for other weights; run `moderation-service adapt` again."
             )
-        changed = dict(arrays)
+        changed: Arrays = {}
         for head, change in self.changes.items():
             second = arrays[f"{head}_second"].astype(np.float32)
             bias = arrays[f"{head}_second_bias"].astype(np.float32)
             second[:, 0] += change[:-1]
             bias[0] += change[-1]
             changed[f"{head}_second"], changed[f"{head}_second_bias"] = second, bias
-        return changed, {**meta, "version": f"{meta['version']}+{self.name}"}
+        return Unpacked(arrays, changed), {**meta, "version": f"{meta['version']}+{self.name}"}
 
     def save(self, path: Path) -> None:
         """Write the file, whole or not at all."""
@@ -86,7 +86,7 @@ class Adaptation:
         return cls(base, changes)
 
 
-def fingerprint(arrays: Arrays) -> str:
+def fingerprint(arrays: Stored) -> str:
     """Of the layers that are changed, and of those before them."""
     digest = hashlib.sha256()
     for head in HEADS:

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ...core.verdict import Severity
 from .adaptation import HEADS, Adaptation, fingerprint
-from .assets import Arrays
+from .assets import Arrays, frequent_pieces
 from .languages import FOREIGN
 from .model import LiteModel
 from .nets import Nets
@@ -104,7 +104,7 @@ class _WatchedModel(LiteModel):
     """The model, with nets that can be watched."""
 
     def __init__(self, arrays: Arrays, meta: dict[str, Any]) -> None:
-        super().__init__(arrays, meta)
+        super().__init__(arrays, meta, frequent=frequent_pieces())
         self.watched = {head: _WatchedNets(arrays, head) for head in HEADS}
         self._prompt_nets, self._unit_nets = self.watched["prompt"], self.watched["unit"]
         self._response_nets = self.watched["response"]

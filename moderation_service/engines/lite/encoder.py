@@ -18,6 +18,7 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from .blocks import in_one_block
 from .first_layer import FirstLayer
 
 __all__ = ["DIMENSIONS", "Encoder"]
@@ -30,7 +31,6 @@ _CHANNELS = 256
 _ORDERS = ((2, 0), (3, 1), (5, 2))
 _REACH = 2  # the widest order looks two tokens to either side
 _GAP = _REACH  # empty rows between texts
-_NONE = np.empty(0, dtype=np.float32)
 _MARGIN = 2 * _REACH  # empty rows at both ends; two layers reach this far
 # Fixed odd multipliers: a neighbourhood's nine piece numbers hash to 64 bits.
 _MULTIPLIERS = np.random.RandomState(17).randint(1, 2**62, size=2 * _MARGIN + 1, dtype=np.int64) | 1
@@ -41,7 +41,8 @@ _BATCH_TOKENS = 2048
 class Encoder:
     """Embeds tokenised texts. Holds read-only arrays only, so threads and forked workers share one."""
 
-    def __init__(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+    def __init__(self, arrays: Mapping[str, NDArray[np.generic]], *, frequent: Sequence[int] = ()) -> None:
+        """`frequent` are pieces that most texts have: what depends on them alone is kept."""
         self._table = np.asarray(arrays["table"], dtype=np.uint8)
         self._chunk = np.asarray(arrays["chunk"], dtype=np.uint8)
         self._scale = _floats(arrays["chunk_scale"])
@@ -49,22 +50,19 @@ class Encoder:
         # Pieces after those of the table: codes into a codebook of short runs of the vector (product quantisation).
         self._codes = np.asarray(arrays.get("piece_codes", np.empty((0, 1))), dtype=np.uint8)
         self._codebook = _floats(arrays.get("piece_codebook", np.zeros((1, 1, DIMENSIONS))))
-        self._project = np.concatenate([_floats(arrays[f"project_{order}"]) for order, _ in _ORDERS], axis=1)
+        project = np.concatenate([_floats(arrays[f"project_{order}"]) for order, _ in _ORDERS], axis=1)
+        first = [_side_by_side(arrays[f"conv_1_{order}"], order) for order, _ in _ORDERS]
+        second = [_floats(arrays[f"conv_2_{order}"]) for order, _ in _ORDERS]
+        head, self._head_bias = _head_of(arrays)
+        self._project, *rest = in_one_block([project, *first, *second, *head])
+        self._first, self._second, self._head_weights = rest[:3], rest[3:6], rest[6:]
         self._project_bias = _floats(arrays["project_bias"])
         self._norm_1 = _floats(arrays["norm_1"])
-        self._first = [_side_by_side(arrays[f"conv_1_{order}"], order) for order, _ in _ORDERS]
-        self._second = [_floats(arrays[f"conv_2_{order}"]) for order, _ in _ORDERS]
         self._first_bias = [_floats(arrays[f"bias_1_{order}"]) for order, _ in _ORDERS]
         self._second_bias = [_floats(arrays[f"bias_2_{order}"]) for order, _ in _ORDERS]
-        # The last layer norm's gain and shift, and the sum over the tokens, commute with the linear layer behind them.
-        gain, shift = _floats(arrays["norm_2"])
-        out = _floats(arrays["out"])
-        self._out, self._out_bias = gain[:, None] * out, shift @ out + _floats(arrays["out_bias"])
-        self._dense = [_floats(arrays[f"dense_{index}"]) for index in range(4)]
-        self._skip_1, self._skip_3 = _floats(arrays["skip_1"]), _floats(arrays["skip_3"])
         self._epsilon = np.float32(arrays["epsilon"])
         # Only of pieces that the table holds: those are English and Chinese.
-        self._first_layer = FirstLayer(self._of_pieces, arrays.get("piece_scores", _NONE)[: len(self._table)])
+        self._first_layer = FirstLayer(self._of_pieces, frequent, len(self._table))
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Floats:
         """Return one unit vector of 512 numbers per text, each text given as its non-empty piece numbers."""
@@ -162,18 +160,35 @@ class Encoder:
         return embedded
 
     def _head(self, summed: Floats, lengths: Integers) -> Floats:
+        """What the feed-forward net makes of the sums: dense layers, each pair with a way round it."""
+        out, inner, middle, last = self._head_weights
         counts = lengths.astype(np.float32)[:, None]
-        pooled = (summed @ self._out + counts * self._out_bias) / np.sqrt(counts)
-        first = np.maximum(pooled @ self._dense[0], 0)
-        second = np.maximum(pooled @ self._skip_1 + first @ self._dense[1], 0)
-        third = np.maximum(second @ self._dense[2], 0)
-        vectors = np.tanh(second @ self._skip_3 + third @ self._dense[3])
+        pooled = (summed @ out + counts * self._head_bias) / np.sqrt(counts)
+        first = np.maximum(pooled[:, : len(inner)], 0)
+        second = np.maximum(pooled[:, len(inner) :] + first @ inner, 0)
+        both = second @ middle
+        third = np.maximum(both[:, : len(last)], 0)
+        vectors = np.tanh(both[:, len(last) :] + third @ last)
         squares = np.einsum("ij,ij->i", vectors, vectors)[:, None]
         return np.asarray(vectors / np.sqrt(np.maximum(squares, self._epsilon)), dtype=np.float32)
 
 
 def _floats(array: NDArray[np.generic]) -> Floats:
     return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _head_of(arrays: Mapping[str, NDArray[np.generic]]) -> tuple[list[Floats], Floats]:
+    """The matrices of the feed-forward net, and the bias behind the first of them.
+
+    The last layer norm's gain and shift, and the sum over the tokens, commute with the linear layer behind them, and
+    that with the two layers that read it. Layers that read the same lie side by side.
+    """
+    read = np.concatenate([_floats(arrays[name]) for name in ("dense_0", "skip_1")], axis=1).astype(np.float64)
+    gain, shift = _floats(arrays["norm_2"]).astype(np.float64)
+    out = _floats(arrays["out"]).astype(np.float64) @ read
+    middle = np.concatenate([_floats(arrays[name]) for name in ("dense_2", "skip_3")], axis=1)
+    weights = [_floats(gain[:, None] * out), _floats(arrays["dense_1"]), middle, _floats(arrays["dense_3"])]
+    return weights, _floats(shift @ out + _floats(arrays["out_bias"]) @ read)
 
 
 def _side_by_side(array: NDArray[np.generic], order: int) -> Floats:

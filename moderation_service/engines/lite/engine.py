@@ -12,7 +12,7 @@ from ...core.never_milder import merged
 from ...core.verdict import Category, Detail, Scores, Severity, Span, Target, Verdict
 from ...errors import DeadlineExceeded, EngineUnavailable, ModerationError
 from .adaptation import Adaptation
-from .assets import WEIGHTS, read
+from .assets import WEIGHTS, frequent_pieces, opened
 from .blas import use_one_thread
 from .disguise import read_pinyin
 from .model import Judgement, LiteModel
@@ -47,7 +47,9 @@ class LiteEngine:
         try:
             if adapted is None:
                 return cls(LiteModel.load(path))
-            return cls(LiteModel(*Adaptation.load(adapted).put_on(*read(path)), pinyin=read_pinyin()))
+            with opened(path) as weights:
+                changed = Adaptation.load(adapted).put_on(*weights)
+                return cls(LiteModel(*changed, pinyin=read_pinyin(), frequent=frequent_pieces()))
         except (OSError, ValueError, KeyError) as error:
             raise EngineUnavailable(f"The weights of the lite engine can't be read: {type(error).__name__}.") from error
 

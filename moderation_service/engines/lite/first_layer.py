@@ -1,7 +1,8 @@
-"""What the encoder's first layer makes of the commonest pieces, computed once and kept.
+"""What the encoder's first layer makes of frequent pieces, computed once and kept.
 
-A piece's projection, and its products with the first convolutions, depend on nothing but the piece. The commonest 2,000
-make up three quarters of the pieces of a text; they take 26 MB.
+A piece's projection, and its products with the first convolutions, depend on nothing but the piece. The 2,000 that most
+prompts and answers have are seven in ten of the distinct pieces of a text; the 2,000 likeliest ones of the vocabulary,
+which is of texts in many languages, are five in ten of a Chinese one. They take 26 MB.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,12 +21,12 @@ _MOST_KEPT = 2000
 class FirstLayer:
     """Arrays with a row per piece: looked up for the pieces that are kept, computed for the others. Read-only."""
 
-    def __init__(self, compute: Callable[[Integers], Sequence[Floats]], scores: NDArray[np.generic]) -> None:
-        """`compute` does the work for some pieces; kept are those with the highest scores, none without scores."""
+    def __init__(self, compute: Callable[[Integers], Sequence[Floats]], frequent: Sequence[int], size: int) -> None:
+        """`compute` does the work for some pieces; kept are the first frequent ones with numbers below `size`."""
         self._compute = compute
-        common = np.sort(np.argsort(-np.asarray(scores, dtype=np.float32), kind="stable")[:_MOST_KEPT])
+        common = np.sort(np.array([number for number in frequent if number < size][:_MOST_KEPT], dtype=np.int64))
         # One entry more than pieces, so that a number past the end is looked up too.
-        self._row = np.full(len(scores) + 1, -1, dtype=np.int32)
+        self._row = np.full(size + 1, -1, dtype=np.int32)
         self._row[common] = np.arange(len(common))
         self._kept = compute(common)
 

@@ -8,15 +8,14 @@ is read without vowel marks, lengthening and the forms of letters that writers l
 import math
 import re
 import zlib
-from collections.abc import Mapping
 from functools import lru_cache
 from itertools import pairwise
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .assets import Arrays
+from .assets import Meta, Stored
 from .text import WINDOW_CHARS
 
 __all__ = ["ForeignHead", "foreign_buckets"]
@@ -67,7 +66,7 @@ class ForeignHead:
         self._bits = len(weights).bit_length() - 1
 
     @classmethod
-    def of(cls, arrays: Arrays, meta: Mapping[str, Any]) -> Self:
+    def of(cls, arrays: Stored, meta: Meta) -> Self:
         """The head of a weights file; one that says nothing of any text where the file has none, as older ones."""
         if "foreign_ngrams" not in arrays:
             return cls(np.zeros(1, dtype=np.int8), scale=0.0, bias=0.0)

@@ -9,10 +9,10 @@ mean is in docs/lite-model-card.md.
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Self
+from typing import Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ...core.text_views.decoded import HEAD_CHARS, Reading, View
 from ...core.text_views.pinyin import PinyinTable
 from ...core.verdict import Coverage
-from .assets import WEIGHTS, Arrays, read
+from .assets import WEIGHTS, Meta, Stored, frequent_pieces, opened
 from .coverage import coverage
 from .disguise import decoders, read_pinyin
 from .encoder import Encoder
@@ -31,9 +31,9 @@ from .ngrams import TEXT_CHARS, LinearHead
 from .personal_data import PersonalData, moved, personal_data, worse
 from .refusal import RefusalHead, declines
 from .severity import SeverityName, Thresholds
-from .spans import Blocks, Span, beginning_and_edges, window_spans
+from .spans import Blocks, Span, beginning_and_edges, prompt_logits, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
-from .tokenizer import Tokenizer
+from .tokenizer import Pieces, Tokenizer
 from .units import Unit, UnitTongue, most_read, stands_alone, unit_discount, unit_tongue, units
 
 __all__ = [
@@ -141,9 +141,8 @@ class Scored(NamedTuple):
 class PromptParts(NamedTuple):
     """The two scores of a prompt, with the net's outputs at each: of the whole, and of its worst sentence or line.
 
-    They come from different heads and are compared with different thresholds. `place` is where the whole's is from;
-    `unit` is None for a text without a middle, `unit_tongue` says whose thresholds count, `unit_discount` by what it
-    must be worse.
+    They come from different heads with different thresholds. `place` is where the whole's is from; `unit` is None for
+    a text without a middle, `unit_tongue` says whose thresholds count, `unit_discount` by what it must be worse.
     """
 
     whole: float
@@ -163,12 +162,12 @@ def _no_check() -> None:
 class LiteModel:
     """Judges prompts and responses. Read-only after construction, so threads may share it."""
 
-    def __init__(self, arrays: Arrays, meta: Mapping[str, Any], *, pinyin: PinyinTable | None = None) -> None:
+    def __init__(self, arrays: Stored, meta: Meta, *, pinyin: PinyinTable | None = None, frequent: Pieces = ()) -> None:
         self.version: str = meta["version"]
         pieces, scores = arrays["pieces"].tobytes().decode(), arrays["piece_scores"]
         self._tokenizer = Tokenizer.of_lines(pieces, scores, common=meta.get("common_pieces"))
         self._decoders = decoders(self._tokenizer, pinyin)
-        self._encoder = Encoder(arrays)
+        self._encoder = Encoder(arrays, frequent=self._tokenizer.numbers_of(frequent))
         self._prompt_nets = Nets(arrays, "prompt")
         self._response_nets = Nets(arrays, "response")
         self._unit_nets = Nets(arrays, "unit")
@@ -187,7 +186,8 @@ class LiteModel:
     @classmethod
     def load(cls, path: Path = WEIGHTS) -> Self:
         """Read the shipped weights. OSError when the file is missing, ValueError or KeyError when it is damaged."""
-        return cls(*read(path), pinyin=read_pinyin())
+        with opened(path) as (arrays, meta):
+            return cls(arrays, meta, pinyin=read_pinyin(), frequent=frequent_pieces())
 
     def judge_prompt(self, text: str, *, checkpoint: Checkpoint = _no_check) -> Judgement:
         """Judge a user message. `checkpoint` is called between parts of the work and may raise to stop it."""
@@ -270,15 +270,14 @@ class LiteModel:
             found = [unit for unit in found if _ngram_share(unit.text)]
         linear = self._unit_linear.logits([unit.text for unit in found], checkpoint)
         best = np.argsort(-linear, kind="stable")[: most_read(len(cleaned), len(found))]
-        checkpoint()
-        # In one pass: the encoder reads its weights once per call.
+        checkpoint()  # In one pass: the encoder reads its weights once per call.
         texts = [span.text for span in spans] + [found[index].text for index in best]
         vectors = self._embed(texts, foreign=0 if share else len(spans))
         outputs = self._outputs(vectors, share)
-        blocks = Blocks(cleaned, TEXT_CHARS, self._linear if share else self._foreign_linear)
+        logits = prompt_logits(cleaned, spans, self._linear if share else self._foreign_linear)
         scores = [
-            blocks.logit(span) * (share or _FOREIGN_NGRAM_SHARE) + float(row[0]) * _NET_SHARE - span.discount
-            for span, row in zip(spans, outputs, strict=False)
+            logit * (share or _FOREIGN_NGRAM_SHARE) + float(row[0]) * _NET_SHARE - span.discount
+            for span, logit, row in zip(spans, logits, outputs, strict=False)
         ]
         worst = int(np.argmax(scores))
         whole = scores[worst], outputs[worst], spans[worst].place

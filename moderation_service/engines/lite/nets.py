@@ -5,7 +5,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .assets import Arrays
+from .assets import Stored
 from .encoder import DIMENSIONS
 
 __all__ = ["Nets", "net_inputs", "response_inputs"]
@@ -35,7 +35,7 @@ class Nets:
     The first layers lie side by side in one matrix; so the second layers, one below the other, add up the nets.
     """
 
-    def __init__(self, arrays: Arrays, name: str) -> None:
+    def __init__(self, arrays: Stored, name: str) -> None:
         self._first = arrays[f"{name}_first"].astype(np.float32)
         self._first_bias = arrays[f"{name}_first_bias"].astype(np.float32)
         self._second = arrays[f"{name}_second"].astype(np.float32)

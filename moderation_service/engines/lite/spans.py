@@ -1,13 +1,14 @@
 """The stretches of a text that are scored on their own, and the n-grams that go with each."""
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from .foreign_ngrams import ForeignHead
-from .ngrams import LinearHead
+from .ngrams import TEXT_CHARS, LinearHead
 from .text import WINDOW_CHARS, edge_sentences, windows
 
-__all__ = ["Blocks", "Span", "beginning_and_edges", "window_spans"]
+__all__ = ["Blocks", "Span", "beginning_and_edges", "prompt_logits", "window_spans"]
 
 # What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
 # the highest of many harmless scores would else flag every long text.
@@ -53,6 +54,19 @@ def beginning_and_edges(cleaned: str) -> list[Span]:
         Span(beginning, 0, 0.0, 0),
         *(Span(segment, None, _SEGMENT_DISCOUNT, at if at >= 0 else None) for segment, at in edges),
     ]
+
+
+def prompt_logits(cleaned: str, spans: Sequence[Span], head: LinearHead | ForeignHead) -> list[float]:
+    """What n-grams say of a prompt's beginning and of its edges; those of all are hashed together."""
+    texts = [cleaned[:TEXT_CHARS], *(span.text for span in spans[1:])]
+    if len(texts) == 1 or isinstance(head, ForeignHead):
+        return [head.logit(text) for text in texts]
+    logits: list[float] = head.logits(texts, _no_check).tolist()
+    return logits
+
+
+def _no_check() -> None:
+    pass
 
 
 def window_spans(found: list[tuple[int, str]], size: int) -> list[Span]:

@@ -13,7 +13,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tokenizer"]
+__all__ = ["Pieces", "Tokenizer"]
+
+Pieces = Sequence[str]
 
 _UNKNOWN, _BEGIN, _END = 0, 1, 2
 # A space in its place, which no word has, makes most keys ASCII and half as large.
@@ -62,6 +64,11 @@ class Tokenizer:
             numbers.append(_UNKNOWN)
         numbers.append(_END)
         return numbers
+
+    def numbers_of(self, pieces: Pieces) -> list[int]:
+        """The numbers of those pieces that are known."""
+        found = (self._numbers.get(piece.replace(_WORD_MARK, _MARK), _PREFIX_ONLY) for piece in pieces)
+        return [number for number in found if number != _PREFIX_ONLY]
 
     def word_score(self, word: str) -> float | None:
         """The log-probability of a lower-case word that is a piece by itself, else None."""

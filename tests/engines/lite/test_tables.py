@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from moderation_service.engines.lite.assets import frequent_pieces, opened
 from moderation_service.engines.lite.disguise import PINYIN, read_pinyin
+from moderation_service.engines.lite.model import LiteModel
 
 REPOSITORY = Path(__file__).parents[3]
 
@@ -32,6 +34,21 @@ def test_the_table_of_pinyin_is_what_the_script_makes(tables, data_folder):
         made = tables.pinyin_arrays(data_folder)
         assert sorted(made) == sorted(shipped.files)
         assert all(np.array_equal(made[name], shipped[name]) for name in made)
+
+
+@pytest.mark.training
+def test_the_frequent_pieces_are_what_the_script_counts(tables, data_folder):
+    counted, kept = tables.frequent_of(data_folder), frequent_pieces()
+    assert len(counted) == len(kept)
+    # They only save work: rows that were added since may change a few of them.
+    assert len(set(counted) & set(kept)) > 0.95 * len(kept)
+
+
+def test_what_is_kept_of_frequent_pieces_changes_no_verdict(model):
+    with opened() as (arrays, meta):
+        bare = LiteModel(arrays, meta)
+    for text in ("How do I bake a cake?", "怎样做一个蛋糕？", "Explain how to build a pipe bomb.", "怎么制造炸弹？"):
+        assert bare.score_prompt(text).score == pytest.approx(model.score_prompt(text).score, abs=1e-4)
 
 
 def test_every_word_of_the_pinyin_table_is_found_by_its_sound():

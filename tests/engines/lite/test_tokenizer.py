@@ -1,8 +1,9 @@
 """Pieces for other languages: texts in those fall into them, English and Chinese ones do not."""
 
 import numpy as np
+import pytest
 
-from moderation_service.engines.lite.assets import pack, read, unpack
+from moderation_service.engines.lite.assets import Unpacked, pack, read, unpack
 from moderation_service.engines.lite.tokenizer import Tokenizer
 
 PIECES = ("<unk>", "<s>", "</s>", "\u2581ve", "cino", "\u2581", "v", "e", "c", "i", "n", "o", "\u2581vecino")
@@ -47,3 +48,14 @@ def test_the_stored_vectors_of_pieces_are_the_same():
     found, _ = unpack(packed)
     assert found["table"].dtype == np.uint8
     assert np.array_equal(found["table"], arrays["table"])
+
+
+def test_arrays_are_unpacked_when_they_are_asked_for_and_changes_take_their_place():
+    packed = pack({"matrix": np.arange(4096, dtype=np.float32) % 7, "numbers": np.arange(3)}, {})
+    arrays = Unpacked(packed, {"numbers": np.zeros(3)})
+    assert sorted(arrays) == ["matrix", "numbers"]
+    assert "matrix.codes" not in arrays
+    assert np.array_equal(arrays["matrix"], np.arange(4096) % 7)
+    assert not arrays["numbers"].any()
+    with pytest.raises(KeyError):
+        arrays["matrix.codes"]
