@@ -1,10 +1,10 @@
 """The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
 
-Score of a text: n-gram logit / 4 + net logit / 2; n-grams of a response count more (`meta["response_shares"]`). A prompt
-in another language than English and Chinese has heads of its own, and n-grams a half, a response there the nets alone.
-A prompt is scored by its beginning, by its edge sentences at a discount, and by its sentences and lines, with a head and
-thresholds of their own (`units`); the worst counts. A response is scored in windows. What the two thresholds per language
-mean is in docs/lite-model-card.md.
+Score of a text: n-gram logit / 4 + net logit / 2; n-grams of a response count more (`meta["response_shares"]`). In
+another language than English and Chinese a prompt has heads of its own, and n-grams a half, a response the nets alone.
+A prompt is scored by its beginning, by its edge sentences at a discount, and by its sentences and lines, with a head
+and thresholds of their own (`units`); the worst counts. A response is scored in windows. What the two thresholds per
+language mean is in docs/lite-model-card.md.
 """
 
 import math
