@@ -71,7 +71,10 @@ def judging_cluster(given: Mapping[str, Any], *, detail: Detail) -> Iterator[Clu
     )
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-    ray.init(address=address, log_to_driver=False, **({"include_dashboard": False} if address == _LOCAL else {}))
+    try:
+        ray.init(address=address, log_to_driver=False, **({"include_dashboard": False} if address == _LOCAL else {}))
+    except Exception as error:  # Ray has no class of its own for a cluster that can't be reached, or does not start
+        raise DataError(f"--ray: no cluster: {' '.join(str(error).split())}") from None
     # Ray listens to them too, and would end this process before it has said how to go on.
     for number, handler in before.items():
         signal.signal(number, handler)

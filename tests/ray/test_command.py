@@ -90,6 +90,16 @@ def test_other_formats_and_the_first_rows(server: FakeServer, tmp_path: Path) ->
     assert [line.split(",")[2] for line in lines[1:]] == ["safe", "unsafe"]
 
 
+def test_a_cluster_that_is_not_there_is_an_error_in_words(server: FakeServer, tmp_path: Path) -> None:
+    given = tmp_path / "in.jsonl"
+    given.write_text('{"prompt": "secret-text"}\n')
+    process = annotate(given, tmp_path / "out.jsonl", server, "--ray=auto")
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 1
+    assert b"--ray: no cluster: " in err
+    assert b"Traceback" not in err
+
+
 def test_an_engine_that_is_not_there_is_an_error_in_words(unused_port: int, tmp_path: Path) -> None:
     given = tmp_path / "in.jsonl"
     given.write_text('{"prompt": "secret-text"}\n')
