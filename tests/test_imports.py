@@ -191,7 +191,8 @@ def test_whatever_is_raised_is_caught_at_the_outer_edges_only() -> None:
         "web.lifecycle", "server.exchange", "server.poller",  # a request or a connection ends
         "cluster.memory", "data.window", "engines.cascade.comparing", "engines.lists.live", "launch.lent",
         "store.recorder", "web.following", "web.readiness",  # a thread that must live on, or says what ended it
-        "commands.judging_cluster", "web.cluster_limits", "engines.stream.tokenizer",  # a library that raises nothing narrower
+        # A library that raises nothing narrower.
+        "commands.judging_cluster", "engines.stream.tokenizer", "web.cluster_limits",
     }  # fmt: skip
 
 
