@@ -28,7 +28,8 @@ _ARABIC_LETTERS = str.maketrans("أإآٱىةؤئ", "اااايهوي")
 # Japanese is written without spaces: a run is a clause rather than a word.
 _JAPANESE = re.compile("[\u3040-\u30ff\u3400-\u9fff]")
 _SIZES, _JAPANESE_SIZES = (2, 3, 4, 5), (1, 2, 3, 4)
-_CACHED_WORDS = 8192
+# A word has up to four parts per letter: of longer ones a caller could fill hundreds of megabytes with.
+_CACHED_WORDS, _CACHED_LETTERS = 8192, 24
 
 
 def foreign_buckets(cleaned: str, bits: int) -> list[int]:
@@ -36,7 +37,7 @@ def foreign_buckets(cleaned: str, bits: int) -> list[int]:
     words = _WORD.findall(_normalised(cleaned[:WINDOW_CHARS]))
     found: set[int] = set()
     for word in words:
-        found.update(_of_word(word))
+        found.update(_of_word(word) if len(word) <= _CACHED_LETTERS else _parts_of(word))
     found.update(zlib.crc32(f"p{one} {next_one}".encode()) for one, next_one in pairwise(words))
     mask = (1 << bits) - 1
     return sorted({value & mask for value in found})
@@ -47,13 +48,15 @@ def _normalised(text: str) -> str:
     return _ARABIC_MARKS.sub("", plain).translate(_ARABIC_LETTERS)
 
 
-@lru_cache(maxsize=_CACHED_WORDS)
-def _of_word(word: str) -> tuple[int, ...]:
+def _parts_of(word: str) -> tuple[int, ...]:
     is_japanese = _JAPANESE.search(word) is not None
     sizes = _JAPANESE_SIZES if is_japanese else _SIZES
     run = word if is_japanese else f"<{word}>"
     parts = {run[start : start + size] for size in sizes for start in range(len(run) - size + 1)}
     return zlib.crc32(f"w{word}".encode()), *(zlib.crc32(f"c{part}".encode()) for part in sorted(parts))
+
+
+_of_word = lru_cache(maxsize=_CACHED_WORDS)(_parts_of)
 
 
 class ForeignHead:

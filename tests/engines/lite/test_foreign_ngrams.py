@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from moderation_service.engines.lite import foreign_ngrams
 from moderation_service.engines.lite.assets import read
 from moderation_service.engines.lite.foreign_ngrams import ForeignHead, foreign_buckets
 from moderation_service.engines.lite.model import LiteModel
@@ -104,3 +105,21 @@ def test_they_say_nothing_of_answers(with_words):
     asked, answer = "Wie geht das?", "Man kann einen Ausweis nicht einfach fälschen, das ist strafbar."
     scores = [one.score_response(asked, answer, refusal=False).score for one in (model, silent)]
     assert scores[0] == scores[1]
+
+
+def test_long_words_are_not_kept():
+    # Each has thousands of parts: of a few thousand such words the memory would be full.
+    before = foreign_ngrams._of_word.cache_info()
+    for number in range(20):
+        found(f"{number}".rjust(3, "0") + "ж" * 500)
+        found("これは長い文です" * 20 + f"{number}")
+    assert foreign_ngrams._of_word.cache_info() == before
+
+
+def test_a_long_word_has_the_parts_of_a_short_one():
+    assert found("x" + "ж" * 30) == hashed(
+        "w" + "x" + "ж" * 30,
+        *("c" + part for part in ("<x", "<xж", "<xжж", "<xжжж", "xж", "xжж", "xжжж", "xжжжж")),
+        *("c" + "ж" * size for size in (2, 3, 4, 5)),
+        *("c" + "ж" * (size - 1) + ">" for size in (2, 3, 4, 5)),
+    )
