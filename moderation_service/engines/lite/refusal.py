@@ -30,7 +30,9 @@ _ENGLISH = re.compile(
             r"\b(?:i(?:'m| am)|we(?:'re| are)) (?:just |simply |really |currently )?"
             r"(?:unable|not able|not capable|not programmed|not designed|not allowed|not permitted|not going|"
             r"not comfortable|not willing|unwilling|programmed not)\b",
-            r"\bi (?:must|have to|need to|will|would|shall)(?: respectfully| politely| therefore| firmly)? (?:decline|refuse|say no)",
+            r"\bi (?:must|have to|need to|will|would|shall)(?: respectfully| politely| therefore| firmly)? (?:decline|refuse)",
+            # "I would say no more than a cup" says no to nothing.
+            r"\bi (?:must|have to|need to|will) say no(?=\s*(?:[.,;:!\u2014-]|$)| (?:to (?:this|that|you|your)|here)\b)",
             r"\bas an? (?:responsible |ethical |helpful |safe )?(?:ai|a\.i\.|artificial intelligence|language model|assistant|"
             r"large language model)\b.{0,120}?\b(?:can(?:'t|not| not)|not able|unable|don't|do not|won't|not (?:appropriate|"
             r"ethical)|must not|shouldn't)",
@@ -64,7 +66,8 @@ _CHINESE = re.compile(
             r"(?:这|此|该)(?:是|种|类|个)?[^。!?]{0,12}(?:违法|不道德|非法|违反|犯罪|错误|有害)的?[^。!?]{0,20}"
             r"(?:不能|无法|不会|请勿|不要|不应|不可|不建议|拒绝)",
             r"(?:我)?(?:强烈)?(?:不建议|建议不要|劝你不要|请勿|请不要|拒绝回答|恕我不能|恕难|无可奉告)",
-            r"我(?:只能|必须|不得不|得|需要|选择|会)(?:坚决|明确|礼貌地|委婉地)?(?:拒绝|谢绝|婉拒)",
+            # Not what somebody tells of a search or an offer that was turned down.
+            r"我(?:只能|必须|不得不|得|需要|选择|会)(?:坚决|明确|礼貌地|委婉地)?(?:拒绝|谢绝|婉拒)(?=\s*(?:[,，。.;；!！:：]|$)|回答|提供|协助|这|该请求|你的|您的)",
             r"(?:不能|无法|没办法|不可以)(?:为|帮|给|向|协助|教)(?:你|您)",
             r"(?:不便回答|不予回答|换个话题|不适合讨论)",
         )
