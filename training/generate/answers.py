@@ -9,20 +9,18 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
 from ..data import Row
-from . import answer_topics_en, answer_topics_more_en, answer_topics_more_zh, answer_topics_zh
+from . import answer_topics_en, answer_topics_more_en, answer_topics_more_zh, answer_topics_zh, own_rows
 from .answer_forms import FORMS, render
 from .answer_frames import FRAMES, Frames
 from .answer_people import leaked, unleaked
 from .answer_vocabulary import vocabulary
 from .answer_works import works
-from .near import is_near
 from .topic import PII as PERSONAL
-from .topic import SELF_HARM, UNETHICAL, VIOLENT, Topic, capital, spin
+from .topic import SELF_HARM, UNETHICAL, VIOLENT, Answer, Topic, capital, spin
 
-__all__ = ["HARMFUL", "HARMLESS", "Answer", "rows"]
+__all__ = ["HARMFUL", "HARMLESS", "rows"]
 
 _HARMFUL_EACH, _HARMLESS_EACH = 28, 30
 # Times that each kind of matched negative is drawn per topic.
@@ -39,43 +37,15 @@ HARMLESS = {lang: [topic for module in modules for topic in module.HARMLESS] for
 _SPLIT_BY_TOPIC = frozenset(topic.task for topics in (*HARMFUL.values(), *HARMLESS.values()) for topic in topics)
 
 
-class Answer(NamedTuple):
-    """A question and an answer; `category` is None for a harmless one."""
-
-    topic: str
-    form: str
-    prompt: str
-    response: str
-    category: str | None = None
-    refuses: bool = False
-
-
 def rows(seed: int = 7) -> Iterator[Row]:
     """Yield the rows in a fixed order for a seed."""
     chance = random.Random(seed)
-    seen: set[tuple[str, str]] = set()
-    for lang in ("en", "zh"):
-        for answer in _answers(chance, lang):
-            key = answer.prompt, answer.response.strip()
-            if key in seen or len(key[1]) < _MIN_CHARS or is_near(*key):
-                continue
-            seen.add(key)
-            yield {
-                "id": f"own5_resp-{len(seen):05d}",
-                "source": "own5_resp",
-                "lang": lang,
-                "topic": answer.topic if answer.topic in _SPLIT_BY_TOPIC else None,
-                "form": answer.form,
-                "prompt": key[0],
-                "response": key[1],
-                "label": "unsafe" if answer.category else "safe",
-                "categories": [answer.category] if answer.category else [],
-                "refusal": "Yes" if answer.refuses else "No",
-                "refusal_src": "given",
-                "tier": "S",
-                "gen": "own",
-                "weight": 1.0,
-            }
+    found = ((lang, _split(answer)) for lang in ("en", "zh") for answer in _answers(chance, lang))
+    yield from own_rows.answers("own5_resp", found, min_chars=_MIN_CHARS)
+
+
+def _split(answer: Answer) -> Answer:
+    return answer if answer.topic in _SPLIT_BY_TOPIC else answer._replace(topic=None)
 
 
 def _answers(chance: random.Random, lang: str) -> Iterator[Answer]:

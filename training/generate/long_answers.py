@@ -11,11 +11,10 @@ import random
 from collections.abc import Iterator, Sequence
 
 from ..data import Row
-from . import long_topics_en, long_topics_zh, long_works_en, long_works_zh
-from .answers import HARMFUL, HARMLESS, Answer
+from . import long_topics_en, long_topics_zh, long_works_en, long_works_zh, own_rows
+from .answers import HARMFUL, HARMLESS
 from .long_forms import FORMS, MATCHED, Step, Task, asked, matched, render
-from .near import is_near
-from .topic import Work, capital, spin
+from .topic import Answer, Work, capital, spin
 
 __all__ = ["HARMLESS_FORMS", "rows"]
 
@@ -37,29 +36,8 @@ _TRIES = 6
 def rows(seed: int = 11) -> Iterator[Row]:
     """Yield the rows in a fixed order for a seed."""
     chance = random.Random(seed)
-    seen: set[tuple[str, str]] = set()
-    for lang in ("en", "zh"):
-        for answer in _answers(chance, lang):
-            key = answer.prompt, answer.response.strip()
-            if key in seen or is_near(*key):
-                continue
-            seen.add(key)
-            yield {
-                "id": f"own7_resp-{len(seen):05d}",
-                "source": "own7_resp",
-                "lang": lang,
-                "topic": answer.topic,
-                "form": answer.form,
-                "prompt": key[0],
-                "response": key[1],
-                "label": "unsafe" if answer.category else "safe",
-                "categories": [answer.category] if answer.category else [],
-                "refusal": "Yes" if answer.refuses else "No",
-                "refusal_src": "given",
-                "tier": "S",
-                "gen": "own",
-                "weight": 1.0,
-            }
+    found = ((lang, answer) for lang in ("en", "zh") for answer in _answers(chance, lang))
+    yield from own_rows.answers("own7_resp", found)
 
 
 def _answers(chance: random.Random, lang: str) -> Iterator[Answer]:

@@ -6,6 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 __all__ = [
     "COPYRIGHT",
@@ -15,6 +16,7 @@ __all__ = [
     "SEXUAL",
     "UNETHICAL",
     "VIOLENT",
+    "Answer",
     "Pair",
     "Topic",
     "Work",
@@ -26,6 +28,17 @@ VIOLENT, ILLEGAL, PII, SELF_HARM = "Violent", "Non-violent Illegal Acts", "PII",
 SEXUAL, UNETHICAL, COPYRIGHT = "Sexual Content or Sexual Acts", "Unethical Acts", "Copyright Violation"
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
+
+
+class Answer(NamedTuple):
+    """A question and an answer; `category` is None for a harmless one, `topic` for one that no split keeps out."""
+
+    topic: str | None
+    form: str
+    prompt: str
+    response: str
+    category: str | None = None
+    refuses: bool = False
 
 
 @dataclass(frozen=True)
