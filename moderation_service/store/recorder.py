@@ -1,11 +1,11 @@
-"""Records of decisions on their way into the database: handed over in a microsecond, written by a thread of their own.
+"""Records of decisions on their way into the database: handed over in microseconds, written by a thread of their own.
 
 A verdict never waits for the database. What the thread has not written yet stands in a bounded queue; while the
 database is away it grows, and is caught up with afterwards. What is beyond the bound is dropped, newest first, and
 counted: what was there first is the beginning of an incident.
 
-A request only leaves the decision here. The thread makes the records of many at a time, which costs a third of making
-each where its request has just pushed the code for it out of the processor's memory.
+A request only leaves the decision here; the thread makes the records of many at a time. Until then, and
+while a database hangs, their texts are kept: so few that they don't fill the memory.
 """
 
 from __future__ import annotations
