@@ -38,7 +38,7 @@ _OTHER_SHARES = (0.06, 0.02)
 # about half as many are flagged.
 FLAGGED_SHARES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "prompt": {"en": (0.15, 0.05), "zh": (0.06, 0.02)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
-    "response": {"en": (0.05, 0.025), "zh": (0.03, 0.015)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
+    "response": {"en": (0.08, 0.03), "zh": (0.06, 0.03)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
 }
 # Share of hard harmless rows above the threshold from which a verdict is sure.
 SURE_SHARE = 0.01
@@ -80,7 +80,7 @@ _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"
 # Own answers, held out by topic: a threshold is the higher one of theirs and of those above. They are harder than what
 # people ask: of answers that another hand wrote fewer are flagged.
 _OWN_ANSWERS = frozenset({"own5_resp", "own7_resp"})
-OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.08, 0.03), "zh": (0.06, 0.03)}
+OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.14, 0.05), "zh": (0.12, 0.05)}
 # Texts that report, warn or refuse score far below the look-alikes: counting them would lower the threshold.
 _LOOK_ALIKES = ("help-", "work", "harmless", "names", "objects")
 HARD_PROMPTS = frozenset({"own5", "own6", "own8"})

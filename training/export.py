@@ -19,9 +19,9 @@ __all__ = ["VERSION", "assemble"]
 
 VERSION = "lite-2"
 
-# How the response score is put together; see LiteModel.score_response. N-grams tell a harmful answer from a harmless
-# one of the same form better than embeddings do, so they count four times as much as in a prompt's score.
-RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 2.5, "ngrams": 4.0}
+# How the response score is put together; see LiteModel.score_response. With n-grams four times as heavy harmful answers
+# are told better, and half of those found no more behind one harmless sentence.
+RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 1.8}
 # Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 

@@ -1,10 +1,9 @@
 """The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
 
-Score of a text: n-gram logit / 4 + net logit / 2; n-grams of a response count more (`meta["response_shares"]`). In
-another language than English and Chinese a prompt has heads of its own, and n-grams a half, a response the nets alone.
-A prompt is scored by its beginning, by its edge sentences at a discount, and by its sentences and lines, with a head
-and thresholds of their own (`units`); the worst counts. A response is scored in windows. What the two thresholds per
-language mean is in docs/lite-model-card.md.
+Score of a text: n-gram logit / 4 + net logit / 2. In another language than English and Chinese a prompt has heads of
+its own, and n-grams a half, a response the nets alone. A prompt is scored by its beginning, by its edge sentences at a
+discount, and by its sentences and lines, with a head and thresholds of their own (`units`); the worst counts. A
+response is scored in windows. What the two thresholds per language mean is in docs/lite-model-card.md.
 """
 
 import math
@@ -178,7 +177,7 @@ class LiteModel:
         heads = {name: LinearHead(arrays[f"{name}_ngrams"], **values) for name, values in meta["linear"].items()}
         self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
         self._refusal = RefusalHead(heads["refusal"], meta["refusal_threshold"])
-        self._shares: dict[str, float] = {"ngrams": 1.0, **meta["response_shares"]}
+        self._shares: dict[str, float] = meta["response_shares"]
         self._thresholds = {key: Thresholds(**values) for key, values in meta["thresholds"].items()}
         known = meta.get("coverage", {"en": Coverage.FULL.value, "zh": Coverage.FULL.value})
         self._known = {name: Coverage(value) for name, value in known.items()}
@@ -300,9 +299,9 @@ class LiteModel:
         """Score a cleaned response to a cleaned prompt.
 
         Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
-        heads, which see the prompt too and whose n-grams count for more, and the prompt heads on the response's own
-        words, at a discount. The score of the prompt is added in part. `refusal`, which lowers the whole, is whether
-        the response declines in words, as in the rows that the heads were trained on.
+        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. The score of
+        the prompt is added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in
+        the rows that the heads were trained on.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
@@ -316,7 +315,7 @@ class LiteModel:
         for span, vector, outputs in self._read(self._response_spans(response, found, checkpoint), share, checkpoint):
             inputs = response_inputs(context, vector[None], np.array([flag], dtype=np.float32))
             net = float(self._response_nets.outputs(inputs)[0, 0])
-            answer = (linear.logit(span) + fixed) * share * shares["ngrams"] + net * _NET_SHARE + shift
+            answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
             words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
             score = max(answer, words) - span.discount
