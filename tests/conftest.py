@@ -15,6 +15,8 @@ from memory_watch import watch_memory
 from processes import free_port
 from route_builders import share_route_builders
 
+from moderation_service.observability.request_context import RequestContext, request_context
+
 # As in the service, and before numpy is loaded: threads of a matrix product that wait for each other on a busy machine
 # take five times as long as one.
 for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -63,6 +65,12 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in tuple(os.environ):
         if name.startswith(("MODERATION_", "PROMETHEUS_")):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True)
+def _nobody_asks() -> None:
+    """A request that a test made in its own thread leaves its caller there until the next one, as in a server."""
+    request_context.set(RequestContext())
 
 
 @pytest.fixture(autouse=True)
