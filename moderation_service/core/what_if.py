@@ -108,9 +108,14 @@ def would_have_acted(
     text.
     """
     if verdict is not None and not has_failed:
-        rules = [policy.rules_for(target, tool) for policy in policies]
-        if detail is Detail.FULL or not any(one.needs_categories for one in rules):
-            return tuple([one.action(verdict) for one in rules])
+        known: list[Action | None] = []
+        for policy in policies:
+            rules = policy.rules_for(target, tool)
+            if detail is not Detail.FULL and rules.needs_categories:
+                break
+            known.append(rules.action(verdict))
+        else:
+            return tuple(known)
     judged = Judged.of(target, verdict, detail=detail, tool=tool, has_failed=has_failed, by_fallback=by_fallback)
     actions = (would_act(policy, judged) for policy in policies)
     return tuple(action if isinstance(action, Action) else None for action in actions)

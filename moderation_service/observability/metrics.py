@@ -17,7 +17,7 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from ..core.cascade import Up
 from ..core.listing import ENGINE as LISTS
 from ..core.moderator import Check
-from ..core.verdict import Coverage, Decision, Severity
+from ..core.verdict import Action, Coverage, Decision, Severity
 from ..errors import ModerationError
 from .process_metrics import ProcessCollector, ReadyCollector
 from .request_context import request_context
@@ -111,8 +111,8 @@ class Metrics:
         self._route_children: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._decision_children: dict[tuple[object, ...], Counter] = {}
         # Finding the child of some labels costs more than counting.
-        self._children: dict[tuple[object, tuple[str, ...]], Any] = {}
-        self._app_children: dict[tuple[Counter, str, str], Counter] = {}
+        self._children: dict[tuple[object, tuple[str | Action, ...]], Any] = {}
+        self._app_children: dict[tuple[Counter, str, str | Action], Counter] = {}
 
     def _make_for_decisions(self, make: Any) -> None:
         """Requests, what was decided on them, and where that is written down."""
@@ -233,7 +233,7 @@ class Metrics:
         child.inc()
         app = request_context.get().app
         if app is not None:
-            self._of_app(self._app_decisions, app, decision.action.value).inc()
+            self._of_app(self._app_decisions, app, decision.action).inc()
         if decision.listed_by is not None:
             self._listed.labels(decision.listed_by.list_name, decision.listed_by.side).inc()
         if verdict is None or verdict.engine != LISTS:
@@ -241,8 +241,7 @@ class Metrics:
         if decision.degraded:
             self._degraded.labels(decision.policy).inc()
         for shadow, would in zip(check.policy.shadow, decision.shadow, strict=False):
-            word = "unknown" if would is None else would.value
-            self._labelled(self._shadow, decision.policy, shadow.name, decision.action.value, word).inc()
+            self._labelled(self._shadow, decision.policy, shadow.name, decision.action, would or "unknown").inc()
         if verdict is not None:
             if verdict.coverage not in (None, Coverage.FULL):
                 self._uncovered.labels(verdict.engine, verdict.coverage.value).inc()
@@ -297,9 +296,11 @@ class Metrics:
         """This worker does without the cluster memory, or uses it again."""
         self._cluster_away.set(int(is_away))
 
-    def _labelled(self, metric: _M, *words: str) -> _M:
+    def _labelled(self, metric: _M, *words: str | Action) -> _M:
         key = metric, words
-        child: _M = self._children.get(key) or self._children.setdefault(key, metric.labels(*words))
+        child: _M | None = self._children.get(key)
+        if child is None:
+            child = self._children.setdefault(key, metric.labels(*map(_word, words)))
         return child
 
     def rewarded(self, found: Mapping[str, int]) -> None:
@@ -323,12 +324,12 @@ class Metrics:
         """A decision is stricter because of an escalation."""
         self._stricter.labels(policy, action).inc()
 
-    def _of_app(self, counter: Counter, app: str, word: str) -> Counter:
+    def _of_app(self, counter: Counter, app: str, word: str | Action) -> Counter:
         child = self._app_children.get((counter, app, word))
         if child is None:
             if len(self._app_children) >= _MAX_APP_CHILDREN:
                 app = _OTHER_APPS
-            child = counter.labels(app, word)
+            child = counter.labels(app, _word(word))
             if app != _OTHER_APPS:
                 self._app_children[counter, app, word] = child
         return child
@@ -387,6 +388,10 @@ class Metrics:
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         registry.register(self._processes)
         return registry
+
+
+def _word(word: str | Action) -> str:
+    return word if isinstance(word, str) else word.value
 
 
 def _is_multiprocess() -> bool:

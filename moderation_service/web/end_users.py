@@ -6,6 +6,7 @@ The body says it in most contracts, so the door's own reading of the body is tol
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 from ..core.app import DEFAULT_END_USER, App, read_end_user
@@ -29,7 +30,7 @@ class EndUsers:
         """When the body of this request is read, look for the end user where its app says."""
         places = DEFAULT_END_USER if app is None else app.end_user
         if places:
-            environ[BODY_READ] = lambda body: self._note(places, environ, body)
+            environ[BODY_READ] = partial(self._note, places, environ)
 
     def _note(self, places: Sequence[str], environ: Mapping[str, object], body: object) -> None:
         user = read_end_user(places, environ, body)

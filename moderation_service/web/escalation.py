@@ -167,8 +167,8 @@ class Escalator:
 
     def __call__(self, check: Check, decision: Decision, fingerprint: bytes) -> Decision:
         """The decision, made stricter if this end user's standing says so; a block of their text is counted."""
-        rule, user = check.policy.escalation, request_context.get().end_user
-        if rule is None or user is None:
+        rule = check.policy.escalation
+        if rule is None or (user := request_context.get().end_user) is None:
             return decision
         now, name = self._clock(), _name(user, check.policy.name)
         action = self._standings.get(name).action_at(now)

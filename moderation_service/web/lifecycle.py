@@ -112,7 +112,7 @@ def enter(service: Service, environ: WSGIEnvironment, state: RequestState) -> No
     """Now that its key is known, let a request in: say whose it is, and count it. Raises Forbidden, RateLimited."""
     app = state.app = service.keys.app_of(state.key_name)
     door = door_of(environ["PATH_INFO"])
-    name, door_name = None if app is None else app.app.name, None if door is None else door.value
+    name, door_name = None if app is None else app.app.name, None if door is None else door.word
     request_context.set(RequestContext(state.request_id, state.key_name, name, door_name))
     if service.end_users is not None:
         service.end_users.expect(environ, None if app is None else app.app)

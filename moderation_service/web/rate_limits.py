@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from time import monotonic
@@ -68,6 +69,16 @@ class Counters(Protocol):
         """A request is not under way any more."""
 
 
+class _Place(NamedTuple):
+    """Where an app's numbers are: by what its row is known, the row, what is under way, and of that this process's."""
+
+    first: int
+    second: int
+    row: int
+    under_way: int
+    own: int
+
+
 class SharedCounters:
     """Counters for the process that makes it and all that are forked from it. Safe under threads."""
 
@@ -79,73 +90,81 @@ class SharedCounters:
         self.close = self._alone.close
         self._own = threading.Lock()
         """Over what this process has under way: no other one writes that, so the end of a request needs no more."""
-        self._places: dict[str, tuple[int, int, int]] = {}
-        self._slot: tuple[int, int] | None = None
+        self._places: dict[str, _Place] = {}
+        self._pid = 0
+        """The process that the places are of."""
+        self._slot = 0
 
     def take(self, app: str, windows: Windows, cost: int = 1) -> Counted | None:
         """See `Counters`."""
         if not windows:
             return None
         with self._alone:
-            return self._taken(self._row(app), windows, cost)
+            return self._taken(self._place(app).row, windows, cost)
 
     def enter(self, app: str, windows: Windows, most: int) -> tuple[bool, Counted | None]:
         """See `Counters`."""
         with self._alone:
-            row = self._row(app)
-            if self._all_under_way(row) >= most and self._without_the_dead(row) >= most:
+            place = self._place(app)
+            if self._all_under_way(place) >= most and self._without_the_dead(place) >= most:
                 return False, None
-            counted = self._taken(row, windows, 1) if windows else None
+            counted = self._taken(place.row, windows, 1) if windows else None
             if counted is None or counted.over is None:
-                self._add(row, 1)
+                self._add(place, 1)
         return True, counted
 
     def leave(self, app: str) -> None:
         """See `Counters`."""
         place = self._places.get(app)
-        if place is None or not self._is_of(place) or self._cells[_WAS_FULL_AT]:
+        if place is None or self._cells[_WAS_FULL_AT] or not self._is_of(place) or self._pid != os.getpid():
             # Its row may become another app's at any moment.
             with self._alone:
-                self._add(self._row(app), -1)
+                self._add(self._place(app), -1)
         else:
-            self._add(place[2], -1)
+            self._add(place, -1)
 
     def _taken(self, row: int, windows: Windows, cost: int) -> Counted:
         now, cells, times = self._clock(), self._cells, self._times
-        found = []
+        counted = []
+        limit, remaining, reset_s = 0, sys.maxsize, 0.0
         for window, most in windows:
-            place, length = row + window.rank, window.seconds
-            used, begun = cells[place + _USED_AT], times[place + _BEGUN_AT]
-            if not used or now >= begun + length:
-                used, begun = 0, now
-            if used + cost > most:
-                return Counted(most, max(0, most - used), begun + length - now, window)
-            found.append((place, used + cost, begun, most, length))
-        for place, used, begun, _, _ in found:
-            cells[place + _USED_AT], times[place + _BEGUN_AT] = used, begun
-        return nearest([(most, most - used, begun + length - now) for _, used, begun, most, length in found])
+            at = row + window.rank
+            used, begun = cells[at + _USED_AT] + cost, times[at + _BEGUN_AT]
+            left_s = begun + window.seconds - now
+            if used == cost or left_s <= 0:
+                used, begun, left_s = cost, now, float(window.seconds)
+            left = most - used
+            if left < 0:
+                return Counted(most, max(0, left + cost), left_s, window)
+            counted.append((at, used, begun))
+            # Of all windows the one that will refuse first.
+            if left < remaining or (left == remaining and left_s > reset_s):
+                limit, remaining, reset_s = most, left, left_s
+        for at, used, begun in counted:
+            cells[at + _USED_AT], times[at + _BEGUN_AT] = used, begun
+        return Counted(limit, remaining, reset_s)
 
-    def _all_under_way(self, row: int) -> int:
-        first = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL
-        return sum(self._under_way[first : first + self._cells[_TAKEN_AT]])
+    def _all_under_way(self, place: _Place) -> int:
+        return sum(self._under_way[place.under_way : place.under_way + self._cells[_TAKEN_AT]])
 
-    def _add(self, row: int, change: int) -> None:
-        at = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL + self._own_slot()
+    def _add(self, place: _Place, change: int) -> None:
         with self._own:
-            own = self._under_way[at] + change
+            own = self._under_way[place.own] + change
             if own >= 0:  # else it was taken for dead, and its requests are not counted any more
-                self._under_way[at] = own
+                self._under_way[place.own] = own
 
-    def _is_of(self, place: tuple[int, int, int]) -> bool:
+    def _is_of(self, place: _Place) -> bool:
         """Whether the row is still that of the app that was found there."""
-        first, second, row = place
-        return self._cells[row] == first and self._cells[row + 1] == second
+        return self._cells[place.row] == place.first and self._cells[place.row + 1] == place.second
 
-    def _row(self, app: str) -> int:
-        """Where this app's row begins. It is found again if another app has got its place in the meantime."""
+    def _place(self, app: str) -> _Place:
+        """Where this app's numbers are. They are found again if another app has got the row in the meantime."""
+        if self._pid != os.getpid():
+            # Another process has another column.
+            self._places, self._slot, self._pid = {}, self._own_slot(), os.getpid()
         place = self._places.get(app)
         if place is not None and self._is_of(place):
-            return place[2]
+            return place
         digest = hashlib.blake2b(app.encode(), digest_size=16).digest()
         first, second = (int.from_bytes(half, "little", signed=True) for half in (digest[:8], digest[8:]))
         start = int.from_bytes(digest[:4], "little") % _ROWS
@@ -157,8 +176,9 @@ class SharedCounters:
         else:
             row = self._emptied(start)
         self._cells[row], self._cells[row + 1] = first, second
-        self._places[app] = (first, second, row)
-        return row
+        under_way = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL
+        place = self._places[app] = _Place(first, second, row, under_way, under_way + self._slot)
+        return place
 
     def _emptied(self, start: int) -> int:
         """The row of an app that was longest without a request: its app was most likely removed long ago."""
@@ -170,10 +190,8 @@ class SharedCounters:
         return row
 
     def _own_slot(self) -> int:
-        """This process's column; the first time it takes one that nobody has, or whose process is gone."""
+        """A column for this process: one that nobody has, or whose process is gone."""
         pid = os.getpid()
-        if self._slot is not None and self._slot[0] == pid:
-            return self._slot[1]
         owners = self._cells[_PIDS_AT:_ROWS_AT].tolist()
         slot = next((index for index, owner in enumerate(owners) if owner in (0, pid) or not _is_alive(owner)), None)
         if slot is None:
@@ -182,7 +200,6 @@ class SharedCounters:
             self._forget(slot)
         self._cells[_PIDS_AT + slot] = pid
         self._cells[_TAKEN_AT] = max(self._cells[_TAKEN_AT], slot + 1)
-        self._slot = (pid, slot)
         return slot
 
     def _forget(self, slot: int) -> None:
@@ -190,13 +207,13 @@ class SharedCounters:
         for index in range(_ROWS):
             self._under_way[(_ROWS_AT + index * _ROW_CELLS + _UNDER_WAY_AT) * _SLOTS_PER_CELL + slot] = 0
 
-    def _without_the_dead(self, row: int) -> int:
+    def _without_the_dead(self, place: _Place) -> int:
         """How many are under way, once those of processes that were killed are taken out."""
-        first = (row + _UNDER_WAY_AT) * _SLOTS_PER_CELL
+        first = place.under_way
         for slot in range(self._cells[_TAKEN_AT]):
             if self._under_way[first + slot] and not _is_alive(self._cells[_PIDS_AT + slot]):
                 self._under_way[first + slot] = 0
-        return self._all_under_way(row)
+        return self._all_under_way(place)
 
 
 def nearest(found: Sequence[tuple[int, int, float]]) -> Counted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -20,6 +21,10 @@ __all__ = ["Segment", "plain_blanks", "terms_of"]
 Found = tuple[Entry, bool, int, int]
 """An entry, whether an exception of it and not itself was found, and from where to where."""
 
+_SHORT_CHARS = 2000
+_WORD = re.compile(b"[A-Za-z0-9]+")
+_PARTS = bytes(code if chr(code).isascii() and chr(code).isalnum() else 32 for code in range(256))
+"""For `bytes.translate`: blanks for all that no word is made of."""
 _ASCII_BLANKS, _OTHER_BLANKS = "\t\r\n\x0b\x0c\x1c\x1d\x1e\x1f", "\x85\u1680\u2028\u2029"
 
 
@@ -49,6 +54,22 @@ def _views(terms: Sequence[str]) -> list[str]:
     return [" ".join(plain_blanks(view).split()) for view in views]
 
 
+def _marks_of(terms: Iterable[str]) -> frozenset[bytes] | None:
+    """For each term that an ASCII text may hold, a word that is in such a text wherever the term is: its longest.
+
+    The term stands as whole words (`whole.is_whole`), so what is a word in it is one in the text. None where a term has
+    no word at all, such as one of signs.
+    """
+    marks = set()
+    for term in terms:
+        if term.isascii():
+            words = _WORD.findall(term.encode())
+            if not words:
+                return None
+            marks.add(max(words, key=len))
+    return frozenset(marks)
+
+
 class Segment:
     """Entries, compiled. What has no view, such as a word of invisible characters, is left out."""
 
@@ -69,12 +90,15 @@ class Segment:
         self._patterns = Patterns([entry for entry in entries if entry.kind is Kind.PATTERN])
         self.has_patterns = bool(self._patterns)
         self._longest = max(map(len, self._terms), default=0)
+        self._marks = _marks_of(self._terms)
 
     def words(self, view: str, *, firsts: bool) -> list[Found]:
         """The words found in a text of the form of `plain_blanks`.
 
         With `firsts`, of a word without exceptions only the first place: a text may be nothing but listed words.
         """
+        if self._has_none(view):
+            return []
         matches = self._automaton.find_matches_as_indexes(view, overlapping=True)
         found: list[Found] = []
         done: set[int] = set()
@@ -91,6 +115,16 @@ class Segment:
             if are_all:
                 done.add(index)
         return found
+
+    def _has_none(self, view: str) -> bool:
+        """Whether it is plain that no term is in this text.
+
+        So it is of most short ones. The automaton would have been asked for nothing: it is too large to stay in a
+        processor's cache, and gives Python's lock away meanwhile.
+        """
+        if self._marks is None or len(view) > _SHORT_CHARS or not view.isascii():
+            return False
+        return self._marks.isdisjoint(view.encode().translate(_PARTS).split())
 
     def patterns(self, text: str) -> Iterator[Found]:
         """The patterns found in any text."""

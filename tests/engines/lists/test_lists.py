@@ -83,6 +83,13 @@ def test_a_part_of_a_letter_or_of_a_word_is_no_word(word: str, text: str) -> Non
     assert found(lists(word), f"{word}!") == word
 
 
+@pytest.mark.parametrize("word", ["c++", "$$$", ".net", "rock'n'roll", "a_b", "-x-", "free $$$ now", "b.a.d", "#1"])
+@pytest.mark.parametrize("text", ["{}", "so ({}) it is", "one,{}.", "{} {}", "\t{}\n"])
+def test_a_word_with_signs_is_found_in_a_plain_text(word: str, text: str) -> None:
+    assert found(lists(word, "another"), text.format(word, word).upper()) == word.upper()
+    assert found(lists("another"), text.format(word, word)) is None
+
+
 def test_words_of_a_phrase_may_have_any_white_space_between_them() -> None:
     made = lists("buy it now")
     assert found(made, "Do  buy \n it\u3000now, please") == "buy \n it\u3000now"
@@ -257,6 +264,11 @@ WORDS = st.text(ALPHABET, min_size=1, max_size=4).filter(
 )
 
 
+PLAIN = st.sampled_from("aabbA1  -.$_'")
+"""Of ASCII alone: what has none of a list's words is not compared letter by letter."""
+PLAIN_WORDS = st.text(PLAIN, min_size=1, max_size=4).filter(str.strip)
+
+
 def of_word(char: str) -> bool:
     in_spaced = char.isascii() or (unicodedata.category(char)[0] in "LN" and char < "\u1100")
     return char.isalnum() and in_spaced
@@ -284,8 +296,11 @@ def naive(words: list[str], text: str) -> set[tuple[str, int, int]]:
     return hits
 
 
-@settings(max_examples=80, deadline=None)
-@given(st.lists(WORDS, min_size=1, max_size=4), st.text(ALPHABET, max_size=14))
+@settings(max_examples=160, deadline=None)
+@given(
+    st.lists(WORDS, min_size=1, max_size=4) | st.lists(PLAIN_WORDS, min_size=1, max_size=4),
+    st.text(ALPHABET, max_size=14) | st.text(PLAIN, max_size=14),
+)
 def test_the_same_is_found_as_by_trying_every_place(words: list[str], text: str) -> None:
     entries = {one.id: one for one in (entry(word, side="allow") for word in words)}
     listing = lists(*entries.values()).find(["own"], Target.PROMPT, text)
