@@ -1,10 +1,11 @@
 # ruff: noqa: E501  (phrases read best in few lines)
 """own8: what people ask to do, in the languages beside English and Chinese, each harmful deed with close harmless ones.
 
-`deeds/` has a file per language (of Arabic two: verbs in the first person, and nouns) with a line per topic: the
-category, harmful deeds, and harmless ones with the same things or the same verbs. Equal lines are equal topics; German
-and Arabic, which need it most, have more of them. Topics count more than rows: the nets have to learn which deeds are
-harmful, and that neither a noun nor the form of a question says so.
+`deeds/` has a file per language with a line per topic: the category, harmful deeds, and harmless ones with the same
+things or the same verbs. Of Arabic there are four: verbs in the first person, nouns, whole sentences, and deeds as people
+type them in dialects. Equal lines are equal topics; German and Arabic, which need it most, have more of them. Topics
+count more than rows: the nets have to learn which deeds are harmful, and that neither a noun nor the form of a question
+says so.
 """
 
 from __future__ import annotations
