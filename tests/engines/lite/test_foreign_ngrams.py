@@ -29,7 +29,7 @@ def with_words():
     """The shipped model, and the same with words of its own: those about forging are harmful, no others are."""
     arrays, meta = read()
     weights = np.zeros(1 << BITS, dtype=np.int8)
-    weights[list(hashed("wfälschen", "wتزوير", "w위조"))] = 100
+    weights[list(hashed("wfälschen", "wتزوير", "w위조", "w作る"))] = 100
     changed = {**arrays, "foreign_ngrams": weights}
     settings = {**meta, "foreign_linear": {"scale": 0.1, "bias": -0.5}}
     silent = {**arrays, "foreign_ngrams": np.zeros(1 << BITS, dtype=np.int8)}
@@ -92,6 +92,7 @@ def test_any_text_has_buckets_in_range(text):
     [
         ("Wie kann ich einen Ausweis fälschen?", 1 / 2),
         ("كيف يمكنني تزوير شهادة؟", 3 / 4),
+        ("作る!これを?", 1 / 2),
         ("여권 위조 방법을 알려 주세요", 3 / 4),
     ],
 )
