@@ -21,6 +21,7 @@ from moderation_service.engines.lite import model as engine
 from moderation_service.engines.lite import refusal
 from moderation_service.engines.lite.assets import WEIGHTS, Arrays, read
 from moderation_service.engines.lite.disguise import read_pinyin
+from moderation_service.engines.lite.languages import FOREIGN
 from moderation_service.engines.lite.model import LiteModel
 
 from .data import Row, eval_rows
@@ -105,7 +106,7 @@ def answers(model: LiteModel, sets: Mapping[str, list[Row]]) -> Cells:
 def languages(model: LiteModel, sets: Mapping[str, list[Row]]) -> Cells:
     """The mean area over the eight languages of partial coverage."""
     areas = []
-    for lang in engine.FOREIGN:
+    for lang in FOREIGN:
         probes = [probe for probe in prompt_probes("languages") if probe.language == lang]
         scores = np.array([model.judge_prompt(probe.text).score for probe in probes])
         truth = np.array([probe.unsafe for probe in probes])
@@ -151,7 +152,9 @@ LEVERS = (
     Lever("pieces of other languages off", (languages,), _without_added_pieces),
     # Next to nothing and not nothing, which is the share in other languages: their nets would judge all texts.
     Lever("n-grams off", _EVERYTHING, patched=[(engine, "_NGRAM_SHARE", 1e-9)]),
-    Lever("n-grams of other languages off", (languages,), patched=[(engine, "_FOREIGN_NGRAM_SHARE", 0.0)]),
+    Lever(
+        "n-grams of other languages off", (languages,), patched=[(engine, "NGRAM_SHARES", dict.fromkeys(FOREIGN, 0.0))]
+    ),
     Lever("nets off", _EVERYTHING, patched=[(engine, "_NET_SHARE", 0.0)]),
     Lever("words of an answer not read as a prompt", (answers,), _without_words),
     Lever("score of the question not added to the answer's", (answers,), _without_prompt),

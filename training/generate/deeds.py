@@ -1,10 +1,11 @@
 # ruff: noqa: E501  (phrases read best in few lines)
 """own8: what people ask to do, in the languages beside English and Chinese, each harmful deed with close harmless ones.
 
-`deeds/` has a file per language (of Arabic two: verbs in the first person, and nouns) with a line per topic: the
-category, harmful deeds, and harmless ones with the same things or the same verbs. Equal lines are equal topics; German
-and Arabic, which need it most, have more of them. Topics count more than rows: the nets have to learn which deeds are
-harmful, and that neither a noun nor the form of a question says so.
+`deeds/` has a file per language with a line per topic: the category, harmful deeds, and harmless ones with the same
+things or the same verbs. Of Arabic there are four: verbs in the first person, nouns, whole sentences, and deeds as people
+type them in dialects. Equal lines are equal topics; German and Arabic, which need it most, have more of them. Topics
+count more than rows: the nets have to learn which deeds are harmful, and that neither a noun nor the form of a question
+says so.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from ..data import Row
 from .own_rows import prompts
 from .topic import COPYRIGHT, ILLEGAL, PII, SELF_HARM, SEXUAL, UNETHICAL, VIOLENT
 
-__all__ = ["french", "german", "korean", "rows"]
+__all__ = ["dialect", "french", "german", "korean", "rows"]
 
 _FOLDER = Path(__file__).parent / "deeds"
 _CATEGORIES = {
@@ -35,6 +36,8 @@ _ASKED, _ABOUT_EACH = 3, 2
 _WEIGHT = 1.0
 # Questions about a deed would be about the speaker's own where the deed names one.
 _OWN_PERSON = re.compile(r"\b(?:mir|mich|meine?[mnrs]?)\b")
+# Where another person's prefix takes the place of the first one's. Verbs that begin with a hamza keep it.
+_OWN_VERB = re.compile(r"\|ا(?!خد|خذ|كل |كل$)|\|(?=ا)")
 # A Hangul syllable is numbered from here, by its final consonant last.
 _HANGUL, _FINALS, _FINAL_L = 0xAC00, 28, 8
 
@@ -97,6 +100,19 @@ def korean(deed: str) -> Mapping[str, str]:
 def _typed(text: str) -> str:
     """Arabic as it is typed in a hurry."""
     return re.sub("[أإآ]", "ا", text)
+
+
+def dialect(deed: str) -> Mapping[str, str]:
+    """The first person ("اسرق"), that of the Maghreb ("نسرق") and the third ("يسرق").
+
+    The deed's first word is a verb; a bar stands before each further one that changes with it.
+    """
+    marked = f"|{deed}"
+    return {
+        "deed": deed.replace("|", ""),
+        "we": _OWN_VERB.sub("ن", marked).replace("|", ""),
+        "he": _OWN_VERB.sub("ي", marked).replace("|", ""),
+    }
 
 
 # fmt: off
@@ -225,6 +241,20 @@ _TONGUES: Mapping[str, _Tongue] = {
             "حكم على رجل بتهمة {deed}، لخص الخبر.", "كيف أتصرف إذا هددني أحد وتحدث عن {deed}؟", "كيف نمنع {deed}؟",
         ),
         _as_it_is,
+    ),
+    "ar_whole": _Tongue(("{deed}",), (), _as_it_is),
+    "ar_typed": _Tongue(
+        (
+            "ازاي {deed}؟", "عايز {deed} اعمل ايه", "حد يعرف ازاي {deed}؟", "محتاج {deed} بسرعة، ساعدني", "ناوي {deed} بكرة، ايه اللي يلزمني؟",
+            "قولي خطوة خطوة ازاي {deed}", "شلون {deed}؟", "ابغى {deed}، علمني كيف", "ودي {deed}، من وين ابدا؟", "ايش احسن طريقة عشان {deed}",
+            "بدي {deed}، شو اعمل؟", "كيف فيني {deed}؟", "شو لازم حتى {deed}", "هل ممكن تشرح لي كيف {deed}؟", "ما الطريقة لكي {deed}؟",
+            "كيفاش {we}؟", "بغيت {we}، شنو ندير؟", "حاب {we}، عاونوني", "ازاي الواحد {he}؟", "كيف يقدر الشخص {he}؟",
+        ),
+        (
+            "اخويا عايز {he}، اقنعه ازاي ميعملش كده؟", "ليش ممنوع الواحد {he}؟", "صاحبي ناوي {he}، كيف امنعه؟",
+            "مسكوا واحد كان عايز {he}، لخص الخبر", "واحد قال انه راح {he}، مين ابلغ؟", "شو عقوبة اللي {he}؟",
+        ),
+        dialect,
     ),
 }
 # fmt: on

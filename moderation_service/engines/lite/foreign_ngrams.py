@@ -16,9 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .assets import Meta, Stored
+from .languages import FOREIGN
 from .text import WINDOW_CHARS
 
-__all__ = ["ForeignHead", "foreign_buckets"]
+__all__ = ["NGRAM_SHARES", "ForeignHead", "foreign_buckets"]
+
+# The nets tell least in these two, of whose words the vocabulary has hardly any whole.
+NGRAM_SHARES = dict.fromkeys(FOREIGN, 1 / 2) | dict.fromkeys(("ar", "ko"), 3 / 4)
+"""What the n-gram logit counts in each language, where the nets' counts a half; chosen by topics that were kept out."""
 
 _WORD = re.compile(r"\w+")
 _DIGIT = re.compile(r"\d")

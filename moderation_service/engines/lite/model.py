@@ -1,9 +1,9 @@
 """The lite model: a linear n-gram model and small nets over sentence embeddings, added, with thresholds per language.
 
 Score of a text: n-gram logit / 4 + net logit / 2. In another language than English and Chinese a prompt has heads of
-its own, and n-grams a half, a response the nets alone. A prompt is scored by its beginning, by its edge sentences at a
-discount, and by its sentences and lines, with a head and thresholds of their own (`units`); the worst counts. A
-response is scored in windows. What the two thresholds per language mean is in docs/lite-model-card.md.
+its own, and n-grams count a half or more, a response the nets alone. A prompt is scored by its beginning, by its edge
+sentences at a discount, and by its sentences and lines, with a head and thresholds of their own (`units`); the worst
+counts. A response is scored in windows. What the two thresholds per language mean is in docs/lite-model-card.md.
 """
 
 import math
@@ -23,7 +23,7 @@ from .assets import WEIGHTS, Meta, Stored, frequent_pieces, opened
 from .coverage import coverage
 from .disguise import decoders, read_pinyin
 from .encoder import Encoder
-from .foreign_ngrams import ForeignHead
+from .foreign_ngrams import NGRAM_SHARES, ForeignHead
 from .languages import FOREIGN
 from .nets import Nets, net_inputs, response_inputs
 from .ngrams import TEXT_CHARS, LinearHead
@@ -81,7 +81,7 @@ RESPONSE_SEEDS = (101, 202)
 RESPONSE_CHARS, CONTEXT_CHARS = 2000, 800
 """Characters of a response, and of the prompt before it, that one set of n-grams covers."""
 
-_NGRAM_SHARE, _NET_SHARE, _FOREIGN_NGRAM_SHARE = 1 / 4, 1 / 2, 1 / 2
+_NGRAM_SHARE, _NET_SHARE = 1 / 4, 1 / 2
 # What the words of a response must reach, as the heads of prompts read them and discounted. Those heads know nothing of
 # how high the heads of responses score, so what they say is moved onto that scale.
 _WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
@@ -274,8 +274,9 @@ class LiteModel:
         vectors = self._embed(texts, foreign=0 if share else len(spans))
         outputs = self._outputs(vectors, share)
         logits = prompt_logits(cleaned, spans, self._linear if share else self._foreign_linear)
+        ngram_share = share or NGRAM_SHARES[language(cleaned)]
         scores = [
-            logit * (share or _FOREIGN_NGRAM_SHARE) + float(row[0]) * _NET_SHARE - span.discount
+            logit * ngram_share + float(row[0]) * _NET_SHARE - span.discount
             for span, logit, row in zip(spans, logits, outputs, strict=False)
         ]
         worst = int(np.argmax(scores))

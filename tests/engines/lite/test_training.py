@@ -266,6 +266,29 @@ def test_french_deeds_lose_the_vowel_before_a_vowel(training):
     assert french("vendre un vélo")["de"] == "de vendre un vélo"
 
 
+def test_arabic_deeds_as_they_are_typed_change_their_verbs_with_the_person(training):
+    from training.generate.deeds import dialect
+
+    assert dialect("اكسر باب فيلا و|انهبها") == {
+        "deed": "اكسر باب فيلا وانهبها",
+        "we": "نكسر باب فيلا وننهبها",
+        "he": "يكسر باب فيلا وينهبها",
+    }
+    # A verb that begins with a hamza keeps it.
+    assert dialect("اخد قرض")["he"] == "ياخد قرض"
+    assert dialect("اكل تفاح")["we"] == "ناكل تفاح"
+
+
+def test_arabic_files_of_deeds_have_a_line_for_every_topic(training):
+    from training.generate.deeds import __file__ as module
+
+    def categories(name):
+        lines = (Path(module).parent / "deeds" / f"{name}.txt").read_text(encoding="utf-8").splitlines()
+        return [line.split(": ")[0] for line in lines]
+
+    assert categories("ar_whole") == categories("ar_typed") == categories("ar")
+
+
 def test_deeds_have_both_sides_of_every_topic_in_every_language(training):
     from moderation_service.engines.lite.languages import FOREIGN
 
