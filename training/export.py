@@ -21,7 +21,9 @@ VERSION = "lite-2"
 
 # How the response score is put together; see LiteModel.score_response. With n-grams four times as heavy harmful answers
 # are told better, and half of those found no more behind one harmless sentence.
-RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 1.8}
+# Words alone may raise an answer by no more than `words_above`: they hardly ever found harm that the response heads
+# missed, and flagged a fifth of the harmless answers to attacks.
+RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 1.8, "words_above": 1.0}
 # Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 

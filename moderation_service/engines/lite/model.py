@@ -299,9 +299,10 @@ class LiteModel:
         """Score a cleaned response to a cleaned prompt.
 
         Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
-        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. The score of
-        the prompt is added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in
-        the rows that the heads were trained on.
+        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount and not far
+        above the first: a refusal or a warning has the words of what it is about. The score of the prompt is added in
+        part. `refusal`, which lowers the whole, is whether the response declines in words, as in the rows that the
+        heads were trained on.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
@@ -309,6 +310,7 @@ class LiteModel:
         shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
+        above = shares.get("words_above", math.inf)  # Older weights set no bound.
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
@@ -318,7 +320,7 @@ class LiteModel:
             answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
             words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
-            score = max(answer, words) - span.discount
+            score = max(answer, min(words, answer + above)) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place
         return Scored(worst, at, len(found), place)
