@@ -24,7 +24,7 @@ _SUBJECTS = {"en": plain_subjects_en.SUBJECTS, "zh": plain_subjects_zh.SUBJECTS}
 _HARMFUL, _HARMLESS = 28, 36
 # And after no question at all.
 _NO_QUESTION = 0.1
-_ENDS = frozenset(".!?:\"。!?：”")
+_ENDS = frozenset('.!?:"。!?：”')
 # How many come after a question of the other side: the answer alone must tell.
 _OTHER_QUESTION = {True: 0.15, False: 0.4}
 

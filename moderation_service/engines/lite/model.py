@@ -300,17 +300,17 @@ class LiteModel:
 
         Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
         heads, which see the prompt too, and the prompt heads on the response's own words, at a discount and not far
-        above the first: a refusal or a warning has the words of what it is about. The score of the prompt is added in
-        part. `refusal`, which lowers the whole, is whether the response declines in words, as in the rows that the
-        heads were trained on.
+        above what the first says without the prompt's score: a refusal has the words of what it refuses. That score is
+        added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in training.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
         context = self._embed([prompt[:WINDOW_CHARS]], foreign=language(prompt[:WINDOW_CHARS]) in FOREIGN)
-        shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
+        asked = shares["prompt"] * self._prompt_term(prompt, context, share)
+        shift = asked - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
-        above = shares.get("words_above", math.inf)  # Older weights set no bound.
+        above = shares.get("words_above", math.inf) - asked  # Older weights set no bound.
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
