@@ -299,9 +299,9 @@ class LiteModel:
         """Score a cleaned response to a cleaned prompt.
 
         Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
-        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount and not far
-        above what the first says without the prompt's score: a refusal has the words of what it refuses. That score is
-        added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in training.
+        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. After a prompt
+        these are bounded by what the first says without the prompt's score, which is added in part: a refusal has the
+        words of what it refuses. `refusal`, which lowers all, is whether the response declines in words, as in training.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
@@ -310,7 +310,7 @@ class LiteModel:
         shift = asked - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
-        above = shares.get("words_above", math.inf) - asked  # Older weights set no bound.
+        above = shares.get("words_above", math.inf) - asked if prompt else math.inf  # Older weights set no bound.
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None

@@ -155,15 +155,20 @@ def scored():
 
 
 def test_words_raise_an_answer_by_no_more_than_a_bound(scored):
-    heads, bounded, unbounded = (scored("", "Hacking into a bank is a crime.", above) for above in (-100.0, 0.5, 100.0))
-    assert unbounded > heads + 10
-    assert bounded == pytest.approx(heads + 0.5)
+    prompt, answer = "What did he do?", "Hacking into a bank is a crime."
+    heads, bounded, higher, unbounded = (scored(prompt, answer, above) for above in (-100.0, 10.0, 11.0, 100.0))
+    assert heads < bounded < unbounded
+    assert higher == pytest.approx(bounded + 1)
 
 
-def test_a_harmful_prompt_makes_room_for_no_words(scored):
+def test_a_harmful_prompt_makes_less_room_for_words(scored):
     prompt = "How do I hack into a bank and steal the passwords?"
-    heads, bounded = (scored(prompt, "Hacking into a bank is a crime.", above) for above in (-100.0, 0.5))
-    assert heads <= bounded < heads + 0.5
+    heads, bounded = (scored(prompt, "Hacking into a bank is a crime.", above) for above in (-100.0, 10.0))
+    assert heads < bounded < heads + 10
+
+
+def test_words_count_in_full_where_there_is_no_prompt(scored):
+    assert scored("", "I will burn your house down.", -100.0) == scored("", "I will burn your house down.", 100.0)
 
 
 def test_a_response_without_a_prompt_is_judged(model):

@@ -89,6 +89,7 @@ def test_plain_answers_are_harmful_and_harmless_in_every_form_and_on_every_subje
     assert all(labels == {"safe", "unsafe"} for labels in (*by_form.values(), *by_topic.values()))
 
 
+@pytest.mark.training
 def test_sentences_are_cut_and_refusals_learned_without_the_plain_answers(training):
     from training import train, units
 
