@@ -44,16 +44,14 @@ def _answers(chance: random.Random, lang: str) -> Iterator[Answer]:
 
 
 def _answer(chance: random.Random, lang: str, subject: Subject, form: str, *, is_harmful: bool) -> Answer:
-    asks, other = subject.harmful_asks, subject.harmless_asks
-    sentences, category = subject.harmful, subject.category
+    asks, other, sentences = subject.harmful_asks, subject.harmless_asks, subject.harmful
     if not is_harmful:
-        asks, other = other, asks
-        sentences, category = subject.harmless, None
+        asks, other, sentences = other, asks, subject.harmless
     asked = other if chance.random() < _OTHER_QUESTION[is_harmful] else asks
     text = _rendered(chance, lang, _some(chance, _split(sentences)), form)
     named = form if is_harmful else f"help-{form}"
     question = "" if chance.random() < _NO_QUESTION else chance.choice(_split(asked))
-    return Answer(f"plain {subject.name}", named, question, text, category)
+    return Answer(f"plain {subject.name}", named, question, text, subject.category if is_harmful else None)
 
 
 def _split(text: str) -> list[str]:
