@@ -136,6 +136,10 @@ def _without_words(arrays: Arrays, meta: Meta) -> tuple[Arrays, Meta]:
     return arrays, {**meta, "response_shares": {**meta["response_shares"], "content_discount": 1e3}}
 
 
+def _with_all_words(arrays: Arrays, meta: Meta) -> tuple[Arrays, Meta]:
+    return arrays, {**meta, "response_shares": {**meta["response_shares"], "words_above": 1e3}}
+
+
 def _without_prompt(arrays: Arrays, meta: Meta) -> tuple[Arrays, Meta]:
     return arrays, {**meta, "response_shares": {**meta["response_shares"], "prompt": 0.0}}
 
@@ -157,6 +161,7 @@ LEVERS = (
     ),
     Lever("nets off", _EVERYTHING, patched=[(engine, "_NET_SHARE", 0.0)]),
     Lever("words of an answer not read as a prompt", (answers,), _without_words),
+    Lever("words of an answer count whatever the rest says", (answers,), _with_all_words),
     Lever("score of the question not added to the answer's", (answers,), _without_prompt),
     Lever(
         "refusal judged as a whole",

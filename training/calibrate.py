@@ -79,7 +79,7 @@ _ASSISTANT_SOURCES = frozenset(
 _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"})
 # Own answers, held out by topic: a threshold is the higher one of theirs and of those above. They are harder than what
 # people ask: of answers that another hand wrote fewer are flagged.
-_OWN_ANSWERS = frozenset({"own5_resp", "own7_resp"})
+_OWN_ANSWERS = frozenset({"own5_resp", "own7_resp", "own9_resp"})
 OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.14, 0.05), "zh": (0.12, 0.05)}
 # Texts that report, warn or refuse score far below the look-alikes: counting them would lower the threshold.
 _LOOK_ALIKES = ("help-", "work", "harmless", "names", "objects")

@@ -21,7 +21,10 @@ VERSION = "lite-2"
 
 # How the response score is put together; see LiteModel.score_response. With n-grams four times as heavy harmful answers
 # are told better, and half of those found no more behind one harmless sentence.
-RESPONSE_SHARES = {"prompt": 0.5, "refusal": 2.0, "content_discount": 1.8}
+# Words alone raise an answer by no more than `words_above`, counted without the prompt's score: of the harmful answers
+# that were held out they found one in a hundred, of the harmless ones to attacks they flagged a fifth. That rule and
+# the smaller shares of prompt and refusal were chosen by held-out answers, alone, padded, and beside refusals.
+RESPONSE_SHARES = {"prompt": 0.35, "refusal": 1.0, "content_discount": 1.8, "words_above": 1.0}
 # Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 

@@ -32,7 +32,7 @@ _ANSWERS = {"en": 8000, "zh": 6000}
 _PASSAGES = {"en": 4000, "zh": 3000}
 _DOCUMENTS, _GENERATED_SENTENCES = 900, {"en": 3500, "zh": 3500}
 # Answers that warn and report name whole harmful steps: cut out, their sentences are not harmless.
-_NOT_CUT = frozenset({"own7_resp"})
+_NOT_CUT = frozenset({"own7_resp", "own9_resp"})
 # Sources of the safe prompts whose sentences are statements, not requests.
 _PROSE = frozenset(
     {"apisix_docs", "gutenberg", "pubmedqa", "bbh", "mmlu_med", "complexbench", "oasst1_replies", "safetybench_zh"}

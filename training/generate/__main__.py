@@ -6,7 +6,7 @@ import gzip
 import json
 
 from ..data import OWN
-from . import answers, deeds, first_person, long_answers, prompts, requests, responses
+from . import answers, deeds, first_person, long_answers, plain_answers, prompts, requests, responses
 
 for name, generator in (
     ("own4", prompts.rows),
@@ -16,6 +16,7 @@ for name, generator in (
     ("own6", first_person.rows),
     ("own7_resp", long_answers.rows),
     ("own8", deeds.rows),
+    ("own9_resp", plain_answers.rows),
 ):
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in generator()]
     with gzip.GzipFile(OWN / f"{name}.jsonl.gz", "wb", mtime=0) as stream:

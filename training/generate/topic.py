@@ -18,6 +18,7 @@ __all__ = [
     "VIOLENT",
     "Answer",
     "Pair",
+    "Subject",
     "Topic",
     "Work",
     "capital",
@@ -82,6 +83,21 @@ class Work:
     harmful: Sequence[str]
     harmless_asks: Sequence[str]
     harmless: Sequence[str]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A subject that sounds dangerous: what is asked and said of it on the harmful and on the harmless side.
+
+    Questions and sentences are separated by `;`.
+    """
+
+    name: str
+    category: str
+    harmful_asks: str
+    harmful: str
+    harmless_asks: str
+    harmless: str
 
 
 def spin(text: str, chance: random.Random) -> str:

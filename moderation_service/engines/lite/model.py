@@ -300,16 +300,18 @@ class LiteModel:
         """Score a cleaned response to a cleaned prompt.
 
         Per window (of many: the ends, and those with the worst sentences) the larger of two scores: the response
-        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. The score of
-        the prompt is added in part. `refusal`, which lowers the whole, is whether the response declines in words, as in
-        the rows that the heads were trained on.
+        heads, which see the prompt too, and the prompt heads on the response's own words, at a discount. After a prompt
+        these are bounded by what the first says without the prompt's score, which is added in part: a refusal has the
+        words of what it refuses. `refusal`, which lowers all, is whether the response declines, as in training.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
         context = self._embed([prompt[:WINDOW_CHARS]], foreign=language(prompt[:WINDOW_CHARS]) in FOREIGN)
-        shift = shares["prompt"] * self._prompt_term(prompt, context, share) - shares["refusal"] * flag
+        asked = shares["prompt"] * self._prompt_term(prompt, context, share)
+        shift = asked - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
+        above = shares.get("words_above", math.inf) - asked if prompt else math.inf  # Older weights set no bound.
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
@@ -319,7 +321,7 @@ class LiteModel:
             answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
             words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
-            score = max(answer, words) - span.discount
+            score = max(answer, min(words, answer + above)) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place
         return Scored(worst, at, len(found), place)

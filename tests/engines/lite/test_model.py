@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from moderation_service.engines.lite.assets import MODEL_CARD, WEIGHTS
+from moderation_service.engines.lite.assets import MODEL_CARD, WEIGHTS, read
+from moderation_service.engines.lite.model import LiteModel
 from moderation_service.engines.lite.text import clean
 
 HERE = Path(__file__).parent
@@ -138,6 +139,36 @@ def test_compliance_with_harm_is_worse_than_a_refusal(model):
     refused = model.judge_response(prompt, "I'm sorry, I can't help with that.")
     assert complied.severity != "safe"
     assert refused.score < complied.score
+
+
+@pytest.fixture(scope="module")
+def scored():
+    """How an answer scores whose own words are plainly harmful, when these may raise it by so much."""
+    arrays, meta = read(WEIGHTS)
+
+    def score(prompt, answer, above):
+        shares = {**meta["response_shares"], "content_discount": -50.0, "words_above": above}
+        judge = LiteModel(arrays, {**meta, "response_shares": shares})
+        return judge.score_response(prompt, answer, refusal=False).score
+
+    return score
+
+
+def test_words_raise_an_answer_by_no_more_than_a_bound(scored):
+    prompt, answer = "What did he do?", "Hacking into a bank is a crime."
+    heads, bounded, higher, unbounded = (scored(prompt, answer, above) for above in (-100.0, 10.0, 11.0, 100.0))
+    assert heads < bounded < unbounded
+    assert higher == pytest.approx(bounded + 1)
+
+
+def test_a_harmful_prompt_makes_less_room_for_words(scored):
+    prompt = "How do I hack into a bank and steal the passwords?"
+    heads, bounded = (scored(prompt, "Hacking into a bank is a crime.", above) for above in (-100.0, 10.0))
+    assert heads < bounded < heads + 10
+
+
+def test_words_count_in_full_where_there_is_no_prompt(scored):
+    assert scored("", "I will burn your house down.", -100.0) == scored("", "I will burn your house down.", 100.0)
 
 
 def test_a_response_without_a_prompt_is_judged(model):

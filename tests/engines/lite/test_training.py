@@ -51,6 +51,7 @@ def lines(path):
         ("own6", "first_person"),
         ("own7_resp", "long_answers"),
         ("own8", "deeds"),
+        ("own9_resp", "plain_answers"),
     ],
 )
 def test_generated_rows_are_what_the_generators_print(training, name, module):
@@ -73,6 +74,27 @@ def test_long_answers_are_harmful_and_harmless_in_every_form_and_on_every_topic(
         assert all(labels[lang, form] == {"safe"} for form in (*MATCHED, "instead", "delicate", "work-harmless"))
         assert labels[lang, "work"] == {"unsafe"}
     assert {row["form"] for row in answers if row["refusal"] == "Yes"} == {"decline", "soft"}
+
+
+def test_plain_answers_are_harmful_and_harmless_in_every_form_and_on_every_subject(training):
+    answers = lines(OWN / "own9_resp.jsonl.gz")
+    by_form, by_topic = {}, {}
+    for row in answers:
+        assert not any(mark in row["prompt"] + row["response"] for mark in ("{", "}", "|", "\0"))
+        by_form.setdefault((row["lang"], row["form"].removeprefix("help-")), set()).add(row["label"])
+        by_topic.setdefault((row["lang"], row["topic"]), set()).add(row["label"])
+    from training.generate.plain_answers import FORMS
+
+    assert {form for _, form in by_form} == set(FORMS)
+    assert all(labels == {"safe", "unsafe"} for labels in (*by_form.values(), *by_topic.values()))
+
+
+@pytest.mark.training
+def test_sentences_are_cut_and_refusals_learned_without_the_plain_answers(training):
+    from training import train, units
+
+    assert "own9_resp" in units._NOT_CUT
+    assert "own9_resp" in train._NO_REFUSALS
 
 
 @pytest.mark.training
