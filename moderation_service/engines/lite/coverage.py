@@ -4,8 +4,10 @@ A text is cut into parts of some 240 letters, whole sentences and lines, and the
 not known counts from about as much: a name, a quotation or a line of a song leave a text covered, a paragraph does not.
 """
 
+import math
 import re
 from collections.abc import Iterator, Mapping
+from itertools import islice
 
 from ...core.verdict import Coverage
 from .languages import identified
@@ -97,8 +99,9 @@ def _language(part: str, *, is_alone: bool = False) -> str:
     if not words:
         return language if is_alone or language == "en" else ""
     if language == "en":
-        english = sum(_ENGLISH_WORD.fullmatch(word) is not None for word in words)
-        return language if english >= _ENGLISH_SHARE * len(words) else "xx"
+        enough = math.ceil(_ENGLISH_SHARE * len(words))
+        english = (word for word in words if _ENGLISH_WORD.fullmatch(word))
+        return language if len(list(islice(english, enough))) == enough else "xx"
     return language
 
 

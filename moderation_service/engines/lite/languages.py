@@ -31,6 +31,7 @@ _SCRIPTS = {
 }
 _IN_SCRIPT = {name: re.compile(f"[{ranges}]") for name, ranges in _SCRIPTS.items()}
 _LATIN = re.compile("[A-Za-z\u00c0-\u024f\u1e00-\u1eff]")
+_FEW_LATIN = re.compile(f"(?:[A-Za-z][^A-Za-z]*){{{_MIN_LETTERS}}}")
 _ADDRESS = re.compile(r"(?:https?://|www\.)\S+|\S+@\S+\.\w+")
 _LATIN_WORD = re.compile("[a-z\u00df-\u024f\u1e00-\u1eff]+(?:'[a-z\u00df-\u024f]+)?")
 # Letters of a script that its other languages have and the covered one has not.
@@ -107,10 +108,9 @@ def identify(cleaned: str) -> str:
     """
     sample = cleaned[:SAMPLE_CHARS]
     if sample.isascii():
-        return _latin(sample) if len(_LATIN.findall(sample)) >= _MIN_LETTERS else ""
+        return _latin(sample) if _FEW_LATIN.search(sample) else ""
     counts = {name: len(pattern.findall(sample)) for name, pattern in _IN_SCRIPT.items()}
     latin = len(_LATIN.findall(sample))
-    letters = sum(character.isalpha() for character in sample)
     known = sum(counts.values()) + latin
     if counts["ja"] > _KANA_SHARE * (counts["ja"] + counts["zh"]):
         counts["ja"] += counts.pop("zh")
@@ -118,7 +118,7 @@ def identify(cleaned: str) -> str:
     # A character of another script says more than a Latin letter, so that fewer of them tell.
     if counts[script] >= 2 and counts[script] > _FOREIGN_SHARE * known * (0.5 if script in ("zh", "ja", "ko") else 1):
         return _variant(script, sample)
-    if letters - known > latin:
+    if sum(map(str.isalpha, sample)) - known > latin:
         return "xx"
     return _latin(sample) if latin >= _MIN_LETTERS else ""
 
@@ -137,7 +137,9 @@ def _variant(script: str, sample: str) -> str:
 
 def _latin(sample: str) -> str:
     # `.com` is no Portuguese, and a name in an address no word of the text.
-    lowered = _ADDRESS.sub(" ", sample.lower())
+    lowered = sample.lower()
+    if "@" in lowered or "://" in lowered or "www." in lowered:
+        lowered = _ADDRESS.sub(" ", lowered)
     found: dict[str, float] = defaultdict(float)
     signs: dict[str, int] = defaultdict(int)
     for word, times in Counter(_LATIN_WORD.findall(lowered)).items():
