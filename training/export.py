@@ -23,8 +23,9 @@ VERSION = "lite-2"
 # are told better, and half of those found no more behind one harmless sentence.
 # Words alone raise an answer by no more than `words_above`, counted without the prompt's score: of the harmful answers
 # that were held out they found one in a hundred, of the harmless ones to attacks they flagged a fifth. That rule and
-# the smaller shares of prompt and refusal were chosen by held-out answers, alone, padded, and beside refusals.
-RESPONSE_SHARES = {"prompt": 0.35, "refusal": 1.0, "content_discount": 1.8, "words_above": 1.0}
+# the smaller shares of prompt and refusal were chosen by held-out answers, alone, padded, and beside refusals. By those
+# a bound of 1 is best; it is 3 since the visible completions are told less well with 1 and 2 (docs/lite-model-card.md).
+RESPONSE_SHARES = {"prompt": 0.35, "refusal": 1.0, "content_discount": 1.8, "words_above": 3.0}
 # Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 
