@@ -59,8 +59,7 @@ FOREIGN_ONLY = frozenset({"own6", "own8"})
 """Sources in other languages that train the heads for these and nothing else."""
 FOREIGN_BITS = 17
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
-# every procedure is harmless. They keep their place among the rows that set thresholds. Many of our own
-# are of one style.
+# every procedure is harmless. They keep their place among the rows that set thresholds. Many of ours are of one style.
 _RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5, "own7_resp": 0.5}
 # Sources that do not train the refusal model: their refusals are many and of few wordings.
 _NO_REFUSALS = frozenset({"own7_resp", "own9_resp"})
