@@ -301,7 +301,7 @@ class LiteModel:
 
         Per window the larger of two scores: the response heads, which see the prompt too, and the prompt heads on the
         response's own words, at a discount. After a prompt these are bounded by what the first says without the
-        prompt's score, which is added in part: a refusal has the words of what it refuses. `refusal` is whether it declines.
+        prompt's score, added in part: a refusal has the words of what it refuses. `refusal` is whether it declines.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
