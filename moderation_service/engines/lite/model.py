@@ -300,8 +300,8 @@ class LiteModel:
         """Score a cleaned response to a cleaned prompt.
 
         Per window the larger of two scores: the response heads, which see the prompt too, and the prompt heads on the
-        response's own words, at a discount. After a prompt these are bounded by what the first says without the
-        prompt's score, added in part: a refusal has the words of what it refuses. `refusal` is whether it declines.
+        response's own words, at a discount. After a harmful prompt these are bounded by what the first says
+        without its score, added in part: a refusal has the words of what it refuses. `refusal`: whether it declines.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
@@ -310,7 +310,7 @@ class LiteModel:
         shift = asked - shares["refusal"] * flag
         fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
-        above = shares.get("words_above", math.inf) - asked if prompt else math.inf  # Older weights set no bound.
+        above = shares.get("words_above", math.inf) - asked if asked > 0 else math.inf  # Older weights set no bound.
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
