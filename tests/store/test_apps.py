@@ -367,7 +367,7 @@ def command(variables: dict[str, str], *arguments: str) -> str:
 @pytest.mark.store
 def test_running_workers_follow_the_commands_within_seconds(service: Running, variables: dict[str, str]) -> None:
     assert status(service, None) == 200
-    key = command(variables, "create", "shop", "--policies", "strict", "--per-day", "1000")
+    key = command(variables, "create", "shop", "--policies", "strict", "--per-day", "100000")
     # From the first app on everybody needs a key; a worker that does not know of it yet takes any.
     until(lambda: everywhere(service, None, 401), within_s=15)
     assert everywhere(service, key, 200)
