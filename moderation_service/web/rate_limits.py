@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+import struct
 import sys
 import threading
 from collections.abc import Callable, Sequence
@@ -39,6 +40,10 @@ _BEGUN_AT = _USED_AT + len(Window)
 _UNDER_WAY_AT = _BEGUN_AT + len(Window)
 _SLOTS_PER_CELL = 4
 _ROW_CELLS = _UNDER_WAY_AT + _SLOTS // _SLOTS_PER_CELL
+# All windows of a row at once: each look into the memory costs as much as this one.
+_WINDOW_COUNT = len(Window)
+_WINDOWS = struct.Struct(f"={_WINDOW_COUNT}q{_WINDOW_COUNT}d")
+_WINDOWS_AT = 8 * _USED_AT
 
 
 class Counted(NamedTuple):
@@ -84,6 +89,7 @@ class SharedCounters:
 
     def __init__(self, *, clock: Callable[[], float] = monotonic) -> None:
         memory = memoryview(mmap.mmap(-1, 8 * (_ROWS_AT + _ROWS * _ROW_CELLS)))
+        self._memory = memory
         self._cells, self._times, self._under_way = memory.cast("q"), memory.cast("d"), memory.cast("H")
         self._clock = clock
         self._alone = process_lock()
@@ -106,52 +112,49 @@ class SharedCounters:
         """See `Counters`."""
         with self._alone:
             place = self._place(app)
-            if self._all_under_way(place) >= most and self._without_the_dead(place) >= most:
+            under_way = self._under_way[place.under_way : place.under_way + self._cells[_TAKEN_AT]]
+            if sum(under_way) >= most and self._without_the_dead(place) >= most:
                 return False, None
             counted = self._taken(place.row, windows, 1) if windows else None
             if counted is None or counted.over is None:
-                self._add(place, 1)
+                with self._own:
+                    self._under_way[place.own] += 1
         return True, counted
 
     def leave(self, app: str) -> None:
         """See `Counters`."""
         place = self._places.get(app)
-        if place is None or self._cells[_WAS_FULL_AT] or not self._is_of(place) or self._pid != os.getpid():
+        if place is None or self._cells[_WAS_FULL_AT] or self._pid != os.getpid():
             # Its row may become another app's at any moment.
             with self._alone:
-                self._add(self._place(app), -1)
+                self._end_one(self._place(app))
         else:
-            self._add(place, -1)
+            self._end_one(place)
 
     def _taken(self, row: int, windows: Windows, cost: int) -> Counted:
-        now, cells, times = self._clock(), self._cells, self._times
-        counted = []
+        now, at = self._clock(), 8 * row + _WINDOWS_AT
+        numbers = list(_WINDOWS.unpack_from(self._memory, at))
         limit, remaining, reset_s = 0, sys.maxsize, 0.0
         for window, most in windows:
-            at = row + window.rank
-            used, begun = cells[at + _USED_AT] + cost, times[at + _BEGUN_AT]
-            left_s = begun + window.seconds - now
+            rank = window.rank
+            used, left_s = numbers[rank] + cost, numbers[rank + _WINDOW_COUNT] + window.seconds - now
             if used == cost or left_s <= 0:
-                used, begun, left_s = cost, now, float(window.seconds)
+                used, left_s = cost, float(window.seconds)
+                numbers[rank + _WINDOW_COUNT] = now
             left = most - used
             if left < 0:
                 return Counted(most, max(0, left + cost), left_s, window)
-            counted.append((at, used, begun))
+            numbers[rank] = used
             # Of all windows the one that will refuse first.
             if left < remaining or (left == remaining and left_s > reset_s):
                 limit, remaining, reset_s = most, left, left_s
-        for at, used, begun in counted:
-            cells[at + _USED_AT], times[at + _BEGUN_AT] = used, begun
+        _WINDOWS.pack_into(self._memory, at, *numbers)
         return Counted(limit, remaining, reset_s)
 
-    def _all_under_way(self, place: _Place) -> int:
-        return sum(self._under_way[place.under_way : place.under_way + self._cells[_TAKEN_AT]])
-
-    def _add(self, place: _Place, change: int) -> None:
+    def _end_one(self, place: _Place) -> None:
         with self._own:
-            own = self._under_way[place.own] + change
-            if own >= 0:  # else it was taken for dead, and its requests are not counted any more
-                self._under_way[place.own] = own
+            if self._under_way[place.own]:  # else it was taken for dead, and its requests are not counted any more
+                self._under_way[place.own] -= 1
 
     def _is_of(self, place: _Place) -> bool:
         """Whether the row is still that of the app that was found there."""
@@ -163,7 +166,7 @@ class SharedCounters:
             # Another process has another column.
             self._places, self._slot, self._pid = {}, self._own_slot(), os.getpid()
         place = self._places.get(app)
-        if place is not None and self._is_of(place):
+        if place is not None and (not self._cells[_WAS_FULL_AT] or self._is_of(place)):
             return place
         digest = hashlib.blake2b(app.encode(), digest_size=16).digest()
         first, second = (int.from_bytes(half, "little", signed=True) for half in (digest[:8], digest[8:]))
@@ -213,7 +216,7 @@ class SharedCounters:
         for slot in range(self._cells[_TAKEN_AT]):
             if self._under_way[first + slot] and not _is_alive(self._cells[_PIDS_AT + slot]):
                 self._under_way[first + slot] = 0
-        return self._all_under_way(place)
+        return sum(self._under_way[first : first + self._cells[_TAKEN_AT]])
 
 
 def nearest(found: Sequence[tuple[int, int, float]]) -> Counted:
