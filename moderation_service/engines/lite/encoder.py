@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from .blocks import in_one_block
 from .first_layer import FirstLayer
+from .products import product
 
 __all__ = ["DIMENSIONS", "Encoder"]
 
@@ -114,9 +115,9 @@ class Encoder:
     def _of_pieces(self, pieces: Integers) -> list[Floats]:
         """What depends on a piece alone: its projection, and its products with the first convolution of each order."""
         embedded = self._embed(pieces)
-        projected = _layer_norm(embedded @ self._project + self._project_bias, self._norm_1, self._epsilon)
+        projected = _layer_norm(product(embedded, self._project) + self._project_bias, self._norm_1, self._epsilon)
         branches = (projected[:, start : start + _CHANNELS] for start in range(0, projected.shape[1], _CHANNELS))
-        return [projected, *(branch @ first for branch, first in zip(branches, self._first, strict=True))]
+        return [projected, *(product(branch, first) for branch, first in zip(branches, self._first, strict=True))]
 
     def _convolve(
         self, branch: int, inputs: Floats, products: Floats, layout: Integers, needed: Integers, wanted: Integers
@@ -137,7 +138,7 @@ class Encoder:
         hidden = np.zeros((len(layout), _CHANNELS), dtype=np.float32)
         hidden[needed] = sums
         around = hidden[wanted[:, None] + np.arange(-left, order - left)].reshape(len(wanted), -1)
-        output: Floats = around @ self._second[branch]
+        output = product(around, self._second[branch])
         output += self._second_bias[branch]
         np.maximum(output, 0, out=output)
         output += hidden[wanted]
@@ -163,12 +164,12 @@ class Encoder:
         """What the feed-forward net makes of the sums: dense layers, each pair with a way round it."""
         out, inner, middle, last = self._head_weights
         counts = lengths.astype(np.float32)[:, None]
-        pooled = (summed @ out + counts * self._head_bias) / np.sqrt(counts)
+        pooled = (product(summed, out) + counts * self._head_bias) / np.sqrt(counts)
         first = np.maximum(pooled[:, : len(inner)], 0)
-        second = np.maximum(pooled[:, len(inner) :] + first @ inner, 0)
-        both = second @ middle
+        second = np.maximum(pooled[:, len(inner) :] + product(first, inner), 0)
+        both = product(second, middle)
         third = np.maximum(both[:, : len(last)], 0)
-        vectors = np.tanh(both[:, len(last) :] + third @ last)
+        vectors = np.tanh(both[:, len(last) :] + product(third, last))
         squares = np.einsum("ij,ij->i", vectors, vectors)[:, None]
         return np.asarray(vectors / np.sqrt(np.maximum(squares, self._epsilon)), dtype=np.float32)
 

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from .assets import Stored
 from .encoder import DIMENSIONS
+from .products import product
 
 __all__ = ["Nets", "net_inputs", "response_inputs"]
 
@@ -48,7 +49,8 @@ class Nets:
 
     def hidden(self, inputs: Floats) -> Floats:
         """Return what the last layer sees."""
-        hidden: Floats = inputs @ self._first + self._first_bias
+        hidden = product(inputs, self._first)
+        hidden += self._first_bias
         # Not hidden**3: numpy's power takes longer than the products.
         hidden *= 0.5 * (1 + np.tanh(_GELU_SCALE * (hidden + _GELU_CUBE * (hidden * hidden * hidden))))
         return hidden
