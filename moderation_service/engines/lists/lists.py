@@ -15,7 +15,7 @@ from ...core.text_views.normal import NormalView, normal_view
 from ...core.verdict import Span, Target
 from ...errors import ConfigurationError
 from .matcher import Matcher, bad_entries
-from .segment import Found, plain_blanks
+from .segment import Found, plain_blanks, words_of
 
 __all__ = ["Lists"]
 
@@ -82,8 +82,15 @@ class Lists:
 
     def find(self, names: Sequence[str], target: Target, text: str, *, is_open: bool = False) -> Listing | None:
         """What the lists of these names say of a text; None for nothing."""
+        words = words_of(text)
+        matchers = []
+        for name in names:
+            one = self._matchers.get(name)
+            if one is not None and (words is None or not one.lacks(words)):
+                matchers.append(one)
+        if not matchers:
+            return None
         text = _encodable(text)
-        matchers = self._named(names)
         normal = normal_view(text)
         views = _views(text, normal)
         # Where nothing is allowed or excepted, the first place of a word decides as all of them would.
@@ -96,7 +103,7 @@ class Lists:
             if found:
                 hits += self._hits(found, target)
         if hits and is_open:
-            end = _open_from(matchers, views[0], len(text))
+            end = _open_from(self._named(names), views[0], len(text))
             hits = [hit for hit in hits if hit.span.start < end]
         return Listing.of(hits) if hits else None
 

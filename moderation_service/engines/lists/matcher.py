@@ -7,7 +7,7 @@ there is much new, all is compiled together.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 from ...core.list_entry import Entry, Kind
 from ...core.text_views.normal import normal_view
@@ -61,6 +61,11 @@ class Matcher:
         made._segments = (self._segments[0], Segment(new)) if new else (self._segments[0],)
         made._note_kinds()
         return made
+
+    def lacks(self, words: Sequence[bytes]) -> bool:
+        """Whether it is plain that nothing is found in a text with these words (`segment.words_of`)."""
+        first, *more = self._segments
+        return first.lacks(words) and (not more or all(one.lacks(words) for one in more))
 
     def words(self, view: str, *, firsts: bool = False) -> Iterable[Found]:
         """The words found in a text of the form of `segment.plain_blanks`; `firsts` as there."""

@@ -37,6 +37,13 @@ def plain_blanks(view: str) -> str:
     return view
 
 
+def words_of(text: str) -> list[bytes] | None:
+    """The words of a short ASCII text, such as most are; None for any other text."""
+    if len(text) > _SHORT_CHARS or not text.isascii():
+        return None
+    return text.lower().encode().translate(_PARTS).split()
+
+
 def terms_of(entry: Entry) -> list[str]:
     """What is looked for in a text for this entry: a domain is written in several ways."""
     if entry.kind is not Kind.DOMAIN:
@@ -97,8 +104,6 @@ class Segment:
 
         With `firsts`, of a word without exceptions only the first place: a text may be nothing but listed words.
         """
-        if self._has_none(view):
-            return []
         matches = self._automaton.find_matches_as_indexes(view, overlapping=True)
         found: list[Found] = []
         done: set[int] = set()
@@ -116,15 +121,12 @@ class Segment:
                 done.add(index)
         return found
 
-    def _has_none(self, view: str) -> bool:
-        """Whether it is plain that no term is in this text.
+    def lacks(self, words: Sequence[bytes]) -> bool:
+        """Whether it is plain that nothing is found in a text with these words (`words_of`).
 
-        So it is of most short ones. The automaton would have been asked for nothing: it is too large to stay in a
-        processor's cache, and gives Python's lock away meanwhile.
+        So it is of most. The automaton is too large to stay in a processor's cache, and gives Python's lock away.
         """
-        if self._marks is None or len(view) > _SHORT_CHARS or not view.isascii():
-            return False
-        return self._marks.isdisjoint(view.encode().translate(_PARTS).split())
+        return not self.has_patterns and self._marks is not None and self._marks.isdisjoint(words)
 
     def patterns(self, text: str) -> Iterator[Found]:
         """The patterns found in any text."""

@@ -332,3 +332,18 @@ def test_look_alikes_are_undone_in_all_of_a_long_text(disguised: str, place: int
     assert listing is not None
     assert listing.block is not None
     assert text[listing.block.span.start : listing.block.span.end] == disguised
+
+
+def test_a_hit_at_the_end_of_a_growing_text_waits_for_what_another_list_may_make_of_it() -> None:
+    made = Lists(
+        {
+            "blocked": [entry_of({"text": "drug"}, list_name="blocked")],
+            "allowed": [entry_of({"text": "drug store", "side": "allow"}, list_name="allowed")],
+        }
+    )
+    names = ["blocked", "allowed"]
+    assert made.find(names, Target.PROMPT, "the nearest drug ", is_open=True) is None
+    closed = made.find(names, Target.PROMPT, "the nearest drug")
+    assert closed is not None and closed.block is not None
+    store = made.find(names, Target.PROMPT, "the nearest drug store", is_open=True)
+    assert store is None or store.block is None
