@@ -56,7 +56,7 @@ class Middle(NamedTuple):
 
 
 @contextlib.contextmanager
-def service(upstream: str, folder: Path, environment: dict[str, str]) -> Iterator[tuple[int, int]]:
+def service(engine: Sequence[str], folder: Path, environment: dict[str, str]) -> Iterator[tuple[int, int]]:
     """The service as its users start it."""
     port = free_port()
     (folder / "policies.yaml").write_text(POLICIES, encoding="utf-8")
@@ -66,7 +66,7 @@ def service(upstream: str, folder: Path, environment: dict[str, str]) -> Iterato
         "MODERATION_DEADLINE_S": "300",
         "MODERATION_UPSTREAM_TIMEOUT_S": "300",
     }
-    command = [sys.executable, "-m", "moderation_service", "serve", "--engine", "vllm", "--upstream", upstream]
+    command = [sys.executable, "-m", "moderation_service", "serve", "--engine", *engine]
     with process([*command, "--port", str(port)], port, {**shared, **environment}) as pid:
         yield pid, port
 
@@ -97,8 +97,11 @@ def measured(folder: Path, options: argparse.Namespace, kinds: dict[str, dict[st
     """The runs of each kind at each number of clients, by round; all kinds are up, and take turns."""
     found: dict[Cell, list[Result]] = {}
     with contextlib.ExitStack() as stack:
-        upstream, _ = stack.enter_context(model_server(folder / "mock_vllm", str(folder), 20, "ok_stopped_after_safe"))
-        started = {kind: stack.enter_context(service(upstream, folder, own)) for kind, own in kinds.items()}
+        engine = ["lite"]
+        if not options.lite:
+            mock = model_server(folder / "mock_vllm", str(folder), 20, "ok_stopped_after_safe")
+            engine = ["vllm", "--upstream", stack.enter_context(mock)[0]]
+        started = {kind: stack.enter_context(service(engine, folder, own)) for kind, own in kinds.items()}
         order = list(started)
         for _ in range(options.rounds):
             # What comes first finds another machine than what comes last: each has its turn at each place.
@@ -123,6 +126,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="measurements per cell")
     parser.add_argument("--entries", type=int, default=100_000)
     parser.add_argument("--parts", action="store_true", help="also each part by itself")
+    parser.add_argument("--lite", action="store_true", help="in front of the embedded engine instead")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
