@@ -42,8 +42,9 @@ _ASKED, _ABOUT_EACH = 3, 2
 _WEIGHT = 1.0
 # Questions about a deed would be about the speaker's own where the deed names one.
 _OWN_PERSON = re.compile(r"\b(?:mir|mich|meine?[mnrs]?)\b")
-# Where another person's prefix takes the place of the first one's. Verbs that begin with a hamza keep it.
-_OWN_VERB = re.compile(r"\|ا(?!خد|خذ|كل |كل$)|\|(?=ا)")
+# Where another person's prefix takes the place of the first one's. Verbs that begin with a hamza keep it: take and eat,
+# but not drug, cheat and serve, which begin with the letters of take.
+_OWN_VERB = re.compile(r"\|ا(?!خد(?![رعم])|خذ|كل |كل$)|\|(?=ا)")
 # A Hangul syllable is numbered from here, by its final consonant last.
 _HANGUL, _FINALS, _FINAL_L = 0xAC00, 28, 8
 

@@ -298,6 +298,7 @@ def test_arabic_deeds_as_they_are_typed_change_their_verbs_with_the_person(train
     }
     # A verb that begins with a hamza keeps it.
     assert dialect("اخد قرض")["he"] == "ياخد قرض"
+    assert dialect("اخدم الزباين")["he"] == "يخدم الزباين"
     assert dialect("اكل تفاح")["we"] == "ناكل تفاح"
 
 
