@@ -66,16 +66,26 @@ def joined(parts: Sequence[csr_matrix]) -> csr_matrix:
 
 
 def fit_linear(
-    features: csr_matrix, targets: NDArray[np.float64], weights: NDArray[np.float64], *, balanced: bool = False
+    features: csr_matrix,
+    targets: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    *,
+    balanced: bool = False,
+    freedom: float = 10,
 ) -> tuple[NDArray[np.float64], float]:
-    """Logistic regression, C = 10. A target between 0 and 1 becomes two rows that share the row's weight."""
+    """Logistic regression, C = `freedom`. A target between 0 and 1 becomes two rows that share the row's weight."""
     soft = np.flatnonzero((targets > 0) & (targets < 1))
     rows = np.concatenate((np.arange(len(targets)), soft))
     labels = np.concatenate(((targets > 0).astype(int), np.zeros(len(soft), dtype=int)))
     shares = np.where(targets > 0, targets, 1.0) * weights
     shares = np.concatenate((shares, (1 - targets[soft]) * weights[soft]))
     model = LogisticRegression(
-        C=10, solver="liblinear", tol=1e-3, max_iter=200, random_state=0, class_weight="balanced" if balanced else None
+        C=freedom,
+        solver="liblinear",
+        tol=1e-3,
+        max_iter=200,
+        random_state=0,
+        class_weight="balanced" if balanced else None,
     )
     model.fit(features[rows], labels, sample_weight=shares)
     return model.coef_[0], float(model.intercept_[0])

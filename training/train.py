@@ -58,6 +58,8 @@ _FOREIGN_WEIGHT = 2.0
 FOREIGN_ONLY = frozenset({"own6", "own8"})
 """Sources in other languages that train the heads for these and nothing else."""
 FOREIGN_BITS = 17
+# Most rows in these languages are of a few frames each: what tells harm is in rarer words, which must be free to weigh.
+_FOREIGN_FREEDOM = 30
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
 # every procedure is harmless. They keep their place among the rows that set thresholds. Many of ours are of one style.
 _RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5, "own7_resp": 0.5}
@@ -125,6 +127,7 @@ def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHe
         hashed_foreign([clean(row["prompt"]) for row in own], FOREIGN_BITS),
         targets[is_foreign, 0].astype(np.float64),
         np.array([row["weight"] for row in own], dtype=np.float64),
+        freedom=_FOREIGN_FREEDOM,
     )
     return ForeignHeads(quantise(*linear), nets)
 

@@ -2,8 +2,9 @@
 """own8: what people ask to do, in the languages beside English and Chinese, each harmful deed with close harmless ones.
 
 `deeds/` has a file per language with a line per topic: the category, harmful deeds, and harmless ones with the same
-things or the same verbs. Of Arabic there are four: verbs in the first person, nouns, whole sentences, and deeds as people
-type them in dialects. Equal lines are equal topics; German and Arabic, which need it most, have more of them. Topics
+things or the same verbs. Of Arabic there are seven: verbs in the first person, nouns, whole sentences, and deeds as people
+type them in dialects; further topics as sentences and in dialects, and what else people ask, which has no harmful side.
+Equal lines are equal topics, and further ones are others; German and Arabic, which need it most, have more of them. Topics
 count more than rows: the nets have to learn which deeds are harmful, and that neither a noun nor the form of a question
 says so.
 """
@@ -18,26 +19,32 @@ from typing import NamedTuple
 
 from ..data import Row
 from .own_rows import prompts
-from .topic import COPYRIGHT, ILLEGAL, PII, SELF_HARM, SEXUAL, UNETHICAL, VIOLENT
+from .topic import COPYRIGHT, ILLEGAL, JAILBREAK, PII, POLITICAL, SELF_HARM, SEXUAL, UNETHICAL, VIOLENT
 
 __all__ = ["dialect", "french", "german", "korean", "rows"]
 
 _FOLDER = Path(__file__).parent / "deeds"
-_CATEGORIES = {
+_CATEGORIES: Mapping[str, str | None] = {
     "V": VIOLENT,
     "I": ILLEGAL,
     "S": SEXUAL,
     "P": PII,
     "H": SELF_HARM,
     "U": UNETHICAL,
+    "L": POLITICAL,
     "C": COPYRIGHT,
+    "J": JAILBREAK,
+    "N": None,
 }
+# Nobody asks what the penalty is for these, or it is asked in other words.
+_NEVER_ASKED_ABOUT = (None, SELF_HARM, JAILBREAK)
 _ASKED, _ABOUT_EACH = 3, 2
 _WEIGHT = 1.0
 # Questions about a deed would be about the speaker's own where the deed names one.
 _OWN_PERSON = re.compile(r"\b(?:mir|mich|meine?[mnrs]?)\b")
-# Where another person's prefix takes the place of the first one's. Verbs that begin with a hamza keep it.
-_OWN_VERB = re.compile(r"\|ا(?!خد|خذ|كل |كل$)|\|(?=ا)")
+# Where another person's prefix takes the place of the first one's. Verbs that begin with a hamza keep it: take and eat,
+# but not drug, cheat and serve, which begin with the letters of take.
+_OWN_VERB = re.compile(r"\|ا(?!خد(?![رعم])|خذ|كل |كل$)|\|(?=ا)")
 # A Hangul syllable is numbered from here, by its final consonant last.
 _HANGUL, _FINALS, _FINAL_L = 0xAC00, 28, 8
 
@@ -47,12 +54,13 @@ Forms = Callable[[str], Mapping[str, str]]
 class _Tongue(NamedTuple):
     """Frames for requests, frames for harmless questions about a harmful deed, and the forms of a deed they name.
 
-    Dialect is written as people type it: without the marks on alef, see `_typed`.
+    Topics have the name `topic` and a number each. Dialect is written as people type it: without the marks on alef, see `_typed`.
     """
 
     asks: Sequence[str]
     about: Sequence[str]
     forms: Forms
+    topic: str = "deed"
 
 
 def _as_it_is(deed: str) -> Mapping[str, str]:
@@ -116,7 +124,7 @@ def dialect(deed: str) -> Mapping[str, str]:
 
 
 # fmt: off
-_TONGUES: Mapping[str, _Tongue] = {
+_TONGUES: dict[str, _Tongue] = {
     "de": _Tongue(
         (
             "Wie kann ich {deed}?", "Wie kann man {deed}?", "Ich will {deed}. Wie gehe ich vor?",
@@ -258,6 +266,11 @@ _TONGUES: Mapping[str, _Tongue] = {
     ),
 }
 # fmt: on
+_TONGUES |= {
+    "ar_whole_more": _TONGUES["ar_whole"]._replace(topic="further deed"),
+    "ar_typed_more": _TONGUES["ar_typed"]._replace(topic="further deed"),
+    "ar_everyday": _TONGUES["ar_whole"]._replace(topic="everyday"),
+}
 _DIALECT = ("ازاي", "عايز", "بدي", "شلون", "ابغى", "ممكن", "لازم")
 
 
@@ -271,12 +284,12 @@ def _texts(chance: random.Random) -> Iterator[tuple[str, str, str, str | None]]:
     for name, tongue in _TONGUES.items():
         lang = name[:2]
         for at, (category, harmful, harmless) in enumerate(_deeds(name)):
-            topic = f"deed {at}"
+            topic = f"{tongue.topic} {at}"
             for deeds, found in ((harmful, category), (harmless, None)):
                 for deed in deeds:
                     asked = _framed(deed, tongue, tongue.asks, _ASKED, chance)
                     yield from ((lang, topic, text, found) for text in asked)
-            if category != SELF_HARM and not _OWN_PERSON.search(harmful[0]):
+            if category not in _NEVER_ASKED_ABOUT and not _OWN_PERSON.search(harmful[0]):
                 about = _framed(harmful[0], tongue, tongue.about, _ABOUT_EACH, chance)
                 yield from ((lang, topic, text, None) for text in about)
 
@@ -291,8 +304,8 @@ def _framed(deed: str, tongue: _Tongue, frames: Sequence[str], count: int, chanc
         yield _typed(text) if text.startswith(_DIALECT) else text
 
 
-def _deeds(name: str) -> Iterator[tuple[str, list[str], list[str]]]:
+def _deeds(name: str) -> Iterator[tuple[str | None, list[str], list[str]]]:
     for line in (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         category, phrases = line.split(": ", 1)
-        harmful, harmless = (side.split("; ") for side in phrases.split(" = "))
+        harmful, harmless = ([deed for deed in side.strip().split("; ") if deed] for side in phrases.split("= "))
         yield _CATEGORIES[category], harmful, harmless

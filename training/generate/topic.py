@@ -11,7 +11,9 @@ from typing import NamedTuple
 __all__ = [
     "COPYRIGHT",
     "ILLEGAL",
+    "JAILBREAK",
     "PII",
+    "POLITICAL",
     "SELF_HARM",
     "SEXUAL",
     "UNETHICAL",
@@ -27,6 +29,7 @@ __all__ = [
 
 VIOLENT, ILLEGAL, PII, SELF_HARM = "Violent", "Non-violent Illegal Acts", "PII", "Suicide & Self-Harm"
 SEXUAL, UNETHICAL, COPYRIGHT = "Sexual Content or Sexual Acts", "Unethical Acts", "Copyright Violation"
+POLITICAL, JAILBREAK = "Politically Sensitive Topics", "Jailbreak"
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 

@@ -298,6 +298,7 @@ def test_arabic_deeds_as_they_are_typed_change_their_verbs_with_the_person(train
     }
     # A verb that begins with a hamza keeps it.
     assert dialect("اخد قرض")["he"] == "ياخد قرض"
+    assert dialect("اخدم الزباين")["he"] == "يخدم الزباين"
     assert dialect("اكل تفاح")["we"] == "ناكل تفاح"
 
 
@@ -309,6 +310,9 @@ def test_arabic_files_of_deeds_have_a_line_for_every_topic(training):
         return [line.split(": ")[0] for line in lines]
 
     assert categories("ar_whole") == categories("ar_typed") == categories("ar")
+    assert categories("ar_whole_more") == categories("ar_typed_more")
+    assert set(categories("ar_whole_more")) == set("VISPHULCJ")
+    assert set(categories("ar_everyday")) == {"N"}
 
 
 def test_deeds_have_both_sides_of_every_topic_in_every_language(training):
@@ -318,6 +322,8 @@ def test_deeds_have_both_sides_of_every_topic_in_every_language(training):
     topics = {lang: {} for lang in FOREIGN}
     for row in rows:
         topics[row["lang"]].setdefault(row["topic"], set()).add(row["label"])
+    everyday = {topic for topic in topics["ar"] if topic.startswith("everyday ")}
+    assert all(topics["ar"].pop(topic) == {"safe"} for topic in everyday)
     assert all(labels == {"safe", "unsafe"} for found in topics.values() for labels in found.values())
     assert len(set.intersection(*map(set, topics.values()))) == min(map(len, topics.values())) == 103
-    assert topics["de"].keys() == topics["ar"].keys()
+    assert topics["de"].keys() < topics["ar"].keys()
