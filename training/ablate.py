@@ -144,6 +144,10 @@ def _without_prompt(arrays: Arrays, meta: Meta) -> tuple[Arrays, Meta]:
     return arrays, {**meta, "response_shares": {**meta["response_shares"], "prompt": 0.0}}
 
 
+def _never_alone(arrays: Arrays, meta: Meta) -> tuple[Arrays, Meta]:
+    return arrays, {**meta, "response_shares": {**meta["response_shares"], "alone_discount": 1e3}}
+
+
 def _itself(model: LiteModel, cleaned: str) -> View:
     return View((Reading(cleaned),), ())
 
@@ -163,6 +167,7 @@ LEVERS = (
     Lever("words of an answer not read as a prompt", (answers,), _without_words),
     Lever("words of an answer count whatever the rest says", (answers,), _with_all_words),
     Lever("score of the question not added to the answer's", (answers,), _without_prompt),
+    Lever("answer not read without its question", (answers,), _never_alone),
     Lever(
         "refusal judged as a whole",
         (answers,),

@@ -161,6 +161,7 @@ def _card(weights: Path, thresholds: calibrate.Entries, refusal: float, measures
             **calibrate.FLAGGED_SHARES,
             "unit": calibrate.UNIT_SHARES,
             "own responses": calibrate.OWN_SHARES,
+            "responses by source": calibrate.SOURCE_SHARES,
             "hard prompts": calibrate.HARD_SHARES,
         },
         "refusal_share": calibrate.REFUSAL_SHARE,

@@ -22,6 +22,7 @@ __all__ = [
     "HARD_SHARES",
     "OWN_SHARES",
     "REFUSAL_SHARE",
+    "SOURCE_SHARES",
     "SURE_SHARE",
     "UNIT_SHARES",
     "UNSET",
@@ -81,6 +82,12 @@ _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"
 # people ask: of answers that another hand wrote fewer are flagged.
 _OWN_ANSWERS = frozenset({"own5_resp", "own7_resp", "own9_resp"})
 OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.14, 0.05), "zh": (0.12, 0.05)}
+# Of the held-out harmless answers of the sources below, refusals among them, how many may be above: the mean over the
+# sources. Some are of attacks, which the quantiles of all assistants' answers hardly count.
+SOURCE_SHARES: Mapping[str, tuple[float, float]] = dict.fromkeys(("en", "zh"), (0.08, 0.03))
+_HARD_SOURCES = _OWN_ANSWERS | _DELICATE_SOURCES
+# Sources with fewer rows in a language say nothing of it.
+_FEWEST_ROWS = 20
 # Texts that report, warn or refuse score far below the look-alikes: counting them would lower the threshold.
 _LOOK_ALIKES = ("help-", "work", "harmless", "names", "objects")
 HARD_PROMPTS = frozenset({"own5", "own6", "own8"})
@@ -123,7 +130,33 @@ def response_thresholds(model: LiteModel, held_out: Sequence[Row]) -> Entries:
     other = _response_scores(model, languages.answers())
     sure = {key: scores + own.get(key, []) for key, scores in (assistant | _only_foreign(other)).items()}
     entries = _thresholds("response", assistant | _only_foreign(other), sure, FLAGGED_SHARES["response"])
-    return _highest(entries, _thresholds("response", own, sure, OWN_SHARES))
+    entries = _highest(entries, _thresholds("response", own, sure, OWN_SHARES))
+    return _highest(entries, _source_thresholds(model, [row for row in safe if row["source"] in _HARD_SOURCES], sure))
+
+
+def _source_thresholds(model: LiteModel, rows: Iterable[Row], sure: Mapping[str, list[float]]) -> Entries:
+    """Thresholds of responses by the mean over sources of the harmless answers above them."""
+    scores: dict[str, dict[str, list[float]]] = {}
+    for row in rows:
+        answer = clean(row["response"])
+        scored = model.score_response(clean(row["prompt"] or ""), answer, refusal=declines(answer))
+        scores.setdefault(language(answer), {}).setdefault(row["source"], []).append(scored.score)
+    entries = {}
+    for tongue, shares in SOURCE_SHARES.items():
+        sources = [found for found in scores.get(tongue, {}).values() if len(found) >= _FEWEST_ROWS]
+        if sources:
+            strict, loose = (_above_on_average(sources, share) for share in shares)
+            entries[f"response_{tongue}"] = _with_sure("response", strict, loose, sure[tongue])
+    return entries
+
+
+def _above_on_average(sources: Sequence[Sequence[float]], share: float) -> float:
+    """The lowest of the scores that, as the mean over the sources, at most a share of them exceeds."""
+    scores = np.concatenate([np.asarray(found) for found in sources])
+    weights = np.concatenate([np.full(len(found), 1 / len(found) / len(sources)) for found in sources])
+    order = np.argsort(-scores)
+    at = int(np.searchsorted(np.cumsum(weights[order]), share + 1e-9, side="right"))
+    return round(float(scores[order[min(at, len(scores) - 1)]]), 4)
 
 
 def _highest(entries: Entries, others: Entries) -> Entries:
@@ -203,13 +236,18 @@ def _thresholds(
         if tongue not in scored:
             continue
         strict, loose = (_above(scored[tongue], share) for share in shares)
-        if target == "response":
-            strict = max(strict, _RESPONSE_FLOOR)
-            loose = max(loose, strict + _MIN_BAND)
-        sure = max(_above(hard[tongue], SURE_SHARE), loose + _MIN_ABOVE)
         print(f"{target}_{tongue}: {len(scored[tongue])} harmless rows, {len(hard[tongue])} for sure")
-        found[f"{target}_{tongue}"] = _entry(strict, round(loose, 4), round(sure, 4))
+        found[f"{target}_{tongue}"] = _with_sure(target, strict, loose, hard[tongue])
     return found
+
+
+def _with_sure(target: str, strict: float, loose: float, hard: Sequence[float]) -> dict[str, float]:
+    """An entry whose `sure` nearly all of the hard rows are below."""
+    if target == "response":
+        strict = max(strict, _RESPONSE_FLOOR)
+        loose = max(loose, strict + _MIN_BAND)
+    sure = max(_above(hard, SURE_SHARE), loose + _MIN_ABOVE)
+    return _entry(strict, round(loose, 4), round(sure, 4))
 
 
 def _above(scores: Sequence[float], share: float) -> float:

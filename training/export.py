@@ -19,13 +19,22 @@ __all__ = ["VERSION", "assemble"]
 
 VERSION = "lite-2"
 
-# How the response score is put together; see LiteModel.score_response. With n-grams four times as heavy harmful answers
-# are told better, and half of those found no more behind one harmless sentence.
+# How the response score is put together; see LiteModel.score_response. Chosen by held-out answers, alone, padded, and
+# beside refusals and other questions, and by the same with the heads trained without the source that is looked at.
+# `ngrams`: how much more they weigh than in prompts. With four times harmful answers are told better still, and half of
+# those found no more behind one harmless sentence.
 # Words alone raise an answer by no more than `words_above`, counted without the prompt's score: of the harmful answers
-# that were held out they found one in a hundred, of the harmless ones to attacks they flagged a fifth. That rule and
-# the smaller shares of prompt and refusal were chosen by held-out answers, alone, padded, and beside refusals. By those
-# a bound of 1 is best; it is 3 since the visible completions are told less well with 1 and 2 (docs/lite-model-card.md).
-RESPONSE_SHARES = {"prompt": 0.35, "refusal": 1.0, "content_discount": 1.8, "words_above": 3.0}
+# that were held out they found one in a hundred, of the harmless ones to attacks they flagged a fifth.
+# `alone_discount`: what an answer counts less without its question. Without it a harmless question that had nothing to
+# do with the answer hid more than half of the harmful ones; with less of it more harmless how-to answers are flagged.
+RESPONSE_SHARES = {
+    "prompt": 0.35,
+    "refusal": 1.0,
+    "content_discount": 2.2,
+    "words_above": 2.0,
+    "ngrams": 1.6,
+    "alone_discount": 1.0,
+}
 # Partial: the encoder's vocabulary, heads and thresholds of their own, from few rows; single sentences don't count.
 COVERAGE = {"en": "full", "zh": "full"} | dict.fromkeys(FOREIGN, "partial")
 

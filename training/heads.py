@@ -105,17 +105,19 @@ def fit_nets(
     *,
     seeds: Sequence[int],
     epochs: int,
+    noise: float = 0.0,
 ) -> list[Net]:
     """Train one net per seed.
 
     Column 0 of `targets` is the severity logit, weighted by `weights`; further columns are categories, counted where
     `masks` (same shape) is not zero and weighted twice. A 512-256-n net with dropout .3, AdamW, learning rate 1.5e-3
-    falling linearly to zero.
+    falling linearly to zero. `noise`: of so much normal noise each input gets another at every step, which keeps a
+    net from knowing its rows by heart.
     """
     torch.set_num_threads(1)
     torch.use_deterministic_algorithms(True)
     tensors = [torch.from_numpy(array) for array in (inputs, targets, masks, weights)]
-    return [_fit_net(*tensors, seed=seed, epochs=epochs) for seed in seeds]
+    return [_fit_net(*tensors, seed=seed, epochs=epochs, noise=noise) for seed in seeds]
 
 
 def _fit_net(
@@ -126,6 +128,7 @@ def _fit_net(
     *,
     seed: int,
     epochs: int,
+    noise: float,
     batch: int = 256,
 ) -> Net:
     torch.manual_seed(seed)
@@ -138,7 +141,10 @@ def _fit_net(
     loss_of = torch.nn.BCEWithLogitsLoss(reduction="none")
     for _ in range(epochs):
         for rows in torch.randperm(len(inputs)).split(batch):
-            losses = loss_of(net(inputs[rows]), targets[rows])
+            seen = inputs[rows]
+            if noise:
+                seen = seen + noise * torch.randn_like(seen)
+            losses = loss_of(net(seen), targets[rows])
             loss = (losses[:, 0] * weights[rows]).mean()
             if targets.shape[1] > 1:
                 mask = masks[rows, 1:]

@@ -51,6 +51,9 @@ __all__ = [
 SEEDS = (0, 1, 2)
 EPOCHS = 8
 RESPONSE_PROMPT_SHARE = 0.7
+# To the inputs of the response nets, most of which are within .5 of 0. With it answers of held-out topics and sources
+# are told better; with twice as much fewer harmful ones are found among harmless text.
+RESPONSE_NOISE = 0.1
 _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
 # How much more a row in another language weighs for the nets of these.
@@ -208,6 +211,7 @@ def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int =
         weights.astype(np.float32),
         seeds=SEEDS,
         epochs=EPOCHS,
+        noise=RESPONSE_NOISE,
     )
     assert inputs.shape[1] == 3 * DIMENSIONS + 1
     return ResponseHeads(

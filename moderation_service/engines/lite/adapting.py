@@ -9,6 +9,7 @@ were not fitted: the highest cost that gains nearly as much as the best one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -29,6 +30,7 @@ from .text import clean, language
 __all__ = ["Example", "Figures", "adapted", "figures"]
 
 Doubles = NDArray[np.float64]
+Floats = NDArray[np.float32]
 
 _NET_SHARE = 1 / 2
 _COSTS = (100.0, 30.0, 10.0, 3.0, 1.0)
@@ -125,6 +127,15 @@ class _WatchedModel(LiteModel):
         thresholds = self.thresholds("prompt" if example.response is None else "response", language(text))
         place = found(scored.outputs)
         return None if place is None else _Point(*place, scored.score, thresholds, example.severity)
+
+    def _answer_net(self, context: Floats, vector: Floats, flag: float, lead: float) -> float:
+        """The same; of two readings of an answer the one that counts is kept as seen."""
+        found = super()._answer_net(context, vector, flag, lead)
+        if lead > -math.inf:
+            seen = self.watched["response"].seen
+            asked, alone = seen[-2:]
+            seen[-2:] = [asked if asked[1][0, 0] >= alone[1][0, 0] + lead else alone]
+        return found
 
     def _of_prompt(self, outputs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]] | None:
         hidden, all_outputs = self.watched["prompt"].seen[-1]

@@ -20,6 +20,7 @@ from ...core.text_views.decoded import HEAD_CHARS, Reading, View
 from ...core.text_views.pinyin import PinyinTable
 from ...core.verdict import Coverage
 from .assets import WEIGHTS, Meta, Stored, frequent_pieces, opened
+from .categories import CATEGORIES, CATEGORY_NAMES
 from .coverage import coverage
 from .disguise import decoders, read_pinyin
 from .encoder import Encoder
@@ -49,31 +50,6 @@ __all__ = [
 Floats = NDArray[np.float32]
 Checkpoint = Callable[[], None]
 TargetName = Literal["prompt", "response"]
-
-CATEGORIES = (
-    "violent",
-    "non_violent_illegal_acts",
-    "sexual_content",
-    "pii",
-    "suicide_self_harm",
-    "unethical_acts",
-    "politically_sensitive_topics",
-    "copyright_violation",
-    "jailbreak",
-)
-"""Category ids in the order of the net's outputs; the last one is for prompts only."""
-CATEGORY_NAMES = (
-    "Violent",
-    "Non-violent Illegal Acts",
-    "Sexual Content or Sexual Acts",
-    "PII",
-    "Suicide & Self-Harm",
-    "Unethical Acts",
-    "Politically Sensitive Topics",
-    "Copyright Violation",
-    "Jailbreak",
-)
-"""The same nine as the training files write them."""
 
 PROMPT_BITS = 18
 RESPONSE_SEEDS = (101, 202)
@@ -178,6 +154,7 @@ class LiteModel:
         self._linear, self._response_linear, self._context_linear = heads["prompt"], heads["response"], heads["context"]
         self._refusal = RefusalHead(heads["refusal"], meta["refusal_threshold"])
         self._shares: dict[str, float] = meta["response_shares"]
+        self._unasked = self._embed([""], foreign=0)
         self._thresholds = {key: Thresholds(**values) for key, values in meta["thresholds"].items()}
         known = meta.get("coverage", {"en": Coverage.FULL.value, "zh": Coverage.FULL.value})
         self._known = {name: Coverage(value) for name, value in known.items()}
@@ -301,29 +278,42 @@ class LiteModel:
 
         Per window the larger of two scores: the response heads, which see the prompt too, and the prompt heads on the
         response's own words, at a discount. After a harmful prompt these are bounded by what the first says
-        without its score, added in part: a refusal has the words of what it refuses. `refusal`: whether it declines.
+        without its score, added in part: a refusal has the words of what it refuses. After a harmless one the
+        response is read without it too, at a discount. `refusal`: whether it declines.
         """
         found, share = windows(response), _ngram_share(response)
         shares, flag = self._shares, float(refusal)
+        heads_share = share * shares.get("ngrams", 1.0)
         context = self._embed([prompt[:WINDOW_CHARS]], foreign=language(prompt[:WINDOW_CHARS]) in FOREIGN)
         asked = shares["prompt"] * self._prompt_term(prompt, context, share)
         shift = asked - shares["refusal"] * flag
-        fixed = self._context_linear.contribution(prompt[:CONTEXT_CHARS]) + shares["refusal_linear"] * flag
+        of_prompt = self._context_linear.contribution(prompt[:CONTEXT_CHARS])
+        fixed = of_prompt + shares["refusal_linear"] * flag
         own = self.thresholds("response", language(response))
-        above = shares.get("words_above", math.inf) - asked if asked > 0 else math.inf  # Older weights set no bound.
+        # Older weights set neither.
+        above = shares.get("words_above", math.inf) - asked if asked > 0 else math.inf
+        lead = -asked - of_prompt * heads_share - shares.get("alone_discount", math.inf) if asked < 0 else -math.inf
         linear = Blocks(response, RESPONSE_CHARS, self._response_linear)
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
         for span, vector, outputs in self._read(self._response_spans(response, found, checkpoint), share, checkpoint):
-            inputs = response_inputs(context, vector[None], np.array([flag], dtype=np.float32))
-            net = float(self._response_nets.outputs(inputs)[0, 0])
-            answer = (linear.logit(span) + fixed) * share + net * _NET_SHARE + shift
+            net = self._answer_net(context, vector[None], flag, lead / _NET_SHARE)
+            answer = (linear.logit(span) + fixed) * heads_share + net * _NET_SHARE + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
             words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
             score = max(answer, min(words, answer + above)) - span.discount
             if score > worst:
                 worst, at, place = score, outputs, span.place
         return Scored(worst, at, len(found), place)
+
+    def _answer_net(self, context: Floats, vector: Floats, flag: float, lead: float) -> float:
+        """What the nets say of an answer: beside its question or, with a lead that may be negative, beside none."""
+        flags = np.array([flag], dtype=np.float32)
+        net = float(self._response_nets.outputs(response_inputs(context, vector, flags))[0, 0])
+        if lead == -math.inf:
+            return net
+        alone = float(self._response_nets.outputs(response_inputs(self._unasked, vector, flags))[0, 0])
+        return max(net, alone + lead)
 
     def _response_spans(self, response: str, found: list[tuple[int, str]], checkpoint: Checkpoint) -> list[Span]:
         """The windows of a response that are read: of many the ends, and those with the worst sentences."""

@@ -149,12 +149,23 @@ def test_the_model_card_names_the_manifest(training):
 
 def test_the_model_card_says_which_shares_were_flagged(training):
     from moderation_service.engines.lite.assets import MODEL_CARD
-    from training.calibrate import FLAGGED_SHARES, HARD_SHARES, OWN_SHARES, UNIT_SHARES
+    from training.calibrate import FLAGGED_SHARES, HARD_SHARES, OWN_SHARES, SOURCE_SHARES, UNIT_SHARES
 
     card = json.loads(MODEL_CARD.read_text(encoding="utf-8"))
-    own = {"own responses": OWN_SHARES, "hard prompts": HARD_SHARES}
+    own = {"own responses": OWN_SHARES, "responses by source": SOURCE_SHARES, "hard prompts": HARD_SHARES}
     shares = {**FLAGGED_SHARES, "unit": UNIT_SHARES, **own}
     assert card["flagged_shares"] == json.loads(json.dumps(shares))
+
+
+def test_a_threshold_by_source_bounds_the_mean_of_the_shares_above_it(training):
+    from training.calibrate import _above_on_average
+
+    sources = [[float(one) for one in range(100)], [50.0] * 10]
+    for share, bound in ((0.1, 79.0), (0.004, 99.0), (0.4, 50.0)):
+        found = _above_on_average(sources, share)
+        above = sum(sum(one > found for one in source) / len(source) for source in sources) / 2
+        assert found == bound
+        assert above <= share
 
 
 @pytest.mark.training
