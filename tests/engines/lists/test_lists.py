@@ -344,6 +344,7 @@ def test_a_hit_at_the_end_of_a_growing_text_waits_for_what_another_list_may_make
     names = ["blocked", "allowed"]
     assert made.find(names, Target.PROMPT, "the nearest drug ", is_open=True) is None
     closed = made.find(names, Target.PROMPT, "the nearest drug")
-    assert closed is not None and closed.block is not None
+    assert closed is not None
+    assert closed.block is not None
     store = made.find(names, Target.PROMPT, "the nearest drug store", is_open=True)
     assert store is None or store.block is None
