@@ -134,7 +134,7 @@ class _WatchedModel(LiteModel):
         if lead > -math.inf:
             seen = self.watched["response"].seen
             asked, alone = seen[-2:]
-            seen[-2:] = [asked if asked[1][0, 0] >= alone[1][0, 0] + lead else alone]
+            seen[-2:] = [asked if asked[1][0, 0] >= alone[1][0, 0] + lead / _NET_SHARE else alone]
         return found
 
     def _of_prompt(self, outputs: NDArray[np.float32]) -> tuple[str, NDArray[np.float32]] | None:

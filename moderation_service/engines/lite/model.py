@@ -297,8 +297,8 @@ class LiteModel:
         content = Blocks(response, RESPONSE_CHARS, self._linear)
         worst, at, place = -math.inf, np.empty(0, dtype=np.float32), None
         for span, vector, outputs in self._read(self._response_spans(response, found, checkpoint), share, checkpoint):
-            net = self._answer_net(context, vector[None], flag, lead / _NET_SHARE)
-            answer = (linear.logit(span) + fixed) * heads_share + net * _NET_SHARE + shift
+            net = self._answer_net(context, vector[None], flag, lead)
+            answer = (linear.logit(span) + fixed) * heads_share + net + shift
             words = content.logit(span) * share + float(outputs[0]) * _NET_SHARE
             words = _WORDS.on_scale_of(own, words - shares["content_discount"] - shares["refusal"] * flag)
             score = max(answer, min(words, answer + above)) - span.discount
@@ -307,12 +307,12 @@ class LiteModel:
         return Scored(worst, at, len(found), place)
 
     def _answer_net(self, context: Floats, vector: Floats, flag: float, lead: float) -> float:
-        """What the nets say of an answer: beside its question or, with a lead that may be negative, beside none."""
+        """What the nets add for an answer: beside its question or, with a lead that may be negative, beside none."""
         flags = np.array([flag], dtype=np.float32)
-        net = float(self._response_nets.outputs(response_inputs(context, vector, flags))[0, 0])
+        net = float(self._response_nets.outputs(response_inputs(context, vector, flags))[0, 0]) * _NET_SHARE
         if lead == -math.inf:
             return net
-        alone = float(self._response_nets.outputs(response_inputs(self._unasked, vector, flags))[0, 0])
+        alone = float(self._response_nets.outputs(response_inputs(self._unasked, vector, flags))[0, 0]) * _NET_SHARE
         return max(net, alone + lead)
 
     def _response_spans(self, response: str, found: list[tuple[int, str]], checkpoint: Checkpoint) -> list[Span]:
