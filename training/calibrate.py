@@ -83,8 +83,8 @@ _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"
 _OWN_ANSWERS = frozenset({"own5_resp", "own7_resp", "own9_resp"})
 OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.14, 0.05), "zh": (0.12, 0.05)}
 # Of the held-out harmless answers of the sources below, refusals among them, how many may be above: the mean over the
-# sources. Some are of attacks, which the quantiles of all assistants' answers hardly count. With .08 in English a third
-# fewer of the harmful answers among harmless passages are found.
+# sources. Some are of attacks, which the quantiles of all assistants' answers hardly count. With .08 in English a fifth
+# fewer of the harmful answers between harmless passages are found.
 SOURCE_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.10, 0.04), "zh": (0.08, 0.03)}
 _HARD_SOURCES = _OWN_ANSWERS | _DELICATE_SOURCES
 # Sources with fewer rows in a language say nothing of it.
