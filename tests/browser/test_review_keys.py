@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,14 +39,15 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Databa
 
 def test_a_queue_is_gone_through_without_a_mouse(chromium: Any, desk: tuple[str, Database]) -> None:
     address, database = desk
-    chromium.delete_all_cookies()
-    chromium.get(f"{address}/console/enter?token={sign_in_link(database)}")
-    chromium.find_element("css selector", "form button").click()
-    chromium.get(f"{address}/console/review")
-    chromium.find_element("css selector", "main form button.main").click()
 
     def here() -> str:
         return urlsplit(chromium.current_url).path
+
+    def until_at(is_there: Callable[[str], bool]) -> str:
+        """Wait for a page whose scripts have run: a click returns before the next page is asked for."""
+        ready = "return document.readyState === 'complete'"
+        until(lambda: is_there(here()) and chromium.execute_script(ready))
+        return here()
 
     def press(keys: str, *, at: str = "body") -> None:
         chromium.find_element("css selector", at).send_keys(keys)
@@ -54,7 +55,14 @@ def test_a_queue_is_gone_through_without_a_mouse(chromium: Any, desk: tuple[str,
     def chosen() -> list[str]:
         return [one.get_attribute("value") for one in chromium.find_elements("css selector", "[name=choice]:checked")]
 
-    first = here()
+    chromium.delete_all_cookies()
+    chromium.get(f"{address}/console/enter?token={sign_in_link(database)}")
+    chromium.find_element("css selector", "form button").click()
+    until_at(lambda path: path == "/console")
+    chromium.get(f"{address}/console/review")
+    chromium.find_element("css selector", "main form button.main").click()
+
+    first = until_at(lambda path: path != "/console/review")
     press("?")
     assert chromium.find_element("id", "keys").get_attribute("open") is not None
     press("2")
@@ -63,12 +71,11 @@ def test_a_queue_is_gone_through_without_a_mouse(chromium: Any, desk: tuple[str,
     assert chosen() == ["safe"], "while somebody types, keys are letters"
     assert chromium.find_element("id", "note").get_attribute("value") == "4?"
     press("\ue009\ue007\ue000", at="#note")  # Ctrl+Enter
-    until(lambda: here() != first)
-    second = here()
+    second = until_at(lambda path: path != first)
     press("\ue014")  # right: skip
-    until(lambda: here() != second)
+    until_at(lambda path: path != second)
     press("\ue012")  # left: back
-    until(lambda: here() == first)
+    until_at(lambda path: path == first)
     assert chosen() == ["safe"]
     with database.read() as connection:
         assert [(row.answer, row.note) for row in connection.execute(select(reviews))] == [("wrong", "4?")]
