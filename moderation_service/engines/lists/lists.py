@@ -83,23 +83,23 @@ class Lists:
     def find(self, names: Sequence[str], target: Target, text: str, *, is_open: bool = False) -> Listing | None:
         """What the lists of these names say of a text; None for nothing."""
         words = words_of(text)
-        matchers = []
-        for name in names:
-            one = self._matchers.get(name)
-            if one is not None and (words is None or not one.lacks(words)):
-                matchers.append(one)
-        if not matchers:
+        compared = []
+        for one in self._named(names):
+            has_words = words is None or not one.lacks(words)
+            if has_words or one.has_patterns:
+                compared.append((one, has_words))
+        if not compared:
             return None
         text = _encodable(text)
         normal = normal_view(text)
         views = _views(text, normal)
         # Where nothing is allowed or excepted, the first place of a word decides as all of them would.
         firsts = True
-        for one in matchers:
+        for one, _ in compared:
             firsts = firsts and not one.has_allowing
         hits: list[Hit] = []
-        for one in matchers:
-            found = _found(one, text, normal, views, firsts=firsts)
+        for one, has_words in compared:
+            found = _found(one, text, normal, views if has_words else (), firsts=firsts)
             if found:
                 hits += self._hits(found, target)
         if hits and is_open:

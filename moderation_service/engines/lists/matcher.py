@@ -63,7 +63,7 @@ class Matcher:
         return made
 
     def lacks(self, words: Sequence[bytes]) -> bool:
-        """Whether it is plain that nothing is found in a text with these words (`segment.words_of`)."""
+        """Whether it is plain that `words` finds nothing in a text with these words (`segment.words_of`)."""
         first, *more = self._segments
         return first.lacks(words) and (not more or all(one.lacks(words) for one in more))
 

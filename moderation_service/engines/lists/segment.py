@@ -122,11 +122,11 @@ class Segment:
         return found
 
     def lacks(self, words: Sequence[bytes]) -> bool:
-        """Whether it is plain that nothing is found in a text with these words (`words_of`).
+        """Whether it is plain that `words` finds nothing in a text with these words (`words_of`).
 
         So it is of most. The automaton is too large to stay in a processor's cache, and gives Python's lock away.
         """
-        return not self.has_patterns and self._marks is not None and self._marks.isdisjoint(words)
+        return self._marks is not None and self._marks.isdisjoint(words)
 
     def patterns(self, text: str) -> Iterator[Found]:
         """The patterns found in any text."""

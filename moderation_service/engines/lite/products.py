@@ -18,7 +18,7 @@ _MANY = 256
 
 
 def product(rows: Floats, weights: Floats) -> Floats:
-    """The same as `rows @ weights`, to the last bits."""
+    """What `rows @ weights` is, but for the last bits."""
     count = len(rows)
     if count < _BLOCK:
         found = np.empty((count, weights.shape[1]), dtype=np.float32)

@@ -348,3 +348,10 @@ def test_a_hit_at_the_end_of_a_growing_text_waits_for_what_another_list_may_make
     assert closed.block is not None
     store = made.find(names, Target.PROMPT, "the nearest drug store", is_open=True)
     assert store is None or store.block is None
+
+
+def test_a_pattern_is_found_in_a_text_that_has_none_of_its_lists_words() -> None:
+    made = lists("weed", "grass seed", entry("order-[0-9]{4}", kind="pattern"))
+    assert found(made, "where is order-1234?") == "order-1234"
+    assert found(made, "where is my weed, order-1234?") == "weed"
+    assert found(made, "where is my order?") is None
