@@ -13,6 +13,9 @@ if sys.argv[1:2] == ["probes"]:  # needs nothing that training needs
 elif sys.argv[1:2] == ["ablate"]:
     del sys.argv[1]
     from .ablate import main
+elif sys.argv[1:2] == ["around"]:
+    del sys.argv[1]
+    from .around import main
 else:
     from .build import main
 

@@ -80,7 +80,7 @@ _ASSISTANT_SOURCES = frozenset(
 _DELICATE_SOURCES = frozenset({"gptfuzz_resp", "jbb_resp", "jade_alignment_resp"})
 # Own answers, held out by topic: a threshold is the higher one of theirs and of those above. They are harder than what
 # people ask: of answers that another hand wrote fewer are flagged.
-_OWN_ANSWERS = frozenset({"own5_resp", "own7_resp", "own9_resp"})
+_OWN_ANSWERS = frozenset({"own5_resp", "own7_resp", "own9_resp", "own10_resp"})
 OWN_SHARES: Mapping[str, tuple[float, float]] = {"en": (0.14, 0.05), "zh": (0.12, 0.05)}
 # Of the held-out harmless answers of the sources below, refusals among them, how many may be above: the mean over the
 # sources. Some are of attacks, which the quantiles of all assistants' answers hardly count. With .08 in English a fifth

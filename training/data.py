@@ -10,6 +10,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import re
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -64,7 +65,8 @@ def _all_rows(data: Path | None, kind: str) -> Iterator[Row]:
         for row in read_jsonl(data / "train" / f"{kind}_train.jsonl.gz"):
             if not row["source"].startswith("own"):
                 yield row
-    for path in sorted(OWN.glob("*.jsonl.gz")):
+    # By number, so that later rows come last: which rows are held out is drawn over all of them.
+    for path in sorted(OWN.glob("*.jsonl.gz"), key=lambda path: (int(re.findall(r"\d+", path.name)[0]), path.name)):
         yield from read_jsonl(path)
 
 

@@ -21,6 +21,7 @@ from moderation_service.engines.lite.nets import net_inputs, response_inputs
 from moderation_service.engines.lite.refusal import HEAD_CHARS, REFUSAL_BITS, declines
 from moderation_service.engines.lite.text import clean
 
+from .beside import behind_refusals, beside_others
 from .data import Row
 from .embed import EmbeddingCache
 from .heads import (
@@ -63,11 +64,14 @@ FOREIGN_ONLY = frozenset({"own6", "own8"})
 FOREIGN_BITS = 17
 # Most rows in these languages are of a few frames each: what tells harm is in rarer words, which must be free to weigh.
 _FOREIGN_FREEDOM = 30
+# Pairs that differ in a word or two: n-grams can't tell them and forget what other sources teach. Nets can, but with
+# more weight they tell the statements of other sources less well.
+_NETS_ONLY = {"own10": 0.1}
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
 # every procedure is harmless. They keep their place among the rows that set thresholds. Many of ours are of one style.
 _RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5, "own7_resp": 0.5}
 # Sources that do not train the refusal model: their refusals are many and of few wordings.
-_NO_REFUSALS = frozenset({"own7_resp", "own9_resp"})
+_NO_REFUSALS = frozenset({"own7_resp", "own9_resp", "own10_resp"})
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,9 @@ def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHe
     """
     targets = np.array([[_TARGETS[row["label"]]] for row in rows], dtype=np.float32)
     is_foreign = np.array([row["lang"] in FOREIGN for row in rows])
-    weights = [row["weight"] * (_FOREIGN_WEIGHT if other else 1.0) for row, other in zip(rows, is_foreign, strict=True)]
+    weights = [
+        _net_weight(row) * (_FOREIGN_WEIGHT if other else 1) for row, other in zip(rows, is_foreign, strict=True)
+    ]
     vectors = np.empty((len(rows), DIMENSIONS), dtype=np.float32)
     for other in (False, True):
         chosen = np.flatnonzero(is_foreign == other)
@@ -153,11 +159,10 @@ def train_unit_heads(rows: Sequence[UnitRow], cache: EmbeddingCache, bits: int =
 
 
 def train_prompt_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> PromptHeads:
-    """Fit the n-gram head and the nets on all given rows."""
-    texts = [clean(row["prompt"]) for row in rows]
+    """Fit the nets on all given rows, and the n-gram head on all but those for nets only."""
+    linear = _prompt_ngrams([row for row in rows if row["source"] not in _NETS_ONLY], bits)
     targets = np.array([_TARGETS[row["label"]] for row in rows])
-    weights = np.array([row["weight"] for row in rows], dtype=np.float64)
-    linear = quantise(*fit_linear(hashed(texts, bits), targets, weights))
+    weights = np.array([_net_weight(row) for row in rows])
     inputs = net_inputs(cache.embed([row["prompt"] for row in rows]))
     categories, masks = _category_targets(rows)
     nets = fit_nets(
@@ -169,6 +174,17 @@ def train_prompt_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = P
         epochs=EPOCHS,
     )
     return PromptHeads(linear, nets)
+
+
+def _prompt_ngrams(rows: Sequence[Row], bits: int) -> Quantised:
+    targets = np.array([_TARGETS[row["label"]] for row in rows])
+    weights = np.array([row["weight"] for row in rows], dtype=np.float64)
+    return quantise(*fit_linear(hashed([clean(row["prompt"]) for row in rows], bits), targets, weights))
+
+
+def _net_weight(row: Row) -> float:
+    """What a prompt weighs for the nets."""
+    return float(row["weight"]) * _NETS_ONLY.get(row["source"], 1.0)
 
 
 def _category_targets(rows: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -184,6 +200,7 @@ def _category_targets(rows: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray
 def train_response_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> ResponseHeads:
     """Fit the refusal model, then the response heads with the refusal flag as a feature."""
     refusal = _train_refusal([row for row in rows if row["source"] not in _NO_REFUSALS])
+    rows = [*rows, *beside_others(rows), *behind_refusals(rows)]
     rows = [row for row in rows if _RESPONSE_WEIGHTS.get(row["source"], 1.0) > 0]
     responses = [clean(row["response"]) for row in rows]
     prompts = [clean(row["prompt"] or "") for row in rows]

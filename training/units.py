@@ -32,7 +32,9 @@ _ANSWERS = {"en": 8000, "zh": 6000}
 _PASSAGES = {"en": 4000, "zh": 3000}
 _DOCUMENTS, _GENERATED_SENTENCES = 900, {"en": 3500, "zh": 3500}
 # Answers that warn and report name whole harmful steps: cut out, their sentences are not harmless.
-_NOT_CUT = frozenset({"own7_resp", "own9_resp"})
+_NOT_CUT = frozenset({"own7_resp", "own9_resp", "own10_resp"})
+# With these pairs more is found in the middle of texts, and more real minutes, manuals and pages are flagged.
+_NO_REQUESTS = frozenset({"own10"})
 # Sources of the safe prompts whose sentences are statements, not requests.
 _PROSE = frozenset(
     {"apisix_docs", "gutenberg", "pubmedqa", "bbh", "mmlu_med", "complexbench", "oasst1_replies", "safetybench_zh"}
@@ -68,7 +70,7 @@ def unit_rows(prompts: Sequence[Row], responses: Sequence[Row]) -> list[UnitRow]
     """All rows, in an order that depends on the rows given and on nothing else."""
     pick = random.Random(_SEED)
     rows = []
-    short = [row for row in prompts if len(row["prompt"]) <= _REQUEST_CHARS]
+    short = [row for row in prompts if len(row["prompt"]) <= _REQUEST_CHARS and row["source"] not in _NO_REQUESTS]
     for tongue, count in _REQUESTS.items():
         mine = [row for row in short if row["lang"] == tongue]
         for is_safe in (False, True):

@@ -6,7 +6,7 @@ import gzip
 import json
 
 from ..data import OWN
-from . import answers, deeds, first_person, long_answers, plain_answers, prompts, requests, responses
+from . import answers, deeds, first_person, long_answers, plain_answers, prompts, requests, responses, written
 
 for name, generator in (
     ("own4", prompts.rows),
@@ -17,6 +17,8 @@ for name, generator in (
     ("own7_resp", long_answers.rows),
     ("own8", deeds.rows),
     ("own9_resp", plain_answers.rows),
+    ("own10", written.prompt_rows),
+    ("own10_resp", written.answer_rows),
 ):
     lines = [json.dumps(row, ensure_ascii=False, sort_keys=True) + "\n" for row in generator()]
     with gzip.GzipFile(OWN / f"{name}.jsonl.gz", "wb", mtime=0) as stream:

@@ -19,23 +19,11 @@ from typing import NamedTuple
 
 from ..data import Row
 from .own_rows import prompts
-from .topic import COPYRIGHT, ILLEGAL, JAILBREAK, PII, POLITICAL, SELF_HARM, SEXUAL, UNETHICAL, VIOLENT
+from .topic import CATEGORIES, JAILBREAK, SELF_HARM
 
 __all__ = ["dialect", "french", "german", "korean", "rows"]
 
 _FOLDER = Path(__file__).parent / "deeds"
-_CATEGORIES: Mapping[str, str | None] = {
-    "V": VIOLENT,
-    "I": ILLEGAL,
-    "S": SEXUAL,
-    "P": PII,
-    "H": SELF_HARM,
-    "U": UNETHICAL,
-    "L": POLITICAL,
-    "C": COPYRIGHT,
-    "J": JAILBREAK,
-    "N": None,
-}
 # Nobody asks what the penalty is for these, or it is asked in other words.
 _NEVER_ASKED_ABOUT = (None, SELF_HARM, JAILBREAK)
 _ASKED, _ABOUT_EACH = 3, 2
@@ -308,4 +296,4 @@ def _deeds(name: str) -> Iterator[tuple[str | None, list[str], list[str]]]:
     for line in (_FOLDER / f"{name}.txt").read_text(encoding="utf-8").splitlines():
         category, phrases = line.split(": ", 1)
         harmful, harmless = ([deed for deed in side.strip().split("; ") if deed] for side in phrases.split("= "))
-        yield _CATEGORIES[category], harmful, harmless
+        yield CATEGORIES[category], harmful, harmless

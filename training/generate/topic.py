@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 __all__ = [
+    "CATEGORIES",
     "COPYRIGHT",
     "ILLEGAL",
     "JAILBREAK",
@@ -30,6 +31,19 @@ __all__ = [
 VIOLENT, ILLEGAL, PII, SELF_HARM = "Violent", "Non-violent Illegal Acts", "PII", "Suicide & Self-Harm"
 SEXUAL, UNETHICAL, COPYRIGHT = "Sexual Content or Sexual Acts", "Unethical Acts", "Copyright Violation"
 POLITICAL, JAILBREAK = "Politically Sensitive Topics", "Jailbreak"
+CATEGORIES: Mapping[str, str | None] = {
+    "V": VIOLENT,
+    "I": ILLEGAL,
+    "S": SEXUAL,
+    "P": PII,
+    "H": SELF_HARM,
+    "U": UNETHICAL,
+    "L": POLITICAL,
+    "C": COPYRIGHT,
+    "J": JAILBREAK,
+    "N": None,
+}
+"""The letters that stand for them in text files; N is for what is harmless."""
 
 _CHOICE = re.compile(r"\{([^{}]*)\}")
 

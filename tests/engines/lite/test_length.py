@@ -51,7 +51,7 @@ def test_harm_anywhere_in_a_long_response_is_found(model):
         cut = int(share * len(varied))
         answer = f"{varied[:cut]}\n{steps}\n{varied[cut:]}"
         found = model.score_response("How was the trip?", answer, refusal=False)
-        assert found.score > harmless.score + 1
+        assert found.score > harmless.score + 0.5
         assert cut - 600 < found.place[0] < cut + len(steps)
 
 

@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import re
+import statistics
 import sys
 from pathlib import Path
 
@@ -52,13 +54,16 @@ def lines(path):
         ("own7_resp", "long_answers"),
         ("own8", "deeds"),
         ("own9_resp", "plain_answers"),
+        ("own10", "written"),
+        ("own10_resp", "written"),
     ],
 )
 def test_generated_rows_are_what_the_generators_print(training, name, module):
     import importlib
 
     generator = importlib.import_module(f"training.generate.{module}")
-    assert list(generator.rows()) == lines(OWN / f"{name}.jsonl.gz")
+    rows = {"own10": "prompt_rows", "own10_resp": "answer_rows"}.get(name, "rows")
+    assert list(getattr(generator, rows)()) == lines(OWN / f"{name}.jsonl.gz")
 
 
 def test_long_answers_are_harmful_and_harmless_in_every_form_and_on_every_topic(training):
@@ -89,12 +94,105 @@ def test_plain_answers_are_harmful_and_harmless_in_every_form_and_on_every_subje
     assert all(labels == {"safe", "unsafe"} for labels in (*by_form.values(), *by_topic.values()))
 
 
+@pytest.mark.parametrize("name", ["own10", "own10_resp"])
+def test_what_was_written_whole_is_harmful_and_harmless_on_every_topic(training, name):
+    by_topic = {}
+    for row in lines(OWN / f"{name}.jsonl.gz"):
+        assert " | " not in row["prompt"] + row.get("response", "")
+        assert bool(row["categories"]) is (row["label"] == "unsafe")
+        by_topic.setdefault(row["topic"], set()).add(row["label"])
+    assert len(by_topic) > 1000
+    assert all(labels == {"safe", "unsafe"} for labels in by_topic.values())
+
+
+@pytest.mark.parametrize(("name", "field"), [("own10", "prompt"), ("own10_resp", "response")])
+@pytest.mark.parametrize("lang", ["en", "zh"])
+def test_length_does_not_tell_what_was_written_whole(training, name, field, lang):
+    rows = [row for row in lines(OWN / f"{name}.jsonl.gz") if row["lang"] == lang and row.get("form") != "instead"]
+    mean = {
+        label: statistics.mean(len(row[field]) for row in rows if row["label"] == label) for label in ("safe", "unsafe")
+    }
+    assert mean["safe"] == pytest.approx(mean["unsafe"], rel=0.12)
+
+
 @pytest.mark.training
-def test_sentences_are_cut_and_refusals_learned_without_the_plain_answers(training):
+def test_sentences_are_cut_and_refusals_learned_without_the_answers_of_few_wordings(training):
     from training import train, units
 
-    assert "own9_resp" in units._NOT_CUT
-    assert "own9_resp" in train._NO_REFUSALS
+    for source in ("own9_resp", "own10_resp"):
+        assert source in units._NOT_CUT
+        assert source in train._NO_REFUSALS
+
+
+@pytest.mark.training
+def test_later_rows_of_ours_come_last(training):
+    from training import data
+
+    numbers = [int(re.findall(r"\d+", row["source"])[0]) for row in data.prompt_rows(None)]
+    assert numbers == sorted(numbers)
+    assert max(numbers) >= 10
+
+
+def answer(text, label="safe", **fields):
+    known = {"source": "oasst1_resp", "lang": "en", "prompt": "Why?", "refusal": "No", "weight": 1.0}
+    return {"id": text, "response": text, "label": label} | known | fields
+
+
+@pytest.mark.training
+def test_answers_come_a_second_time_beside_harmless_ones(training):
+    from training.beside import beside_others
+    from training.embed import TRAINING_CHARS
+
+    harmless = [answer(f"The {number}th train leaves at noon.") for number in range(200)]
+    harmful = [answer(f"Then {number} of us burn it down.", "unsafe", source="own5_resp") for number in range(200)]
+    copies = beside_others([*harmless, *harmful])
+    assert copies == beside_others([*harmless, *harmful])
+    assert {row["label"] for row in copies} == {"safe", "unsafe"}
+    assert 90 < len(copies) < 190
+    for row in copies:
+        assert len(row["response"]) <= TRAINING_CHARS
+        assert ("burn" in row["response"]) is (row["label"] == "unsafe")
+        assert row["response"].count("burn") <= 1
+        assert "train leaves" in row["response"]
+    assert {row["prompt"] for row in copies} == {"Why?", ""}
+
+
+@pytest.mark.training
+def test_no_answer_stands_beside_a_refusal_a_long_one_or_one_in_another_language(training):
+    from training.beside import beside_others
+
+    passages = [
+        answer("I can't help with that.", refusal="Yes"),
+        answer("Long. " * 80),
+        answer("Kurz und harmlos.", lang="de"),
+        answer("火车中午开。", lang="zh"),
+    ]
+    harmful = [answer(f"Then {number} of us burn it down.", "unsafe", source="own5_resp") for number in range(50)]
+    assert beside_others([*passages, *harmful]) == []
+
+
+@pytest.mark.training
+def test_answers_come_behind_refusals_and_stay_what_they_are(training):
+    from moderation_service.engines.lite.refusal import declines
+    from training.beside import behind_refusals
+
+    refusals = [
+        answer("Sorry, but I can't help with that. There are lawful ways.", refusal="Yes"),
+        answer("抱歉，我不能帮你做这件事。请寻求帮助。", refusal="Yes", lang="zh"),
+        answer("Murder is a crime. I can't help with it.", refusal="Yes"),
+    ]
+    harmful = [answer(f"Then {number} of us burn it down.", "unsafe", source="own5_resp") for number in range(200)]
+    harmless = [answer(f"The {number}th train leaves at noon.") for number in range(200)]
+    copies = behind_refusals([*refusals, *harmful, *harmless])
+    assert copies == behind_refusals([*refusals, *harmful, *harmless])
+    assert 20 < len(copies) < 80
+    assert {row["label"] for row in copies} == {"safe", "unsafe"}
+    for row in copies:
+        assert ("burn" in row["response"]) is (row["label"] == "unsafe")
+        assert row["response"].startswith("Sorry, but I can't help with that.")
+        assert "lawful" not in row["response"]
+        assert declines(row["response"])
+    assert behind_refusals(harmful) == []
 
 
 @pytest.mark.training
