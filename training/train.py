@@ -59,14 +59,14 @@ _TARGETS = {"safe": 0.0, "controversial": CONTROVERSIAL_TARGET, "unsafe": 1.0}
 _SAFE_CATEGORY_MASK = 0.3
 # How much more a row in another language weighs for the nets of these.
 _FOREIGN_WEIGHT = 2.0
-FOREIGN_ONLY = frozenset({"own6", "own8"})
-"""Sources in other languages that train the heads for these and nothing else."""
+FOREIGN_ONLY = frozenset({"own6", "own8", "own10"})
+"""Sources that train the heads for other languages and nothing else. `own10` is in English and Chinese, for their nets:
+in the heads for these two it moved what they say of statements and debates too much."""
 FOREIGN_BITS = 17
 # Most rows in these languages are of a few frames each: what tells harm is in rarer words, which must be free to weigh.
 _FOREIGN_FREEDOM = 30
-# Pairs that differ in a word or two: n-grams can't tell them and forget what other sources teach. Nets can, but with
-# more weight they tell the statements of other sources less well.
-_NETS_ONLY = {"own10": 0.1}
+# Pairs that differ in a word or two: with more weight other pairs count for too little.
+_PAIRS = {"own10": 0.1}
 # Dialogue from public forums is unlike what an assistant writes. How-to sources are harmless throughout: with them
 # every procedure is harmless. They keep their place among the rows that set thresholds. Many of ours are of one style.
 _RESPONSE_WEIGHTS = {"diasafety": 0.5, "piqa_resp": 0.0, "gsm8k_resp": 0.0, "own5_resp": 0.5, "own7_resp": 0.5}
@@ -117,7 +117,8 @@ def train_foreign_heads(rows: Sequence[Row], cache: EmbeddingCache) -> ForeignHe
     targets = np.array([[_TARGETS[row["label"]]] for row in rows], dtype=np.float32)
     is_foreign = np.array([row["lang"] in FOREIGN for row in rows])
     weights = [
-        _net_weight(row) * (_FOREIGN_WEIGHT if other else 1) for row, other in zip(rows, is_foreign, strict=True)
+        row["weight"] * (_FOREIGN_WEIGHT if other else _PAIRS.get(row["source"], 1.0))
+        for row, other in zip(rows, is_foreign, strict=True)
     ]
     vectors = np.empty((len(rows), DIMENSIONS), dtype=np.float32)
     for other in (False, True):
@@ -159,10 +160,11 @@ def train_unit_heads(rows: Sequence[UnitRow], cache: EmbeddingCache, bits: int =
 
 
 def train_prompt_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = PROMPT_BITS) -> PromptHeads:
-    """Fit the nets on all given rows, and the n-gram head on all but those for nets only."""
-    linear = _prompt_ngrams([row for row in rows if row["source"] not in _NETS_ONLY], bits)
+    """Fit the n-gram head and the nets on all given rows."""
+    texts = [clean(row["prompt"]) for row in rows]
     targets = np.array([_TARGETS[row["label"]] for row in rows])
-    weights = np.array([_net_weight(row) for row in rows])
+    weights = np.array([row["weight"] for row in rows], dtype=np.float64)
+    linear = quantise(*fit_linear(hashed(texts, bits), targets, weights))
     inputs = net_inputs(cache.embed([row["prompt"] for row in rows]))
     categories, masks = _category_targets(rows)
     nets = fit_nets(
@@ -174,17 +176,6 @@ def train_prompt_heads(rows: Sequence[Row], cache: EmbeddingCache, bits: int = P
         epochs=EPOCHS,
     )
     return PromptHeads(linear, nets)
-
-
-def _prompt_ngrams(rows: Sequence[Row], bits: int) -> Quantised:
-    targets = np.array([_TARGETS[row["label"]] for row in rows])
-    weights = np.array([row["weight"] for row in rows], dtype=np.float64)
-    return quantise(*fit_linear(hashed([clean(row["prompt"]) for row in rows], bits), targets, weights))
-
-
-def _net_weight(row: Row) -> float:
-    """What a prompt weighs for the nets."""
-    return float(row["weight"]) * _NETS_ONLY.get(row["source"], 1.0)
 
 
 def _category_targets(rows: Sequence[Row]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

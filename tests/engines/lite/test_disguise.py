@@ -59,13 +59,8 @@ def test_an_invitation_to_decode_something_harmless_is_harmless(engine):
 
 @pytest.mark.parametrize("name", ["base64", "rot13", "numbers", "reversed", "leet", "joined", "marks"])
 def test_harmless_text_in_disguise_does_not_hide_a_plain_request(engine, name):
-    for form in ("{request} {harmless}", "{harmless}\n{request}"):
-        plain, disguised = (
-            judged(engine, form.format(request=REQUEST, harmless=harmless))
-            for harmless in (HARMLESS, KINDS[name](HARMLESS))
-        )
-        assert plain.severity is not Severity.SAFE
-        assert disguised.severity in (plain.severity, Severity.UNSAFE)
+    assert judged(engine, f"{REQUEST} {KINDS[name](HARMLESS)}").severity is Severity.UNSAFE
+    assert judged(engine, f"{KINDS[name](HARMLESS)}\n{REQUEST}").severity is Severity.UNSAFE
 
 
 @pytest.mark.parametrize("name", ["base64", "leet", "spelled", "numbers", "look_alikes"])
