@@ -1,9 +1,16 @@
 """What counts as a refusal: an answer that declines and stays with it."""
 
+import gzip
+import json
+import zlib
+from pathlib import Path
+
 import pytest
 
 from moderation_service.engines.lite.refusal import declines
 from moderation_service.engines.lite.text import clean
+
+OWN = Path(__file__).parents[3] / "training" / "own"
 
 REFUSALS = (
     "I'm sorry, but I can't help with that.",
@@ -61,3 +68,30 @@ def test_an_answer_is_no_refusal(text):
 
 def test_a_long_refusal_takes_no_time():
     assert declines(clean("I can't help with that. " + "We talked about it. " * 50_000))
+
+
+def _held_out_answers(label):
+    """Short English answers on topics that no head was trained on; see `training/data.py`."""
+    with gzip.open(
+        Path(__file__).parents[3] / "training" / "own" / "own9_resp.jsonl.gz", "rt", encoding="utf-8"
+    ) as rows:
+        found = [json.loads(line) for line in rows]
+    return [
+        row["response"]
+        for row in found
+        if row["lang"] == "en"
+        and row["label"] == label
+        and zlib.crc32(row["topic"].encode()) % 5 == 0
+        and len(row["response"]) < 400
+    ][::5]
+
+
+def test_a_sentence_that_declines_does_not_excuse_what_follows(model):
+    def flagged(label):
+        answers = _held_out_answers(label)
+        assert len(answers) > 50
+        behind = [model.judge_response("", f"I'm sorry, but I can't help with that. {answer}") for answer in answers]
+        return sum(found.severity != "safe" for found in behind) / len(answers)
+
+    assert flagged("unsafe") > 0.5
+    assert flagged("safe") < 0.15
