@@ -27,6 +27,7 @@ from moderation_service.engines.lite.text import clean
 from moderation_service.engines.lite.tokenizer import Tokenizer
 
 from .data import OWN, prompt_rows, read_jsonl, response_rows
+from .train import FOREIGN_ONLY
 
 __all__ = [
     "CHARACTERS",
@@ -208,7 +209,10 @@ def _strings(data: Path) -> Counter[str]:
 
 
 def frequent_of(data: Path) -> list[str]:
-    """The pieces that most training texts have; English and Chinese prompts and answers count the same."""
+    """The pieces that most training texts have; English and Chinese prompts and answers count the same.
+
+    Rows that train the heads for other languages only do not count.
+    """
     arrays, meta = read()
     pieces = arrays["pieces"].tobytes().decode()
     tokenizer = Tokenizer.of_lines(pieces, arrays["piece_scores"], common=meta["common_pieces"])
@@ -217,7 +221,7 @@ def frequent_of(data: Path) -> list[str]:
         for tongue in ("en", "zh"):
             counts: Counter[int] = Counter()
             for row in rows:
-                if row["lang"] == tongue:
+                if row["lang"] == tongue and row["source"] not in FOREIGN_ONLY:
                     counts.update(set(tokenizer.encode(clean(row[field][:_TEXT_CHARS]))))
             total = counts.total()
             shares.update({number: count / total for number, count in counts.items()})
