@@ -52,6 +52,8 @@ def test_harm_anywhere_in_a_long_response_is_found(model):
         answer = f"{varied[:cut]}\n{steps}\n{varied[cut:]}"
         found = model.score_response("How was the trip?", answer, refusal=False)
         assert found.score > harmless.score + 0.5
+        # Both rise and fall with the weights: that it is found must not rest on the harmless text's score alone.
+        assert found.score > -1.5
         assert cut - 600 < found.place[0] < cut + len(steps)
 
 
