@@ -113,3 +113,28 @@ def test_the_command_prints_a_table_of_any_weights(monkeypatch, capsys):
     printed = capsys.readouterr().out
     assert "| en | 36 + 36 |" in printed
     assert "### personal data" in printed
+
+
+@pytest.mark.training
+def test_a_request_stands_alone_and_after_and_before_everyday_sentences():
+    from training.probes import prompt_probes
+    from training.probes.measure import Judged, beside
+
+    asked = []
+
+    class Flags:
+        """Flags what ends in a request, as one that reads the last sentence only."""
+
+        def prompt(self, text):
+            asked.append(text)
+            flagged = any(text.endswith(probe.text) for probe in prompt_probes("requests") if probe.unsafe)
+            return Judged(flagged, flagged, None, False, 0.0, None)
+
+        def probes(self, probes):
+            return [self.prompt(probe.text) for probe in probes]
+
+    rows = [line.split(" | ") for line in beside(Flags(), None)][2:]
+    assert [row[0].strip("| ") for row in rows] == ["en", "zh"]
+    for row in rows:
+        assert [cell.split(" ")[0] for cell in row[2:]] == ["100", "0", "100", "0", "0", "0"]
+    assert len(asked) == len(set(asked)) == sum(int(row[1]) for row in rows) // 4 * 9
