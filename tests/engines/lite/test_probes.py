@@ -137,4 +137,5 @@ def test_a_request_stands_alone_and_after_and_before_everyday_sentences():
     assert [row[0].strip("| ") for row in rows] == ["en", "zh"]
     for row in rows:
         assert [cell.split(" ")[0] for cell in row[2:]] == ["100", "0", "100", "0", "0", "0"]
+    # Once alone, and after and before each of the four.
     assert len(asked) == len(set(asked)) == sum(int(row[1]) for row in rows) // 4 * 9

@@ -72,9 +72,7 @@ def test_a_long_refusal_takes_no_time():
 
 def _held_out_answers(label):
     """Short English answers on topics that no head was trained on; see `training/data.py`."""
-    with gzip.open(
-        Path(__file__).parents[3] / "training" / "own" / "own9_resp.jsonl.gz", "rt", encoding="utf-8"
-    ) as rows:
+    with gzip.open(OWN / "own9_resp.jsonl.gz", "rt", encoding="utf-8") as rows:
         found = [json.loads(line) for line in rows]
     return [
         row["response"]
