@@ -38,7 +38,7 @@ _OTHER_SHARES = (0.06, 0.02)
 # Share of harmless rows above each threshold. The English calibration prompts are harder than ordinary traffic: there,
 # about half as many are flagged.
 FLAGGED_SHARES: Mapping[str, Mapping[str, tuple[float, float]]] = {
-    "prompt": {"en": (0.15, 0.05), "zh": (0.06, 0.02)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
+    "prompt": {"en": (0.155, 0.06), "zh": (0.06, 0.02)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
     "response": {"en": (0.08, 0.03), "zh": (0.06, 0.03)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
 }
 # Share of hard harmless rows above the threshold from which a verdict is sure.

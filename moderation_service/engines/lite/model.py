@@ -3,7 +3,8 @@
 Score of a text: n-gram logit / 4 + net logit / 2. In another language than English and Chinese a prompt has heads of
 its own, and n-grams count a half or more, a response the nets alone. A prompt is scored by its beginning, by its edge
 sentences at a discount, and by its sentences and lines, with a head and thresholds of their own (`units`); the worst
-counts. A response is scored in windows. What the two thresholds per language mean is in docs/lite-model-card.md.
+counts. A response is scored in windows, a Chinese one in parts of these, too. What the thresholds mean is in
+docs/lite-model-card.md.
 """
 
 import math
@@ -31,7 +32,7 @@ from .ngrams import TEXT_CHARS, LinearHead
 from .personal_data import PersonalData, moved, personal_data, worse
 from .refusal import RefusalHead, declines
 from .severity import SeverityName, Thresholds
-from .spans import Blocks, Span, beginning_and_edges, prompt_logits, window_spans
+from .spans import Blocks, Span, answer_parts, beginning_and_edges, prompt_logits, window_spans
 from .text import WINDOW_CHARS, clean, language, windows
 from .tokenizer import Pieces, Tokenizer
 from .units import Unit, UnitTongue, most_read, stands_alone, unit_discount, unit_tongue, units
@@ -240,7 +241,8 @@ class LiteModel:
     def prompt_parts(self, cleaned: str, *, checkpoint: Checkpoint = _no_check) -> PromptParts:
         """The scores of a cleaned user message before they are compared; see `PromptParts`."""
         checkpoint()
-        spans, found, share = beginning_and_edges(cleaned), units(cleaned), _ngram_share(cleaned)
+        found, share = units(cleaned), _ngram_share(cleaned)
+        spans = beginning_and_edges(cleaned, found)
         if not share:
             # The head for sentences knows English and Chinese ones; a text in another language may hold some.
             found = [unit for unit in found if _ngram_share(unit.text)]
@@ -316,10 +318,10 @@ class LiteModel:
         return max(net, alone + lead)
 
     def _response_spans(self, response: str, found: list[tuple[int, str]], checkpoint: Checkpoint) -> list[Span]:
-        """The windows of a response that are read: of many the ends, and those with the worst sentences."""
-        spans = window_spans(found, RESPONSE_CHARS)
+        """The windows of a response that are read, and their parts: of many windows the ends and the worst."""
+        spans, parts = window_spans(found, RESPONSE_CHARS), answer_parts(response)
         if len(spans) <= _MOST_WINDOWS:
-            return spans
+            return spans + parts
         sentences = units(response)
         linear = self._unit_linear.logits([one.text for one in sentences], checkpoint)
         starts = [start for start, _ in found]
@@ -328,7 +330,8 @@ class LiteModel:
             if len(chosen) == _MOST_WINDOWS:
                 break
             chosen.add(bisect_right(starts, sentences[index].start) - 1)
-        return [spans[index] for index in sorted(chosen)]
+        read = [spans[index] for index in sorted(chosen)]
+        return read + [part for part in parts if any(one.holds(part) for one in read)]
 
     def _prompt_term(self, prompt: str, vector: Floats, share: float) -> float:
         """The score of the prompt's beginning; 0 for an empty prompt."""

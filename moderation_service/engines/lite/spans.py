@@ -6,13 +6,17 @@ from typing import NamedTuple
 
 from .foreign_ngrams import ForeignHead
 from .ngrams import TEXT_CHARS, LinearHead
-from .text import WINDOW_CHARS, edge_sentences, windows
+from .text import WINDOW_CHARS, edge_sentences, language, windows
+from .units import Unit, sentences
 
-__all__ = ["Blocks", "Span", "beginning_and_edges", "prompt_logits", "window_spans"]
+__all__ = ["Blocks", "Span", "answer_parts", "beginning_and_edges", "prompt_logits", "window_spans"]
 
 # What another place must be worse by than the first window. For windows it grows with the logarithm of their number:
 # the highest of many harmless scores would else flag every long text.
 _SEGMENT_DISCOUNT, _WINDOW_DISCOUNT, _WINDOW_DISCOUNT_GROWTH = 0.75, 0.5, 0.25
+# A window of Chinese says as much as two of English, and what is harmful in it may be a small part. With parts of
+# English windows, too, fewer of the harmful answers that stand alone are found than more of those beside harmless text.
+_PART_CHARS, _PART_DISCOUNT, _PART_DISCOUNT_GROWTH = 150, 1.25, 0.25
 
 
 class Span(NamedTuple):
@@ -30,6 +34,11 @@ class Span(NamedTuple):
     def place(self) -> tuple[int, int] | None:
         return None if self.start is None else (self.start, self.start + len(self.text))
 
+    def holds(self, other: "Span") -> bool:
+        """Whether another one begins in this one."""
+        place = self.place
+        return place is not None and other.start is not None and place[0] <= other.start < place[1]
+
 
 class Blocks:
     """N-gram logits of a long text by stretches of bounded length, each computed once."""
@@ -46,14 +55,37 @@ class Blocks:
         return self._known[span.block]
 
 
-def beginning_and_edges(cleaned: str) -> list[Span]:
-    """The first window of a prompt, and its edge sentences where they stand."""
-    beginning = windows(cleaned[: 2 * WINDOW_CHARS])[0][1]
+def beginning_and_edges(cleaned: str, found: Sequence[Unit]) -> list[Span]:
+    """The first window of a prompt, and its edge sentences where they stand; `found` are the text's units.
+
+    Of a text too short for these or of two sentences, every sentence is an edge: something harmless beside a request is
+    the simplest way to hide it.
+    """
+    beginning = Span(windows(cleaned[: 2 * WINDOW_CHARS])[0][1], 0, 0.0, 0)
     edges = [(segment, cleaned.rfind(segment)) for segment in edge_sentences(cleaned)]
+    if not edges:
+        parts = [*found[:1], *found[1:][-1:]] if found else sentences(cleaned)
+        edges = [(part.text, part.start) for part in parts] if len(parts) > 1 else []
     return [
-        Span(beginning, 0, 0.0, 0),
+        beginning,
         *(Span(segment, None, _SEGMENT_DISCOUNT, at if at >= 0 else None) for segment, at in edges),
     ]
+
+
+def answer_parts(response: str) -> list[Span]:
+    """Runs of whole sentences of a Chinese response, each in one paragraph; none where one would hold all of it."""
+    if language(response) != "zh":
+        return []
+    places: list[tuple[int, int]] = []
+    for one in sentences(response):
+        start, end = places[-1] if places else (one.start, one.start)
+        is_new_paragraph = response[end : one.start].count("\n") > 1
+        if one.end - start <= _PART_CHARS and not is_new_paragraph:
+            places[-1:] = [(start, one.end)]
+        else:
+            places.append((one.start, one.end))
+    discount = _PART_DISCOUNT + _PART_DISCOUNT_GROWTH * math.log(max(1, len(places)))
+    return [Span(response[start:end], None, discount, start) for start, end in places if len(places) > 1]
 
 
 def prompt_logits(cleaned: str, spans: Sequence[Span], head: LinearHead | ForeignHead) -> list[float]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from .text import HAN, WINDOW_CHARS, language
 
-__all__ = ["Unit", "UnitTongue", "most_read", "stands_alone", "unit_discount", "unit_tongue", "units"]
+__all__ = ["Unit", "UnitTongue", "most_read", "sentences", "stands_alone", "unit_discount", "unit_tongue", "units"]
 
 UnitTongue = Literal["en", "zh"]
 """The languages that the head for sentences knows."""
@@ -67,13 +67,18 @@ def units(cleaned: str, *, by_width: bool = True) -> list[Unit]:
     wide = len(_WIDE.findall(cleaned)) if by_width and len(cleaned) <= _MIN_TEXT else 0
     if len(cleaned) + wide <= _MIN_TEXT:
         return []
-    places = [unit for start, end in _joined(cleaned) for unit in _cut(cleaned, start, end)]
+    places = sentences(cleaned)
     if len(places) < _MIN_UNITS:
         return []
     found: dict[str, Unit] = {}
     for unit in places:
         found.setdefault(unit.text, unit)
     return list(found.values())
+
+
+def sentences(cleaned: str) -> list[Unit]:
+    """The sentences and lines of a text of any length in order, cut and joined like units; some may be the same."""
+    return [unit for start, end in _joined(cleaned) for unit in _cut(cleaned, start, end)]
 
 
 def most_read(characters: int, count: int) -> int:
