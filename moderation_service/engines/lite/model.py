@@ -3,8 +3,7 @@
 Score of a text: n-gram logit / 4 + net logit / 2. In another language than English and Chinese a prompt has heads of
 its own, and n-grams count a half or more, a response the nets alone. A prompt is scored by its beginning, by its edge
 sentences at a discount, and by its sentences and lines, with a head and thresholds of their own (`units`); the worst
-counts. A response is scored in windows, a Chinese one in parts of these, too. What the thresholds mean is in
-docs/lite-model-card.md.
+counts. A response is scored in windows, a Chinese one in parts of these, too (docs/lite-model-card.md).
 """
 
 import math
@@ -65,8 +64,8 @@ _WORDS = Thresholds(strict=0.0, loose=0.8, width=0.24, sure=1.6)
 # What a guessed reading is worth less, as one character in five of pinyin is a wrong one and wrong ones look odd; and
 # a text as it stands that most probably stands backwards.
 _DOUBT, _DOUBT_FORWARDS = {"pinyin": 0.6}, 0.8
-# Windows of a response that go through the encoder.
-_MOST_WINDOWS = 10
+# Windows of a response that go through the encoder, and parts of a Chinese one.
+_MOST_WINDOWS, _MOST_PARTS = 10, 24
 # A response's windows per pass through the encoder: bounds the memory it takes and how late a deadline is noticed.
 _BATCH_SPANS = 32
 
@@ -319,9 +318,9 @@ class LiteModel:
 
     def _response_spans(self, response: str, found: list[tuple[int, str]], checkpoint: Checkpoint) -> list[Span]:
         """The windows of a response that are read, and their parts: of many windows the ends and the worst."""
-        spans, parts = window_spans(found, RESPONSE_CHARS), answer_parts(response)
+        spans = window_spans(found, RESPONSE_CHARS)
         if len(spans) <= _MOST_WINDOWS:
-            return spans + parts
+            return spans + self._parts_read([(0, response)], response, checkpoint)
         sentences = units(response)
         linear = self._unit_linear.logits([one.text for one in sentences], checkpoint)
         starts = [start for start, _ in found]
@@ -331,7 +330,15 @@ class LiteModel:
                 break
             chosen.add(bisect_right(starts, sentences[index].start) - 1)
         read = [spans[index] for index in sorted(chosen)]
-        return read + [part for part in parts if any(one.holds(part) for one in read)]
+        return read + self._parts_read([found[index] for index in sorted(chosen)], response, checkpoint)
+
+    def _parts_read(self, stretches: list[tuple[int, str]], response: str, checkpoint: Checkpoint) -> list[Span]:
+        """The parts of a Chinese response that are read, of many the ones with the highest n-gram scores."""
+        parts = answer_parts(stretches, len(response)) if language(response) == "zh" else []
+        if len(parts) > _MOST_PARTS:
+            linear = self._unit_linear.logits([part.text for part in parts], checkpoint)
+            parts = [parts[index] for index in np.argsort(-linear, kind="stable")[:_MOST_PARTS]]
+        return parts
 
     def _prompt_term(self, prompt: str, vector: Floats, share: float) -> float:
         """The score of the prompt's beginning; 0 for an empty prompt."""

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from .foreign_ngrams import ForeignHead
 from .ngrams import TEXT_CHARS, LinearHead
-from .text import WINDOW_CHARS, edge_sentences, language, windows
+from .text import WINDOW_CHARS, edge_sentences, windows
 from .units import Unit, sentences
 
 __all__ = ["Blocks", "Span", "answer_parts", "beginning_and_edges", "prompt_logits", "window_spans"]
@@ -33,11 +33,6 @@ class Span(NamedTuple):
     @property
     def place(self) -> tuple[int, int] | None:
         return None if self.start is None else (self.start, self.start + len(self.text))
-
-    def holds(self, other: "Span") -> bool:
-        """Whether another one begins in this one."""
-        place = self.place
-        return place is not None and other.start is not None and place[0] <= other.start < place[1]
 
 
 class Blocks:
@@ -72,20 +67,25 @@ def beginning_and_edges(cleaned: str, found: Sequence[Unit]) -> list[Span]:
     ]
 
 
-def answer_parts(response: str) -> list[Span]:
-    """Runs of whole sentences of a Chinese response, each in one paragraph; none where one would hold all of it."""
-    if language(response) != "zh":
-        return []
-    places: list[tuple[int, int]] = []
-    for one in sentences(response):
-        start, end = places[-1] if places else (one.start, one.start)
-        is_new_paragraph = response[end : one.start].count("\n") > 1
-        if one.end - start <= _PART_CHARS and not is_new_paragraph:
-            places[-1:] = [(start, one.end)]
-        else:
-            places.append((one.start, one.end))
-    discount = _PART_DISCOUNT + _PART_DISCOUNT_GROWTH * math.log(max(1, len(places)))
-    return [Span(response[start:end], None, discount, start) for start, end in places if len(places) > 1]
+def answer_parts(stretches: Sequence[tuple[int, str]], characters: int) -> list[Span]:
+    """Runs of whole sentences of a Chinese response, each in one paragraph; none where one would hold all of it.
+
+    `stretches` are what is read of the response, each with where it begins; `characters` is the length of all of it.
+    """
+    places: list[tuple[int, str]] = []
+    for at, text in stretches:
+        runs: list[tuple[int, int]] = []
+        for one in sentences(text):
+            start, end = runs[-1] if runs else (one.start, one.start)
+            is_new_paragraph = text[end : one.start].count("\n") > 1
+            if one.end - start <= _PART_CHARS and not is_new_paragraph:
+                runs[-1:] = [(start, one.end)]
+            else:
+                runs.append((one.start, one.end))
+        places += [(at + start, text[start:end]) for start, end in runs]
+    count = max(1, len(places), characters // _PART_CHARS)
+    discount = _PART_DISCOUNT + _PART_DISCOUNT_GROWTH * math.log(count)
+    return [Span(text, None, discount, start) for start, text in places if len(places) > 1]
 
 
 def prompt_logits(cleaned: str, spans: Sequence[Span], head: LinearHead | ForeignHead) -> list[float]:

@@ -1,5 +1,6 @@
 import pytest
 
+from moderation_service.engines.lite.encoder import Encoder
 from moderation_service.engines.lite.model import LiteModel
 from moderation_service.engines.lite.spans import answer_parts, beginning_and_edges
 from moderation_service.engines.lite.text import clean
@@ -68,7 +69,7 @@ def test_everyday_sentences_hide_no_request(model: LiteModel, tongue: str, at: i
 
 
 def parts(response: str) -> list[str]:
-    spans = answer_parts(response)
+    spans = answer_parts([(0, response)], len(response))
     assert all(response.startswith(span.text, span.start) for span in spans)
     return [span.text for span in spans]
 
@@ -84,10 +85,14 @@ def test_a_blank_line_ends_a_part():
     assert parts(f"{walk}\n{boats}") == []
 
 
-def test_an_answer_that_one_part_would_hold_has_none_and_no_english_one():
+def test_an_answer_that_one_part_would_hold_has_none():
     assert parts("今天天气很好,我们去公园散步。船在湖上慢慢地走。") == []
-    assert parts("The weather is fine today.\n\n" + LETTER * 8) == []
     assert parts("") == []
+
+
+def test_parts_of_a_stretch_stand_where_they_stand_in_the_answer():
+    answer = "今天天气很好,我们去公园散步。\n\n船在湖上慢慢地走。"
+    assert [span.start for span in answer_parts([(3, answer[3:])], len(answer))] == [3, answer.index("船")]
 
 
 HARM = (
@@ -114,3 +119,17 @@ def test_parts_of_a_very_long_chinese_answer_are_read_where_the_worst_sentences_
     assert len(answer) > 8000
     assert model.judge_response("", "".join(calm)).severity == "safe"
     assert model.judge_response("", answer).severity != "safe"
+
+
+def test_an_answer_of_very_many_short_paragraphs_is_not_read_one_by_one(
+    model: LiteModel, monkeypatch: pytest.MonkeyPatch
+):
+    embedded: list[int] = []
+    encode = Encoder.encode
+    monkeypatch.setattr(Encoder, "encode", lambda self, texts: embedded.append(len(texts)) or encode(self, texts))
+    paragraphs = [f"今天去公园{number}" for number in range(30_000)]
+    model.judge_response("", "\n\n".join(paragraphs[:600]))
+    assert sum(embedded) < 50
+    embedded.clear()
+    model.judge_response("", "\n\n".join(paragraphs))
+    assert sum(embedded) < 50
