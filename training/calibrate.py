@@ -36,7 +36,7 @@ Entries = dict[str, dict[str, float]]
 
 _OTHER_SHARES = (0.06, 0.02)
 # Share of harmless rows above each threshold. The English calibration prompts are harder than ordinary traffic: there,
-# about half as many are flagged.
+# about half as many are flagged. The half and the one percent over 15 and 5 are what reading short edges adds.
 FLAGGED_SHARES: Mapping[str, Mapping[str, tuple[float, float]]] = {
     "prompt": {"en": (0.155, 0.06), "zh": (0.06, 0.02)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
     "response": {"en": (0.08, 0.03), "zh": (0.06, 0.03)} | dict.fromkeys(FOREIGN, _OTHER_SHARES),
