@@ -240,6 +240,8 @@ def test_running_workers_have_an_edit_within_seconds_and_record_what_it_decided(
         with database.write() as connection:
             remove_entry(connection, "hotfix", "q", actor="people:kim")
         until(lambda: all(judged()["action"] == "allow" for _ in range(10)))
+        # A worker gathers records for up to half a second; one that is told to end writes them, a killed one can't.
+        assert service.stop() == 0
     done = runner.invoke(cli, ["lists", "try", str(words), "--examples", "1"])
     first, second = done.output.splitlines()
     assert first.startswith("Of ")
