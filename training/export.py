@@ -23,15 +23,16 @@ VERSION = "lite-2"
 # beside refusals and other questions, and by the same with the heads trained without the source that is looked at.
 # `ngrams`: how much more they weigh than in prompts. With four times harmful answers are told better still, and half of
 # those found no more behind one harmless sentence.
-# Words alone raise an answer by no more than `words_above`, counted without the prompt's score: of the harmful answers
-# that were held out they found one in a hundred, of the harmless ones to attacks they flagged a fifth.
+# Words alone raise an answer by no more than `words_above`, counted without the prompt's score: without a bound they
+# found one in a hundred of the held-out harmful answers, and flagged a fifth of the harmless ones to attacks. By these
+# 2 and 2.5 are alike; 2.5 was taken with the visible completions in sight.
 # `alone_discount`: what an answer counts less without its question. Without it a harmless question that had nothing to
 # do with the answer hid more than half of the harmful ones; with less of it more harmless how-to answers are flagged.
 RESPONSE_SHARES = {
     "prompt": 0.35,
     "refusal": 1.0,
     "content_discount": 2.2,
-    "words_above": 2.0,
+    "words_above": 2.5,
     "ngrams": 1.6,
     "alone_discount": 1.0,
 }
