@@ -1,4 +1,4 @@
-"""One thread for numpy's matrix products, whatever the machine and the environment say.
+"""The library behind numpy's matrix products: one thread, whatever the machine and the environment say.
 
 The workers are the parallelism. A second thread per product does not make a text of ordinary length any faster, and on
 a busy machine each product waits for the slower thread: twenty times as long, measured.
@@ -6,9 +6,10 @@ a busy machine each product waits for the slower thread: twenty times as long, m
 
 import ctypes
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
-__all__ = ["thread_counts", "use_one_thread"]
+__all__ = ["is_quick_with_small", "thread_counts", "use_one_thread"]
 
 _MAPS = Path("/proc/self/maps")
 # Libraries by a part of their file's name, with their functions to set and to ask; numpy's own OpenBLAS prefixes its.
@@ -24,6 +25,9 @@ _LIBRARIES = {
     "blis": (("bli_thread_set_num_threads", "bli_thread_get_num_threads"),),
 }
 
+# Kernels of OpenBLAS that multiply small matrices without copying them first: those for AVX-512, on AMD's machines too.
+_QUICK_WITH_SMALL = frozenset({"SkylakeX", "Cooperlake", "SapphireRapids"})
+
 
 def use_one_thread() -> None:
     """Tell the BLAS library that numpy has loaded; one that is not known, and systems without /proc, are left alone.
@@ -37,6 +41,22 @@ def use_one_thread() -> None:
 def thread_counts() -> list[int]:
     """How many threads each known library uses."""
     return [int(library[getter]()) for library, (_, getter) in _loaded()]
+
+
+@cache
+def is_quick_with_small() -> bool:
+    """Whether small matrix products take another way here than large ones; False where that isn't known."""
+    return any(_core_name(library, setter) in _QUICK_WITH_SMALL for library, (setter, _) in _loaded())
+
+
+def _core_name(library: ctypes.CDLL, setter: str) -> str:
+    """Which kernels an OpenBLAS has chosen for this processor, "" for another library; its functions share a prefix."""
+    name = setter.replace("set_num_threads", "get_corename")
+    if name == setter or not hasattr(library, name):
+        return ""
+    ask = library[name]
+    ask.restype = ctypes.c_char_p
+    return str((ask() or b"").decode(errors="replace"))
 
 
 def _loaded() -> Iterator[tuple[ctypes.CDLL, tuple[str, str]]]:

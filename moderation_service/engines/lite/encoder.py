@@ -8,8 +8,8 @@ Google's model (Apache-2.0); the code here is its own.
 
 What makes it quick on one core: nothing is computed twice. What depends on a piece alone (its projection and its
 products with the first convolution) is computed once per distinct piece of a batch; what depends on a piece and its
-four neighbours on either side (the rest, up to the sum) once per distinct neighbourhood. So sentences scored on their
-own after the whole text, and overlapping windows, cost next to nothing.
+four neighbours on either side (the rest, up to the sum) once per distinct neighbourhood; what is behind the sum once
+per distinct text. So sentences scored on their own after the whole text, and overlapping windows, cost less.
 """
 
 from collections.abc import Mapping, Sequence
@@ -67,6 +67,13 @@ class Encoder:
 
     def encode(self, texts: Sequence[Sequence[int]]) -> Floats:
         """Return one unit vector of 512 numbers per text, each text given as its non-empty piece numbers."""
+        places: dict[tuple[int, ...], int] = {}
+        # The first and the last sentence of a prompt are read as edges and as sentences.
+        which = [places.setdefault(tuple(text), len(places)) for text in texts]
+        vectors = self._of_distinct(list(places))
+        return vectors if len(places) == len(texts) else vectors[which]
+
+    def _of_distinct(self, texts: Sequence[Sequence[int]]) -> Floats:
         vectors = np.empty((len(texts), DIMENSIONS), dtype=np.float32)
         first, tokens = 0, 0
         for index, text in enumerate(texts):

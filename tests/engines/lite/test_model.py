@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from moderation_service.engines.lite.assets import MODEL_CARD, WEIGHTS, read
@@ -272,6 +273,13 @@ def test_full_width_letters_change_nothing(model):
 def test_any_text_gets_an_answer(model, text):
     assert model.judge_prompt(text).windows == 1
     assert model.judge_response(text, text).windows == 1
+
+
+def test_texts_that_come_twice_get_the_vectors_that_they_get_alone(model):
+    texts = ["Where is the station?", "How do I bake a cake?", "Where is the station?", "And why?", "And why?"]
+    together = model.vectors(texts)
+    for text, vector in zip(texts, together, strict=True):
+        np.testing.assert_allclose(vector, model.vectors([text])[0], atol=1e-5)
 
 
 def test_the_same_text_scores_the_same_from_many_threads(model):
