@@ -45,7 +45,10 @@ def thread_counts() -> list[int]:
 
 @cache
 def is_quick_with_small() -> bool:
-    """Whether small matrix products take another way here than large ones; False where that isn't known."""
+    """Whether small matrix products take another way here than large ones; to be asked with numpy loaded.
+
+    False where that isn't known.
+    """
     return any(_core_name(library, setter) in _QUICK_WITH_SMALL for library, (setter, _) in _loaded())
 
 

@@ -19,7 +19,7 @@ Floats = NDArray[np.float32]
 _BLOCK = 4
 # From here on what is added to the last block is nothing beside the rest.
 _MANY = 256
-# OpenBLAS calls a product small up to this number of multiplications (its kernel/x86_64/sgemm_small_kernel_permit).
+# A product is small for OpenBLAS up to this many multiplications: kernel/x86_64/sgemm_small_kernel_permit_skylakex.c.
 _SMALL = 1_000_000
 # With more rows the copy costs less than the products that come of cutting.
 _MOST_CUT = 20
@@ -35,6 +35,7 @@ def product(rows: Floats, weights: Floats) -> Floats:
         for row, into in zip(rows, found, strict=True):
             np.dot(row, weights, out=into)
         return found
+    # Small products of two rows are as quick as they are.
     missing = -count % _BLOCK if count > 2 else 0
     if missing and count <= _MANY:
         padded = np.zeros((count + missing, rows.shape[1]), dtype=np.float32)

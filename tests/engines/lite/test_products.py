@@ -25,7 +25,7 @@ def test_a_product_is_that_of_the_matrices_for_any_number_of_rows(count: int, we
     rows = CHANCE.standard_normal((count, len(weights))).astype(np.float32)
     found = product(rows, weights)
     assert (found.shape, found.dtype) == ((count, weights.shape[1]), np.float32)
-    np.testing.assert_allclose(found, rows.astype(np.float64) @ weights, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(found, rows.astype(np.float64) @ weights, rtol=1e-4, atol=1e-4)
 
 
 def test_rows_that_are_a_view_of_a_wider_matrix_are_multiplied_as_well() -> None:
